@@ -1,0 +1,1 @@
+"""Teamwork Desk: requests and answers as values, without any I/O. Generated from the contract."""

@@ -1,0 +1,33 @@
+"""Converts a conversation to a ticket."""
+
+from typing import Any
+
+from ...models.conversation import Conversation
+from ...models.convert_conversation import ConvertConversation
+from ...types import Hook, Request, decode_answer, path_segment, target
+
+
+def convert_conversation(id: int, *, body: ConvertConversation) -> Request[Conversation]:
+    """Converts a conversation to a ticket.
+
+    Mails real customers (`notifyCustomer`, `cc`, `bcc`) and cannot be undone. There is no idempotency key: a
+    second request may make a second ticket.
+
+    Args:
+        id: The conversation's id.
+        body: The ticket that a conversation becomes.
+
+    Returns:
+        The request, ready to be sent.
+    """
+    return Request(
+        operation="convert_conversation",
+        method="POST",
+        target=target(f"/desk/api/v2/conversations/{path_segment(id)}/convert.json", {}),
+        body=body.to_dict(),
+        decode=_decode,
+    )
+
+
+def _decode(payload: Any, hook: Hook) -> Conversation:
+    return decode_answer(Conversation.from_dict, payload, hook, envelope="conversation", required=("id",))

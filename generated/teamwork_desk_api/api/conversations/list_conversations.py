@@ -1,0 +1,56 @@
+"""Lists conversations."""
+
+from typing import Any
+
+from ...models.conversation_page import ConversationPage
+from ...types import Hook, Request, decode_answer, target
+
+
+def list_conversations(
+    *,
+    filter: str | None = None,
+    order_by: str | None = None,
+    order_mode: str | None = None,
+    page: int | None = None,
+    page_size: int | None = None,
+    includes: list[str] | None = None,
+    fields: list[str] | None = None,
+) -> Request[ConversationPage]:
+    """Lists conversations.
+
+    Answers one page of conversations, with pagination.
+
+    Args:
+        filter: JSON such as `{"id":{"$eq":42}}`. Operators: `$eq $ne $lt $lte $gt $gte $in $nin $and
+            $or`. Fields: `contactId createdAt deletedAt id state ticket_id token updatedAt`.
+        order_by: The field to sort by; the same fields as in `filter`.
+        order_mode: `asc` or `desc`.
+        page: The page, from 1.
+        page_size: Conversations per page; Desk silently clamps it to 100.
+        includes: Related objects to send along: `contacts conversationmessages customers users all`.
+        fields: The only fields to send; all when left out.
+
+    Returns:
+        The request, ready to be sent.
+    """
+    return Request(
+        operation="list_conversations",
+        method="GET",
+        target=target(
+            "/desk/api/v2/conversations.json",
+            {
+                "filter": filter,
+                "orderBy": order_by,
+                "orderMode": order_mode,
+                "page": page,
+                "pageSize": page_size,
+                "includes": includes,
+                "fields": fields,
+            },
+        ),
+        decode=_decode,
+    )
+
+
+def _decode(payload: Any, hook: Hook) -> ConversationPage:
+    return decode_answer(ConversationPage.from_dict, payload, hook, envelope="", required=())

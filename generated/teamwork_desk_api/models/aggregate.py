@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Self
+
+from attrs import field as _field
+from attrs import frozen as _frozen
+
+from ..types import At, Hook, decode_bool, decode_object, decode_str, encode, ignore
+
+
+@_frozen(kw_only=True, slots=False)
+class Aggregate:
+    """How results are aggregated."""
+
+    distinct: bool | None = None
+    """Whether only distinct values count."""
+    field: str | None = None
+    """The field aggregated."""
+    operation: str | None = None
+    """The operation."""
+    additional_properties: dict[str, Any] = _field(factory=dict[str, Any], repr=False)
+    """What the contract does not know."""
+
+    @classmethod
+    def from_dict(cls, source: Mapping[str, Any], at: At = None, hook: Hook = ignore) -> Self:
+        """Read it leniently from what JSON holds; the hook is told of what the contract does not foresee."""
+        rest = {**source}
+        pop = rest.pop
+        return cls(
+            distinct=decode_bool(pop("Distinct", None), at, "Distinct", hook),
+            field=decode_str(pop("Field", None), at, "Field", hook),
+            operation=decode_str(pop("Operation", None), at, "Operation", hook),
+            additional_properties=rest,
+        )
+
+    @classmethod
+    def decode(cls, value: Any, at: At, key: str, hook: Hook) -> Self | None:
+        """Decode it as a part of something larger."""
+        return decode_object(cls.from_dict, value, at, key, hook)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Write it as JSON holds it; what is None is left out."""
+        return encode(
+            {"Distinct": self.distinct, "Field": self.field, "Operation": self.operation}, self.additional_properties
+        )

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Self
+
+from attrs import field as _field
+from attrs import frozen as _frozen
+
+from ..types import At, Hook, decode_any, decode_list, decode_map, decode_object, encode, ignore
+
+
+@_frozen(kw_only=True, slots=False)
+class ConversationPage:
+    """One page of a listing."""
+
+    conversations: list[Conversation] | None = None
+    """The conversations; null when there are none."""
+    included: JsonObject | None = None
+    """The related objects asked for with `includes`."""
+    pagination: Pagination | None = None
+    """Where the page stands in the whole."""
+    meta: JsonObject | None = None
+    """What else Desk tells of the page."""
+    additional_properties: dict[str, Any] = _field(factory=dict[str, Any], repr=False)
+    """What the contract does not know."""
+
+    @classmethod
+    def from_dict(cls, source: Mapping[str, Any], at: At = None, hook: Hook = ignore) -> Self:
+        """Read it leniently from what JSON holds; the hook is told of what the contract does not foresee."""
+        rest = {**source}
+        pop = rest.pop
+        return cls(
+            conversations=decode_list(pop("conversations", None), at, "conversations", hook, Conversation.decode),
+            included=decode_map(pop("included", None), at, "included", hook, decode_any),
+            pagination=decode_object(Pagination.from_dict, pop("pagination", None), at, "pagination", hook),
+            meta=decode_map(pop("meta", None), at, "meta", hook, decode_any),
+            additional_properties=rest,
+        )
+
+    @classmethod
+    def decode(cls, value: Any, at: At, key: str, hook: Hook) -> Self | None:
+        """Decode it as a part of something larger."""
+        return decode_object(cls.from_dict, value, at, key, hook)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Write it as JSON holds it; what is None is left out."""
+        return encode(
+            {
+                "conversations": self.conversations,
+                "included": self.included,
+                "pagination": self.pagination,
+                "meta": self.meta,
+            },
+            self.additional_properties,
+        )
+
+
+from .conversation import Conversation
+from .json_object import JsonObject
+from .pagination import Pagination

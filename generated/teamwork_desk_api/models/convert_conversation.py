@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, Self
+
+from attrs import field as _field
+from attrs import frozen as _frozen
+
+from ..types import (
+    At,
+    Hook,
+    decode_any,
+    decode_bool,
+    decode_int,
+    decode_list,
+    decode_map,
+    decode_object,
+    decode_str,
+    decode_union,
+    encode,
+    ignore,
+)
+
+
+@_frozen(kw_only=True, slots=False)
+class ConvertConversation:
+    """The ticket that a conversation becomes."""
+
+    agent: EntityRef | None = None
+    """The agent who gets the ticket."""
+    bcc: list[str] | None = _field(default=None, repr=False)
+    """Addresses of the BCC for the initial message."""
+    cc: list[str] | None = _field(default=None, repr=False)
+    """Addresses of the CC for the initial message."""
+    customer: CustomerRef | None = None
+    """The customer, by id or by email, but not both."""
+    customfields: list[CustomField] | None = None
+    """The custom fields available to the ticket."""
+    edit_method: Literal["html", "markdown"] | str | None = None
+    """The default input method for editing tickets."""
+    email: str | None = _field(default=None, repr=False)
+    """The email of a customer that is created and then associated with the ticket. Deprecated: use `customer.email`."""
+    files: list[EntityRef] | None = None
+    """The attachments."""
+    from_thread_id: int | None = None
+    """When set, this thread's message body and customer are used to create the ticket. `fromTicketId` is also
+    required if that ticket is archived."""
+    from_ticket_id: int | None = None
+    """The ticket of the thread in `fromThreadId`. Only required if that ticket is archived."""
+    inbox: EntityRef | None = None
+    """The inbox the ticket goes to."""
+    message: str | None = _field(default=None, repr=False)
+    """The ticket's initial message."""
+    notify_customer: bool | None = None
+    """Whether to notify the customer when an agent creates a ticket on behalf of the customer."""
+    parent: EntityRef | None = None
+    """The parent ticket."""
+    priority: EntityRef | None = None
+    """The priority."""
+    scheduled_email: ScheduledEmail | None = None
+    """The scheduled email."""
+    send_from: str | None = _field(default=None, repr=False)
+    """The inbox alias that email notifications are sent from."""
+    source: EntityRef | None = None
+    """Where the ticket comes from."""
+    status: EntityRef | None = None
+    """The status."""
+    subject: str | None = _field(default=None, repr=False)
+    """The ticket's subject."""
+    tags: list[EntityRef | str] | None = None
+    """The words or tags the ticket is tagged with."""
+    tickettemplate: EntityRef | None = None
+    """The ticket template."""
+    type: EntityRef | None = None
+    """The ticket type."""
+    additional_properties: dict[str, Any] = _field(factory=dict[str, Any], repr=False)
+    """What the contract does not know."""
+
+    @classmethod
+    def from_dict(cls, source: Mapping[str, Any], at: At = None, hook: Hook = ignore) -> Self:
+        """Read it leniently from what JSON holds; the hook is told of what the contract does not foresee."""
+        rest = {**source}
+        pop = rest.pop
+        return cls(
+            agent=decode_object(EntityRef.from_dict, pop("agent", None), at, "agent", hook),
+            bcc=decode_list(pop("bcc", None), at, "bcc", hook, decode_str),
+            cc=decode_list(pop("cc", None), at, "cc", hook, decode_str),
+            customer=decode_object(CustomerRef.from_dict, pop("customer", None), at, "customer", hook),
+            customfields=decode_list(pop("customfields", None), at, "customfields", hook, CustomField.decode),
+            edit_method=decode_str(pop("editMethod", None), at, "editMethod", hook),
+            email=decode_str(pop("email", None), at, "email", hook),
+            files=decode_list(pop("files", None), at, "files", hook, EntityRef.decode),
+            from_thread_id=decode_int(pop("fromThreadId", None), at, "fromThreadId", hook),
+            from_ticket_id=decode_int(pop("fromTicketId", None), at, "fromTicketId", hook),
+            inbox=decode_object(EntityRef.from_dict, pop("inbox", None), at, "inbox", hook),
+            message=decode_str(pop("message", None), at, "message", hook),
+            notify_customer=decode_bool(pop("notifyCustomer", None), at, "notifyCustomer", hook),
+            parent=decode_object(EntityRef.from_dict, pop("parent", None), at, "parent", hook),
+            priority=decode_object(EntityRef.from_dict, pop("priority", None), at, "priority", hook),
+            scheduled_email=decode_map(pop("scheduledEmail", None), at, "scheduledEmail", hook, decode_any),
+            send_from=decode_str(pop("sendFrom", None), at, "sendFrom", hook),
+            source=decode_object(EntityRef.from_dict, pop("source", None), at, "source", hook),
+            status=decode_object(EntityRef.from_dict, pop("status", None), at, "status", hook),
+            subject=decode_str(pop("subject", None), at, "subject", hook),
+            tags=decode_list(
+                pop("tags", None),
+                at,
+                "tags",
+                hook,
+                lambda value, at, key, hook: decode_union(
+                    value, at, key, hook, {dict: EntityRef.decode, str: decode_str}
+                ),
+            ),
+            tickettemplate=decode_object(EntityRef.from_dict, pop("tickettemplate", None), at, "tickettemplate", hook),
+            type=decode_object(EntityRef.from_dict, pop("type", None), at, "type", hook),
+            additional_properties=rest,
+        )
+
+    @classmethod
+    def decode(cls, value: Any, at: At, key: str, hook: Hook) -> Self | None:
+        """Decode it as a part of something larger."""
+        return decode_object(cls.from_dict, value, at, key, hook)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Write it as JSON holds it; what is None is left out."""
+        return encode(
+            {
+                "agent": self.agent,
+                "bcc": self.bcc,
+                "cc": self.cc,
+                "customer": self.customer,
+                "customfields": self.customfields,
+                "editMethod": self.edit_method,
+                "email": self.email,
+                "files": self.files,
+                "fromThreadId": self.from_thread_id,
+                "fromTicketId": self.from_ticket_id,
+                "inbox": self.inbox,
+                "message": self.message,
+                "notifyCustomer": self.notify_customer,
+                "parent": self.parent,
+                "priority": self.priority,
+                "scheduledEmail": self.scheduled_email,
+                "sendFrom": self.send_from,
+                "source": self.source,
+                "status": self.status,
+                "subject": self.subject,
+                "tags": self.tags,
+                "tickettemplate": self.tickettemplate,
+                "type": self.type,
+            },
+            self.additional_properties,
+        )
+
+
+from .custom_field import CustomField
+from .customer_ref import CustomerRef
+from .entity_ref import EntityRef
+from .scheduled_email import ScheduledEmail

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Self
+
+from attrs import field as _field
+from attrs import frozen as _frozen
+
+from ..types import (
+    At,
+    Hook,
+    decode_any,
+    decode_bool,
+    decode_int,
+    decode_map,
+    decode_object,
+    decode_str,
+    decode_union,
+    encode,
+    ignore,
+)
+
+
+@_frozen(kw_only=True, slots=False)
+class EntityRef:
+    """A reference to another object of Desk."""
+
+    id: int | None = None
+    """The object's id."""
+    type: str | int | None = None
+    """The kind of object, such as `users`. A string on the wire, although Desk's examples show 0."""
+    delete: bool | None = None
+    """Whether the reference is to be removed."""
+    meta: JsonObject | None = None
+    """What else Desk tells of the object."""
+    additional_properties: dict[str, Any] = _field(factory=dict[str, Any], repr=False)
+    """What the contract does not know."""
+
+    @classmethod
+    def from_dict(cls, source: Mapping[str, Any], at: At = None, hook: Hook = ignore) -> Self:
+        """Read it leniently from what JSON holds; the hook is told of what the contract does not foresee."""
+        rest = {**source}
+        pop = rest.pop
+        return cls(
+            id=decode_int(pop("id", None), at, "id", hook),
+            type=decode_union(pop("type", None), at, "type", hook, {str: decode_str, int: decode_int}),
+            delete=decode_bool(pop("delete", None), at, "delete", hook),
+            meta=decode_map(pop("meta", None), at, "meta", hook, decode_any),
+            additional_properties=rest,
+        )
+
+    @classmethod
+    def decode(cls, value: Any, at: At, key: str, hook: Hook) -> Self | None:
+        """Decode it as a part of something larger."""
+        return decode_object(cls.from_dict, value, at, key, hook)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Write it as JSON holds it; what is None is left out."""
+        return encode(
+            {"id": self.id, "type": self.type, "delete": self.delete, "meta": self.meta}, self.additional_properties
+        )
+
+
+from .json_object import JsonObject

@@ -1,0 +1,4 @@
+from typing import TypeAlias
+
+FieldErrors: TypeAlias = dict[str, "list[str]"]
+"""The reasons by field."""

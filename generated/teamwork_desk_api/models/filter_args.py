@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, Self
+
+from attrs import field as _field
+from attrs import frozen as _frozen
+
+from ..types import At, Hook, decode_bool, decode_int, decode_list, decode_object, decode_str, encode, ignore
+
+
+@_frozen(kw_only=True, slots=False)
+class FilterArgs:
+    """The query an object was read with."""
+
+    aggregate: Aggregate | None = None
+    """How the results are aggregated."""
+    bulk_dry_execute: bool | None = None
+    """Whether a bulk change is only tried."""
+    fields: list[str] | None = None
+    """The fields asked for."""
+    filter: list[str] | None = None
+    """The filters."""
+    id: int | None = None
+    """The id asked for."""
+    ids: list[int] | None = None
+    """The ids asked for."""
+    includes: list[str] | None = None
+    """The related objects asked for."""
+    order_by: str | None = None
+    """The field sorted by."""
+    order_mode: Literal["asc", "desc"] | str | None = None
+    """The direction sorted in."""
+    page: int | None = None
+    """The page."""
+    page_offset: int | None = None
+    """The offset of the page."""
+    page_size: int | None = None
+    """Objects per page."""
+    skip_aggregation: bool | None = None
+    """Whether results are not aggregated."""
+    additional_properties: dict[str, Any] = _field(factory=dict[str, Any], repr=False)
+    """What the contract does not know."""
+
+    @classmethod
+    def from_dict(cls, source: Mapping[str, Any], at: At = None, hook: Hook = ignore) -> Self:
+        """Read it leniently from what JSON holds; the hook is told of what the contract does not foresee."""
+        rest = {**source}
+        pop = rest.pop
+        return cls(
+            aggregate=decode_object(Aggregate.from_dict, pop("aggregate", None), at, "aggregate", hook),
+            bulk_dry_execute=decode_bool(pop("bulkDryExecute", None), at, "bulkDryExecute", hook),
+            fields=decode_list(pop("fields", None), at, "fields", hook, decode_str),
+            filter=decode_list(pop("filter", None), at, "filter", hook, decode_str),
+            id=decode_int(pop("id", None), at, "id", hook),
+            ids=decode_list(pop("ids", None), at, "ids", hook, decode_int),
+            includes=decode_list(pop("includes", None), at, "includes", hook, decode_str),
+            order_by=decode_str(pop("orderBy", None), at, "orderBy", hook),
+            order_mode=decode_str(pop("orderMode", None), at, "orderMode", hook),
+            page=decode_int(pop("page", None), at, "page", hook),
+            page_offset=decode_int(pop("pageOffset", None), at, "pageOffset", hook),
+            page_size=decode_int(pop("pageSize", None), at, "pageSize", hook),
+            skip_aggregation=decode_bool(pop("skipAggregation", None), at, "skipAggregation", hook),
+            additional_properties=rest,
+        )
+
+    @classmethod
+    def decode(cls, value: Any, at: At, key: str, hook: Hook) -> Self | None:
+        """Decode it as a part of something larger."""
+        return decode_object(cls.from_dict, value, at, key, hook)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Write it as JSON holds it; what is None is left out."""
+        return encode(
+            {
+                "aggregate": self.aggregate,
+                "bulkDryExecute": self.bulk_dry_execute,
+                "fields": self.fields,
+                "filter": self.filter,
+                "id": self.id,
+                "ids": self.ids,
+                "includes": self.includes,
+                "orderBy": self.order_by,
+                "orderMode": self.order_mode,
+                "page": self.page,
+                "pageOffset": self.page_offset,
+                "pageSize": self.page_size,
+                "skipAggregation": self.skip_aggregation,
+            },
+            self.additional_properties,
+        )
+
+
+from .aggregate import Aggregate

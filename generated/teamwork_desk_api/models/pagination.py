@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Self
+
+from attrs import field as _field
+from attrs import frozen as _frozen
+
+from ..types import At, Hook, decode_bool, decode_int, decode_object, encode, ignore
+
+
+@_frozen(kw_only=True, slots=False)
+class Pagination:
+    """Where a page stands in the whole."""
+
+    records: int | None = None
+    """Objects on all pages."""
+    page_size: int | None = None
+    """Objects per page."""
+    pages: int | None = None
+    """Pages."""
+    page: int | None = None
+    """This page, from 1."""
+    has_more_pages: bool | None = None
+    """Whether another page follows."""
+    additional_properties: dict[str, Any] = _field(factory=dict[str, Any], repr=False)
+    """What the contract does not know."""
+
+    @classmethod
+    def from_dict(cls, source: Mapping[str, Any], at: At = None, hook: Hook = ignore) -> Self:
+        """Read it leniently from what JSON holds; the hook is told of what the contract does not foresee."""
+        rest = {**source}
+        pop = rest.pop
+        return cls(
+            records=decode_int(pop("records", None), at, "records", hook),
+            page_size=decode_int(pop("pageSize", None), at, "pageSize", hook),
+            pages=decode_int(pop("pages", None), at, "pages", hook),
+            page=decode_int(pop("page", None), at, "page", hook),
+            has_more_pages=decode_bool(pop("hasMorePages", None), at, "hasMorePages", hook),
+            additional_properties=rest,
+        )
+
+    @classmethod
+    def decode(cls, value: Any, at: At, key: str, hook: Hook) -> Self | None:
+        """Decode it as a part of something larger."""
+        return decode_object(cls.from_dict, value, at, key, hook)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Write it as JSON holds it; what is None is left out."""
+        return encode(
+            {
+                "records": self.records,
+                "pageSize": self.page_size,
+                "pages": self.pages,
+                "page": self.page,
+                "hasMorePages": self.has_more_pages,
+            },
+            self.additional_properties,
+        )

@@ -1,0 +1,115 @@
+"""Turn the contract into the generated package.
+
+`python openapi/generate.py` regenerates generated/teamwork_desk_api; `--check` only compares. A failed generation
+changes nothing: the output is swapped in when it is whole.
+"""
+
+from __future__ import annotations
+
+import argparse
+import filecmp
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+HERE = Path(__file__).resolve().parent
+CONTRACT = HERE / "desk.yaml"
+PACKAGE = HERE.parent / "generated" / "teamwork_desk_api"
+
+
+def lint(contract: Any) -> list[str]:
+    """Name what the generator would drop in silence, or turn into something else than the contract says."""
+    return [f"{'/'.join(path)}: {fault}" for path, node in _walk(contract, ()) for fault in _faults(path, node)]
+
+
+def _walk(node: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], dict[str, Any]]]:
+    if isinstance(node, dict):
+        yield path, node
+    for key, child in node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ():
+        if key != "example":
+            yield from _walk(child, (*path, str(key)))
+
+
+def _faults(path: tuple[str, ...], node: dict[str, Any]) -> Iterator[str]:
+    is_component = len(path) == 3 and path[:2] == ("components", "schemas")
+    is_property_map = bool(path) and path[-1] == "properties"
+    if "$ref" in node and len(node) > 1 and not is_property_map:
+        yield "the siblings of a $ref are lost: wrap it in allOf"
+    if node.get("type") == "object" and not is_component and not is_property_map:
+        yield "an inline object: make it a named component"
+    if "enum" in node and not is_property_map:
+        yield "a closed enum refuses new values: use x-extensible-enum"
+    if node.get("in") == "query" and node.get("schema", {}).get("type") == "array" and node.get("explode") is not False:
+        yield "an array in a query is sent comma-separated: say explode: false"
+    if "responses" in node and path[:1] == ("paths",):
+        yield from (f"an operation needs {key}" for key in ("operationId", "summary", "security") if key not in node)
+
+
+def generate(contract: Path, output: Path) -> None:
+    """Generate a package from a contract.
+
+    Raises:
+        SystemExit: The contract breaks a rule, or the generator fails or warns; the output is not to be used.
+    """
+    if faults := lint(yaml.safe_load(contract.read_text("utf-8"))):
+        raise SystemExit("\n".join([f"{contract.name} breaks the house rules:", *faults]))
+    command = [
+        *(sys.executable, "-m", "openapi_python_client", "generate", "--meta", "none", "--fail-on-warning"),
+        *("--path", str(contract), "--output-path", str(output)),
+        *("--config", str(HERE / "generator.yaml"), "--custom-template-path", str(HERE / "templates")),
+    ]
+    # The post hooks find ruff beside this interpreter.
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    run = subprocess.run(
+        command, env={**os.environ, "PATH": path, "NO_COLOR": "1"}, text=True, capture_output=True, check=False
+    )
+    if run.returncode:
+        reason = next((line for line in reversed(run.stderr.splitlines()) if "unsupported: " in line), "")
+        raise SystemExit(reason.partition("unsupported: ")[2].strip(" │'") or run.stdout + run.stderr)
+
+
+def differences(left: Path, right: Path) -> list[str]:
+    """List the files that differ between two trees, or are in one only."""
+    files = {
+        file.relative_to(root)
+        for root in (left, right)
+        for file in root.rglob("*")
+        if file.is_file() and "__pycache__" not in file.parts
+    }
+    return sorted(
+        str(file)
+        for file in files
+        if not (left / file).is_file()
+        or not (right / file).is_file()
+        or not filecmp.cmp(left / file, right / file, shallow=False)
+    )
+
+
+def main() -> None:
+    """Regenerate, or compare."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="only compare the package with what the contract yields")
+    parser.add_argument("--contract", type=Path, default=CONTRACT)
+    parser.add_argument("--package", type=Path, default=PACKAGE)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        fresh = Path(scratch) / options.package.name
+        generate(options.contract, fresh)
+        changed = differences(fresh, options.package)
+        if options.check and changed:
+            raise SystemExit("generated/ is not what the contract yields, run `make generate`:\n" + "\n".join(changed))
+        if changed:
+            shutil.rmtree(options.package, ignore_errors=True)
+            shutil.copytree(fresh, options.package)
+    print(f"{options.package.name}: {f'{len(changed)} files changed' if changed else 'up to date'}")
+
+
+if __name__ == "__main__":
+    main()
