@@ -1,0 +1,60 @@
+"""Async Python SDK for Teamwork Desk: turn a conversation into a ticket, once."""
+
+from teamwork_desk_api.models import (
+    Contact,
+    Conversation,
+    CustomerRef,
+    CustomField,
+    EntityRef,
+)
+
+from ._client import AsyncDesk
+from ._errors import (
+    AuthenticationError,
+    ConfigurationError,
+    ConflictError,
+    DeadlineExceeded,
+    DeskError,
+    NotFoundError,
+    NotSentError,
+    OutcomeUnknownError,
+    PermissionDeniedError,
+    RateLimitedError,
+    RequestError,
+    ResponseDecodeError,
+    ServerError,
+    StatusError,
+    TransportError,
+    UnprocessableError,
+    ValidationError,
+)
+from ._pacing import RateLimit
+from ._retry import RetryPolicy
+
+__all__ = [
+    "AsyncDesk",
+    "AuthenticationError",
+    "ConfigurationError",
+    "ConflictError",
+    "Contact",
+    "Conversation",
+    "CustomField",
+    "CustomerRef",
+    "DeadlineExceeded",
+    "DeskError",
+    "EntityRef",
+    "NotFoundError",
+    "NotSentError",
+    "OutcomeUnknownError",
+    "PermissionDeniedError",
+    "RateLimit",
+    "RateLimitedError",
+    "RequestError",
+    "ResponseDecodeError",
+    "RetryPolicy",
+    "ServerError",
+    "StatusError",
+    "TransportError",
+    "UnprocessableError",
+    "ValidationError",
+]

@@ -1,0 +1,246 @@
+"""AsyncDesk: configuration, life cycle, wiring."""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+import os
+import sys
+from collections.abc import Callable, Mapping
+from functools import partial
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from importlib.metadata import version
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, NoReturn, Self, TypedDict, TypeGuard, TypeVar, Unpack, cast
+
+import httpx
+from attrs import evolve
+
+from teamwork_desk_api.types import Request
+
+from ._auth import BearerAuth, TokenProvider
+from ._connections import Connections
+from ._conversations import Conversations
+from ._email_fallback import EmailFallback
+from ._errors import ConfigurationError
+from ._http import Session, Settings, calling
+from ._pacing import RateLimit
+from ._retry import RetryPolicy
+
+if TYPE_CHECKING:
+    import ssl
+
+T = TypeVar("T")
+
+API_PATH = "/desk/api/v2"
+DEFAULT_LIMITS = httpx.Limits(max_connections=100, max_keepalive_connections=20)
+
+
+class HttpxOptions(TypedDict, total=False):
+    """What goes to httpx unchanged: https://www.python-httpx.org/api/#asyncclient."""
+
+    proxy: httpx.URL | str | httpx.Proxy | None
+    verify: ssl.SSLContext | str | bool
+    cert: str | tuple[str, str] | tuple[str, str, str] | None
+    http1: bool
+    http2: bool
+    limits: httpx.Limits
+    mounts: Mapping[str, httpx.AsyncBaseTransport | None] | None
+    trust_env: bool
+    event_hooks: Mapping[str, list[Callable[..., Any]]] | None
+
+
+class AsyncDesk:
+    """A client of one Teamwork Desk installation.
+
+    One client serves many callers at once, and paces them within the account's rate window. Close it with `aclose`, or
+    use it as an async context manager.
+
+    Args:
+        url: The installation's origin, such as `https://acme.teamwork.com`, with or without `/desk/api/v2`. Plain
+            http is for loopback only. Where it is left out: the environment's `TEAMWORK_DESK_URL`.
+        token: A personal API key or OAuth access token, or a callable, sync or async, that returns one and is asked
+            again when Desk refuses it. Where it is left out: the environment's `TEAMWORK_DESK_TOKEN`.
+        timeout: Seconds for each phase of one attempt (connecting, waiting for a connection, sending, and each wait
+            for more of the answer), or an `httpx.Timeout`.
+        deadline: Seconds for a whole call: attempts, pauses, pacing and verification.
+        retry: How often and how patiently a call is tried.
+        email_fallback: What to do for installations that do not know `customer.email`: `"auto"` sends the deprecated
+            `email` where Desk says that the customer is missing, `"always"` sends it from the start, `"never"` never.
+        transport: An httpx transport instead of the client's own connections.
+        httpx_options: What goes to httpx unchanged: `proxy`, `verify`, `cert`, `http1`, `http2`, `limits`, `mounts`,
+            `trust_env`, `event_hooks`.
+
+    Raises:
+        ConfigurationError: The URL, the token or an option is refused.
+    """
+
+    conversations: Conversations
+    """Chats with customers, which can become tickets."""
+
+    def __init__(
+        self,
+        url: str | None = None,
+        *,
+        token: str | TokenProvider | None = None,
+        timeout: float | httpx.Timeout = 30.0,
+        deadline: float = 120.0,
+        retry: RetryPolicy = RetryPolicy(),  # noqa: B008 - a frozen value
+        email_fallback: EmailFallback = "auto",
+        transport: httpx.AsyncBaseTransport | None = None,
+        **httpx_options: Unpack[HttpxOptions],
+    ) -> None:
+        origin = parse_origin(_from_environment("TEAMWORK_DESK_URL", "url") if url is None else url)
+        settings = _check(
+            Settings(timeout=_timeout(timeout), deadline=deadline, retry=retry, email_fallback=email_fallback)
+        )
+        auth = BearerAuth(_from_environment("TEAMWORK_DESK_TOKEN", "token") if token is None else token)
+        connections = _connect(transport, httpx_options, f"AsyncDesk({origin!r})")
+        self._wire(Session(origin, auth, connections, f"teamwork-desk/{version('teamwork-desk')}"), settings)
+
+    def _wire(self, session: Session, settings: Settings) -> None:
+        self._session = session
+        self._settings = settings
+        self.conversations = Conversations(session, settings)
+
+    def with_options(
+        self,
+        *,
+        timeout: float | httpx.Timeout | None = None,
+        deadline: float | None = None,
+        retry: RetryPolicy | None = None,
+        email_fallback: EmailFallback | None = None,
+    ) -> AsyncDesk:
+        """Return a view with other options that shares the connections, the token and the pacing.
+
+        Args:
+            timeout: As in the constructor; None keeps what this client has.
+            deadline: Likewise.
+            retry: Likewise.
+            email_fallback: Likewise.
+
+        Raises:
+            ConfigurationError: An option is refused.
+        """
+        changes: dict[str, Any] = {"deadline": deadline, "retry": retry, "email_fallback": email_fallback}
+        changes["timeout"] = None if timeout is None else _timeout(timeout)
+        settings = evolve(self._settings, **{name: value for name, value in changes.items() if value is not None})
+        view = object.__new__(type(self))
+        view._wire(self._session, _check(settings))
+        return view
+
+    @property
+    def rate_limit(self) -> RateLimit | None:
+        """The account's rate window as the last answer told it; None before the first."""
+        return self._session.pacer.rate_limit
+
+    async def send(self, request: Request[T]) -> T:
+        """Send a request of a generated operation, with everything the named methods have but verification.
+
+        Args:
+            request: What a function of `teamwork_desk_api.api` returns.
+
+        Returns:
+            What the contract says the operation answers.
+
+        Raises:
+            DeskError: As the error tree says.
+        """
+        with calling(self._session, self._settings) as call:
+            return await call.send(request)
+
+    async def aclose(self) -> None:
+        """Close the connections, also those of the views."""
+        await self._session.connections.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    def __repr__(self) -> str:
+        return f"AsyncDesk({self._session.origin!r})"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("an AsyncDesk holds a token and open connections, and cannot be pickled or copied")
+
+
+def parse_origin(url: object) -> str:
+    """Return the origin of an installation's URL.
+
+    Raises:
+        ConfigurationError: It is more or less than an origin, or would send the token in the clear.
+    """
+    try:
+        parsed = httpx.URL(url) if isinstance(url, str) else httpx.URL()
+        port = parsed.port
+    except (httpx.InvalidURL, ValueError):
+        raise ConfigurationError("url: it is no valid URL") from None
+    if parsed.scheme not in ("http", "https") or not parsed.host:
+        raise ConfigurationError("url: expected an origin such as https://acme.teamwork.com")
+    if parsed.userinfo or parsed.query or parsed.fragment:
+        raise ConfigurationError("url: expected an origin, without user, query or fragment")
+    if parsed.path.rstrip("/") not in ("", API_PATH):
+        raise ConfigurationError(f"url: expected an origin, with or without {API_PATH}")
+    if parsed.scheme == "http" and not _is_loopback(parsed.host):
+        raise ConfigurationError("url: plain http would send the token in the clear; use https")
+    host = parsed.raw_host.decode()
+    return f"{parsed.scheme}://{f'[{host}]' if ':' in host else host}{f':{port}' if port else ''}"
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _from_environment(variable: str, argument: str) -> str:
+    try:
+        return os.environ[variable]
+    except KeyError:
+        raise ConfigurationError(f"{argument}: give it, or set {variable}") from None
+
+
+def _check(settings: Settings) -> Settings:
+    if not _is_seconds(settings.deadline):
+        raise ConfigurationError("deadline: expected a number of seconds above 0")
+    if not isinstance(cast("object", settings.retry), RetryPolicy):
+        raise ConfigurationError("retry: expected a RetryPolicy")
+    if settings.email_fallback not in ("auto", "always", "never"):
+        raise ConfigurationError('email_fallback: expected "auto", "always" or "never"')
+    return settings
+
+
+def _connect(transport: httpx.AsyncBaseTransport | None, options: HttpxOptions, owner: str) -> Connections:
+    """Prepare the connections: one client a slot, or one client where the transport pools by itself."""
+    if unknown := options.keys() - HttpxOptions.__annotations__.keys():
+        raise ConfigurationError(f"unknown options: {', '.join(sorted(unknown))}")
+    rest: dict[str, Any] = {**options, "cookies": CookieJar(DefaultCookiePolicy(allowed_domains=()))}
+    limits = rest.pop("limits", DEFAULT_LIMITS)
+    if transport is not None or options.get("http2") or options.get("mounts"):
+        make_client = partial(httpx.AsyncClient, transport=transport, limits=limits, **rest)
+        return Connections(make_client, cap=None, keep=0, owner=owner)
+    # Made once: reading the CA certificates takes longer than a call.
+    rest["verify"] = httpx.create_ssl_context(
+        rest.pop("verify", True), rest.pop("cert", None), rest.get("trust_env", True)
+    )
+    one = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=limits.keepalive_expiry)
+    cap = sys.maxsize if limits.max_connections is None else limits.max_connections
+    keep = cap if limits.max_keepalive_connections is None else limits.max_keepalive_connections
+    return Connections(partial(httpx.AsyncClient, limits=one, **rest), cap=cap, keep=keep, owner=owner)
+
+
+def _timeout(value: object) -> httpx.Timeout:
+    if isinstance(value, httpx.Timeout):
+        return value
+    if not _is_seconds(value):
+        raise ConfigurationError("timeout: expected a number of seconds above 0, or an httpx.Timeout")
+    return httpx.Timeout(value)
+
+
+def _is_seconds(value: object) -> TypeGuard[float]:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < math.inf

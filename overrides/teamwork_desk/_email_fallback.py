@@ -1,0 +1,71 @@
+"""The rules about the customer and the deprecated email field, as pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal, TypeAlias
+
+from attrs import evolve
+
+from teamwork_desk_api.models import ConvertConversation, CustomerRef
+
+from ._errors import RequestError
+
+EmailFallback: TypeAlias = Literal["auto", "always", "never"]
+
+_CUSTOMER_FIELDS = frozenset({"customer", "customer.id", "customer.email", "email"})
+
+
+def resolve_customer(customer: CustomerRef | int | str | None, email: str | None) -> CustomerRef | None:
+    """Return the one customer that both arguments name.
+
+    Args:
+        customer: The customer, an id, or an email address.
+        email: The deprecated argument.
+
+    Raises:
+        RequestError: They name none, or more than one.
+    """
+    match customer:
+        case bool():
+            raise RequestError("customer: expected a CustomerRef, an id or an email address, got a bool")
+        case int():
+            customer = CustomerRef(id=customer)
+        case str():
+            customer = CustomerRef(email=customer)
+        case CustomerRef() | None:
+            pass
+        case _:
+            raise RequestError(
+                f"customer: expected a CustomerRef, an id or an email address, got {type(customer).__name__}"
+            )
+    if customer is not None and customer.id is not None and customer.email is not None:
+        raise RequestError("customer: give an id or an email address, not both")
+    if customer is not None and not customer.to_dict():
+        raise RequestError("customer: give an id or an email address")
+    if email is None:
+        return customer
+    if customer is None:
+        return CustomerRef(email=email)
+    if customer.id is not None:
+        raise RequestError("email: leave it out, the customer is given by id")
+    if customer.email is not None and customer.email != email:
+        raise RequestError("email: it differs from customer.email; leave it out")
+    return evolve(customer, email=email)
+
+
+def with_deprecated_email(body: ConvertConversation) -> ConvertConversation | None:
+    """Return the body with the address in the deprecated field; None where it holds no address."""
+    if body.customer is None or body.customer.email is None:
+        return None
+    return evolve(body, customer=None, email=body.customer.email)
+
+
+def says_customer_is_missing(errors: Mapping[str, list[str]]) -> bool:
+    """Whether a Validator says that there is no customer, as an installation does that does not know customer.email.
+
+    Desk says "must be set" of what is missing (Teamwork's `validate` package); of a malformed address it says "must be
+    a valid email address", and the deprecated field would not make that valid.
+    """
+    reasons = [reason for field, reasons in errors.items() if field in _CUSTOMER_FIELDS for reason in reasons]
+    return bool(reasons) and all(reason == "must be set" for reason in reasons)

@@ -1,0 +1,140 @@
+"""The gate that keeps concurrent callers within the account's rate window."""
+
+from __future__ import annotations
+
+import math
+import random
+import time
+from datetime import UTC, datetime
+
+import anyio
+import httpx
+from attrs import evolve, frozen
+
+from ._errors import DeadlineExceeded
+from ._retry import http_date
+
+UNTOLD = 10
+"""Requests in flight at most until an answer tells the window."""
+LONGEST_WINDOW = 120.0
+"""Seconds; a window is documented to last 60, so a reset further away is nonsense and ignored."""
+JITTER = 1.0
+"""Seconds; the first caller after a reset waits up to this much longer, so that processes do not come all at once."""
+
+
+@frozen(kw_only=True)
+class RateLimit:
+    """The account's rate window, as the last answer told it.
+
+    Attributes:
+        limit: Requests per window.
+        remaining: Requests left in it.
+        reset_at: When the next window begins, by Desk's clock.
+    """
+
+    limit: int
+    remaining: int
+    reset_at: datetime
+
+    @classmethod
+    def from_headers(cls, headers: httpx.Headers) -> RateLimit | None:
+        """Read the `X-Rate-Limit-*` headers; None where they are missing or make no sense."""
+        try:
+            limit, remaining, reset = (int(headers[f"x-rate-limit-{name}"]) for name in ("limit", "remaining", "reset"))
+            reset_at = datetime.fromtimestamp(reset, UTC)
+        except (KeyError, ValueError, OverflowError, OSError):
+            return None
+        return None if limit < 1 or remaining < 0 else cls(limit=limit, remaining=remaining, reset_at=reset_at)
+
+    def resets_in(self, headers: httpx.Headers) -> float | None:
+        """Return the seconds to the reset, by the answer's own `Date`; None where they make no sense."""
+        date = http_date(headers.get("date"))
+        seconds = self.reset_at.timestamp() - (time.time() if date is None else date)
+        return seconds if 0 < seconds <= LONGEST_WINDOW else None
+
+
+class Pacer:
+    """Lets a request start only where the window can take it.
+
+    A request in flight may or may not be counted in the `remaining` that the last answer told, so it counts here too:
+    at most `remaining` requests are in flight.
+    """
+
+    def __init__(self) -> None:
+        self.rate_limit: RateLimit | None = None
+        self._remaining = 0
+        self._resets_at = -math.inf
+        self._held_until = -math.inf
+        self._windowless = False
+        self._in_flight = 0
+        self._waiting = 0
+        self._turnstile = anyio.Lock()
+        self._answered = anyio.Event()
+
+    async def enter(self, deadline: float) -> None:
+        """Wait for a place, first come, first served, and take it.
+
+        Args:
+            deadline: When the call must end, by `time.monotonic`.
+
+        Raises:
+            DeadlineExceeded: The window does not reset before the deadline.
+        """
+        if self._waiting or not self._has_room():
+            self._check_fits(deadline)
+            self._waiting += 1
+            try:
+                async with self._turnstile:
+                    await self._wait_for_room(deadline)
+            finally:
+                self._waiting -= 1
+        self._in_flight += 1
+
+    def leave(self, headers: httpx.Headers | None) -> None:
+        """Give the place back, and learn from the answer if there was one."""
+        self._in_flight -= 1
+        if headers is not None:
+            self._observe(headers)
+        if self._waiting:
+            self._answered.set()
+            self._answered = anyio.Event()
+
+    def hold(self, seconds: float) -> None:
+        """Let nobody start for a while: Desk asked for it."""
+        self._held_until = max(self._held_until, time.monotonic() + seconds)
+
+    def _has_room(self) -> bool:
+        now = time.monotonic()
+        if now < self._held_until:
+            return False
+        if now < self._resets_at:
+            return self._in_flight < self._remaining
+        return self._windowless or self._in_flight < UNTOLD
+
+    def _opens_at(self) -> float:
+        return max(self._held_until, self._resets_at if self._remaining <= 0 else -math.inf)
+
+    def _check_fits(self, deadline: float) -> None:
+        if self._opens_at() > deadline:
+            raise DeadlineExceeded("Desk's rate window is used up, and opens again only after the deadline")
+
+    async def _wait_for_room(self, deadline: float) -> None:
+        while not self._has_room():
+            self._check_fits(deadline)
+            pause = max(self._held_until, self._resets_at) - time.monotonic()
+            with anyio.move_on_after(pause + random.random() * JITTER if pause > 0 else None):
+                await self._answered.wait()
+
+    def _observe(self, headers: httpx.Headers) -> None:
+        told = RateLimit.from_headers(headers)
+        seconds = told.resets_in(headers) if told else None
+        self._windowless = seconds is None
+        if told is None or seconds is None:
+            return
+        known, now = self.rate_limit, time.monotonic()
+        if known is not None and now < self._resets_at:
+            if told.reset_at < known.reset_at:
+                return  # overtaken by an answer of the next window
+            if told.reset_at == known.reset_at:
+                told = evolve(told, remaining=min(told.remaining, self._remaining))
+        self._remaining, self._resets_at, self.rate_limit = told.remaining, now + seconds, told
