@@ -1,0 +1,102 @@
+"""Convert a handful of conversations over HTTP against a fake Desk, and tell what happened."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import warnings
+
+from teamwork_desk import AsyncDesk, CustomerRef, DeskError, ValidationError
+from teamwork_desk.testing import FakeDesk
+
+
+def tell(what: str, *lines: object) -> None:
+    """Print one step and what came of it."""
+    print(f"\n{what}", *(f"  {line}" for line in lines), sep="\n")
+
+
+async def current_installation() -> None:
+    """Convert on an installation of today."""
+    fake = FakeDesk(token="demo-token")  # noqa: S106 - a fake Desk's
+    async with fake.serve() as url, AsyncDesk(url, token="demo-token") as desk:  # noqa: S106
+        print(f"A fake Desk listens on {url}.")
+
+        conversation = await desk.conversations.convert(
+            1, subject="Refund for order 1017", customer="jo@example.com", tags=["billing"], notify_customer=False
+        )
+        tell(
+            "A plain conversion: convert(1, customer=...)",
+            f"conversation {conversation.id} is now ticket {conversation.ticket_id}",
+        )
+
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            conversation = await desk.conversations.convert(2, email="jo@example.com")
+        sent = fake.requests[-1].json or {}
+        tell(
+            "The deprecated argument: convert(2, email=...)",
+            f"DeprecationWarning: {caught[0].message}",
+            f"sent as customer.email: {'email' in sent['customer'] and 'email' not in sent}",
+            f"conversation {conversation.id} is now ticket {conversation.ticket_id}",
+        )
+
+        try:
+            await desk.conversations.convert(3, customer=CustomerRef(email="jo at example"), edit_method="word")
+        except ValidationError as error:
+            tell(
+                "A validation error: convert(3, customer=CustomerRef(email='jo at example'), edit_method='word')",
+                *(f"{field}: {', '.join(reasons)}" for field, reasons in error.errors.items()),
+                f"nothing was changed: maybe_applied={error.maybe_applied}, {len(fake.tickets)} tickets exist",
+            )
+
+        fake.lose_answer("after")
+        before = len(fake.tickets)
+        conversation = await desk.conversations.convert(4)
+        tell(
+            "The connection breaks after Desk did the work: convert(4)",
+            "the client looked instead of sending again",
+            f"conversation {conversation.id} is ticket {conversation.ticket_id}; made: {len(fake.tickets) - before}",
+        )
+        tell("The rate window, as Desk told it", desk.rate_limit)
+
+
+async def rate_limited() -> None:
+    """Meet the rate limit: more callers than the window takes."""
+    fake = FakeDesk(rate_limit=3, window=2.0)
+    async with fake.serve() as url, AsyncDesk(url, token="demo-token") as desk:  # noqa: S106
+        conversations = await asyncio.gather(*(desk.conversations.convert(number) for number in range(1, 7)))
+        refused = sum(request.status == 429 for request in fake.requests)
+        tell(
+            "Six callers at once, where the window takes three requests every two seconds",
+            f"all converted, each once: {sorted(c.ticket_id or 0 for c in conversations)}",
+            f"{len(fake.requests)} requests, of which Desk refused {refused}; the others waited for the next window",
+        )
+
+
+async def old_installation() -> None:
+    """Convert on an installation that knows only the deprecated email field."""
+    fake = FakeDesk(old_installation=True)
+    async with fake.serve() as url, AsyncDesk(url, token="demo-token") as desk:  # noqa: S106
+        first = await desk.conversations.convert(1, customer="jo@example.com")
+        second = await desk.conversations.convert(2, customer="jo@example.com")
+        tell(
+            "An old installation, which knows only the deprecated email field",
+            f"convert(1): {[request.status for request in fake.requests[:2]]}, ticket {first.ticket_id}",
+            f"convert(2): {[request.status for request in fake.requests[2:]]}, ticket {second.ticket_id}"
+            " (the client remembers)",
+        )
+
+
+async def main() -> None:
+    """Run every step."""
+    logging.getLogger("teamwork_desk").setLevel(logging.ERROR)
+    try:
+        await current_installation()
+        await rate_limited()
+        await old_installation()
+    except DeskError as error:
+        raise SystemExit(f"{type(error).__name__}: {error}") from error
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
