@@ -15,7 +15,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import yaml
 
@@ -29,26 +29,45 @@ def lint(contract: Any) -> list[str]:
     return [f"{'/'.join(path)}: {fault}" for path, node in _walk(contract, ()) for fault in _faults(path, node)]
 
 
-def _walk(node: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], dict[str, Any]]]:
+def _walk(node: Any, path: tuple[str, ...], names: bool = False) -> Iterator[tuple[tuple[str, ...], dict[str, Any]]]:
+    """Yield every object but examples and those whose keys are names."""
     if isinstance(node, dict):
-        yield path, node
-    for key, child in node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ():
-        if key != "example":
-            yield from _walk(child, (*path, str(key)))
+        fields = cast("dict[str, Any]", node)
+        if not names:
+            yield path, fields
+        for key, child in fields.items():
+            if names or key not in ("default", "example", "examples"):
+                yield from _walk(child, (*path, str(key)), not names and key in ("properties", "schemas", "responses"))
+    elif isinstance(node, list):
+        for index, child in enumerate(cast("Any", node)):
+            yield from _walk(child, (*path, str(index)))
 
 
 def _faults(path: tuple[str, ...], node: dict[str, Any]) -> Iterator[str]:
-    is_component = len(path) == 3 and path[:2] == ("components", "schemas")
-    is_property_map = bool(path) and path[-1] == "properties"
-    if "$ref" in node and len(node) > 1 and not is_property_map:
+    is_component = path[:2] == ("components", "schemas") and len(path) == 3
+    is_part = path[:2] == ("components", "schemas") and len(path) == 5 and path[3] == "allOf"
+    kinds = node.get("type") or ()  # a name or a list of names
+    parts = [part for key in ("allOf", "anyOf", "oneOf") for part in node.get(key, ())]
+    if "$ref" in node and len(node) > 1:
         yield "the siblings of a $ref are lost: wrap it in allOf"
-    if node.get("type") == "object" and not is_component and not is_property_map:
+    if ("object" in kinds or "properties" in node) and not is_component and not is_part:
         yield "an inline object: make it a named component"
-    if "enum" in node and not is_property_map:
+    if is_component and len(parts) == 1 and "$ref" in parts[0]:
+        yield "an alias, and what it adds is lost: refer to the schema itself"
+    if "properties" in node and ("anyOf" in node or "oneOf" in node):
+        yield "properties beside anyOf or oneOf are lost"
+    if "enum" in node:
         yield "a closed enum refuses new values: use x-extensible-enum"
-    if node.get("in") == "query" and node.get("schema", {}).get("type") == "array" and node.get("explode") is not False:
-        yield "an array in a query is sent comma-separated: say explode: false"
-    if "responses" in node and path[:1] == ("paths",):
+    if "x-secret" in node and path[-2:-1] != ("properties",):
+        yield "x-secret works on a property only"
+    if node.get("in") in ("query", "path", "header", "cookie"):
+        if "schema" not in node:
+            yield "a parameter without a schema is dropped"
+        elif "array" in node["schema"].get("type", ()) and node.get("explode") is not False and node["in"] == "query":
+            yield "an array in a query is sent comma-separated: say explode: false"
+        if "style" in node:
+            yield "the style of a parameter is ignored"
+    if path[:1] == ("paths",) and "responses" in node:
         yield from (f"an operation needs {key}" for key in ("operationId", "summary", "security") if key not in node)
 
 
@@ -68,7 +87,11 @@ def generate(contract: Path, output: Path) -> None:
     # The post hooks find ruff beside this interpreter.
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     run = subprocess.run(
-        command, env={**os.environ, "PATH": path, "NO_COLOR": "1"}, text=True, capture_output=True, check=False
+        command,
+        env={**os.environ, "PATH": path, "NO_COLOR": "1", "TYPER_STANDARD_TRACEBACK": "1"},
+        text=True,
+        capture_output=True,
+        check=False,
     )
     if run.returncode:
         reason = next((line for line in reversed(run.stderr.splitlines()) if "unsupported: " in line), "")

@@ -7,6 +7,7 @@ foresee becomes None and is told to the hook, so that an answer is never lost to
 from __future__ import annotations
 
 import datetime
+import enum
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Generic, TypeAlias, TypeVar, cast
@@ -192,8 +193,12 @@ def decode_map(value: Any, at: At, key: str, hook: Hook, item: Decoder[T]) -> di
         return None
     if item is decode_any:
         return dict(value)
-    inner = (at, key)
-    return {name: decoded for name, entry in value.items() if (decoded := item(entry, inner, "*", hook)) is not None}
+    return decode_values(value, (at, key), hook, item)
+
+
+def decode_values(values: Mapping[str, Any], at: At, hook: Hook, item: Decoder[T]) -> dict[str, T]:
+    """Decode the values of an object whose keys are data; one that is null or unforeseen is left out."""
+    return {name: decoded for name, entry in values.items() if (decoded := item(entry, at, "*", hook)) is not None}
 
 
 def decode_union(value: Any, at: At, key: str, hook: Hook, members: Mapping[type, Decoder[Any]]) -> Any:
@@ -236,12 +241,15 @@ def encode(fields: Mapping[str, Any], additional_properties: Mapping[str, Any]) 
 
     Raises:
         TypeError: A value has no JSON form.
-        ValueError: A datetime has no zone.
+        ValueError: A datetime has no zone, or the object holds itself or is nested too deeply.
     """
-    encoded = {key: _encode_value(value) for key, value in additional_properties.items()}
-    for key, value in fields.items():
-        if value is not None:
-            encoded[key] = _encode_value(value)
+    try:
+        encoded = {key: _encode_value(value) for key, value in additional_properties.items()}
+        for key, value in fields.items():
+            if value is not None:
+                encoded[key] = _encode_value(value)
+    except RecursionError:
+        raise ValueError("an object is nested too deeply, or holds itself") from None
     return encoded
 
 
@@ -260,14 +268,23 @@ def _encode_value(value: Any) -> Any:
         return value.isoformat()
     if isinstance(value, uuid.UUID):
         return str(value)
+    if isinstance(value, enum.Enum):
+        return _encode_value(value.value)
     if isinstance(value, (str, int, float)):
-        return value  # a subclass, such as an enum's member
+        return value
     raise TypeError(f"{type(value).__name__} has no JSON form")
 
 
 def path_segment(value: Any) -> str:
-    """Encode a value for one segment of a path."""
-    return quote(_text(value), safe="")
+    """Encode a value for one segment of a path.
+
+    Raises:
+        ValueError: The path would lead elsewhere.
+    """
+    text = _text(value)
+    if text in ("", ".", ".."):
+        raise ValueError(f"{text!r} cannot be a part of a path")
+    return quote(text, safe="")
 
 
 def target(path: str, query: Mapping[str, Any]) -> str:

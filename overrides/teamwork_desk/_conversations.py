@@ -297,7 +297,11 @@ def _list(values: Any) -> Any:
 
 def _check_types(body: ConvertConversation) -> None:
     """Refuse what the contract does not foresee: decoding tells."""
-    ConvertConversation.from_dict(body.to_dict(), hook=_refuse)
+    try:
+        encoded = body.to_dict()
+    except (TypeError, ValueError) as error:
+        raise RequestError(f"an argument cannot be sent: {error}") from None
+    ConvertConversation.from_dict(encoded, hook=_refuse)
 
 
 def _refuse(path: str, expected: str, got: str) -> NoReturn:

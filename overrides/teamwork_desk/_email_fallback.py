@@ -41,7 +41,7 @@ def resolve_customer(customer: CustomerRef | int | str | None, email: str | None
             )
     if customer is not None and customer.id is not None and customer.email is not None:
         raise RequestError("customer: give an id or an email address, not both")
-    if customer is not None and not customer.to_dict():
+    if customer == CustomerRef():
         raise RequestError("customer: give an id or an email address")
     if email is None:
         return customer

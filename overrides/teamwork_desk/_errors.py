@@ -26,6 +26,8 @@ import httpx
 if TYPE_CHECKING:
     from ._pacing import RateLimit
 
+_RAW = re.compile(r"(bytearray\()?b['\"].*", re.DOTALL)
+"""Bytes of an answer, as h11 quotes them in its messages."""
 _ADDRESS = re.compile(r"[^\s'\"<>,;]+@[^\s'\"<>,;]+")
 
 
@@ -197,3 +199,43 @@ _BY_STATUS: dict[int, type[StatusError]] = {
 def status_error_class(status_code: int) -> type[StatusError]:
     """Return the class of error for a status."""
     return _BY_STATUS.get(status_code) or (ServerError if 500 <= status_code < 600 else StatusError)
+
+
+def status_error(
+    message: str,
+    *,
+    status_code: int,
+    headers: httpx.Headers,
+    body: bytes,
+    errors: Mapping[str, list[str]],
+    retry_after: float | None,
+    rate_limit: RateLimit | None,
+) -> StatusError:
+    """Return the error for an answer; each class takes what it needs."""
+    kind = status_error_class(status_code)
+    message = f"{message}: {kind.meaning}"
+    if kind is ValidationError:
+        return ValidationError(message, errors=errors, status_code=status_code, headers=headers, body=body)
+    if kind is RateLimitedError:
+        if retry_after is not None:
+            message += f"; Desk takes requests again in {retry_after:.0f} s"
+        return RateLimitedError(
+            message,
+            retry_after=retry_after,
+            rate_limit=rate_limit,
+            status_code=status_code,
+            headers=headers,
+            body=body,
+        )
+    return kind(message, status_code=status_code, headers=headers, body=body)
+
+
+def scrub(error: BaseException | None, request: httpx.Request) -> None:
+    """Take the token and the body out of an exception and its causes: the request, the frames, the bytes quoted."""
+    bare = httpx.Request(request.method, request.url)
+    while error is not None:
+        error.__traceback__ = None
+        if isinstance(error, httpx.RequestError):
+            error.request = bare
+        error.args = tuple(_RAW.sub("...", arg) if isinstance(arg, str) else arg for arg in error.args)
+        error = error.__cause__ or error.__context__

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import random
-import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from contextlib import contextmanager
@@ -28,13 +27,11 @@ from ._errors import (
     DeskError,
     NotSentError,
     OutcomeUnknownError,
-    RateLimitedError,
     RequestError,
     ResponseDecodeError,
-    StatusError,
     TransportError,
-    ValidationError,
-    status_error_class,
+    scrub,
+    status_error,
 )
 from ._pacing import Pacer, RateLimit
 from ._retry import (
@@ -45,6 +42,7 @@ from ._retry import (
     effect_of_status,
     is_permanent,
     retry_after,
+    seems_sent,
 )
 
 T = TypeVar("T")
@@ -53,9 +51,6 @@ MAX_ANSWER_BYTES = 16 * 1024 * 1024
 """A page of 100 conversations has about 200 KB."""
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 """They change nothing (RFC 9110, 9.2.1), so they may always be sent again."""
-
-_RAW = re.compile(r"(bytearray\()?b['\"].*", re.DOTALL)
-"""Bytes of an answer, as h11 quotes them in its messages."""
 
 logger = logging.getLogger("teamwork_desk")
 drift_logger = logging.getLogger("teamwork_desk.drift")
@@ -235,7 +230,8 @@ class Call:
             request.method,
             session.origin + request.target,
             headers=[*session.headers, *_content_headers(body), ("Authorization", f"Bearer {token.value}")],
-            stream=body,
+            # Without a body there must be no stream: the aiohttp transport would send it in chunks.
+            stream=body if self._body is body else None,
             extensions={"timeout": timeout.as_dict()},
         )
         await session.pacer.enter(self._deadline)
@@ -249,9 +245,10 @@ class Call:
         except ConfigurationError:
             raise
         except Exception as failure:  # whatever a transport or an event hook raises: what was sent must be told
-            _scrub(failure, http_request)
+            scrub(failure, http_request)
             if answer is None:
-                return _Exchange(sent=body.was_read, failure=failure)
+                sent = body.was_read if self._body is body else seems_sent(failure)
+                return _Exchange(sent=sent, failure=failure)
             return _Exchange(sent=True, status_code=answer.status_code, headers=answer.headers, failure=failure)
         finally:
             session.pacer.leave(None if answer is None else answer.headers)
@@ -325,7 +322,9 @@ def _name(request: Request[Any]) -> str:
 
 
 def _content_headers(body: _Body) -> list[tuple[str, str]]:
-    return [("Content-Type", "application/json"), ("Content-Length", str(len(body)))] if len(body) else []
+    if not len(body):
+        return []
+    return [("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
 
 
 def _encode(body: Any) -> bytes:
@@ -377,7 +376,15 @@ def _error_of(request: Request[Any], exchange: _Exchange) -> DeskError | None:
     elif status is None:
         error = TransportError(f"{name} was sent, and no answer came: {reason}")
     elif not 200 <= status < 300:
-        error = _status_error(name, status, exchange)
+        error = status_error(
+            f"{name} was answered with {status}",
+            status_code=status,
+            headers=exchange.headers,
+            body=exchange.content,
+            errors=_field_errors(exchange.content),
+            retry_after=exchange.pause_asked_for,
+            rate_limit=RateLimit.from_headers(exchange.headers),
+        )
     elif failure is None:
         return None
     elif request.method in SAFE_METHODS:
@@ -388,35 +395,8 @@ def _error_of(request: Request[Any], exchange: _Exchange) -> DeskError | None:
     return error
 
 
-def _status_error(name: str, status: int, exchange: _Exchange) -> StatusError:
-    kind = status_error_class(status)
-    message = f"{name} was answered with {status}: {kind.meaning}"
-    headers, body = exchange.headers, exchange.content
-    if kind is ValidationError:
-        return ValidationError(message, errors=_field_errors(body), status_code=status, headers=headers, body=body)
-    if kind is RateLimitedError:
-        asked_for, limit = exchange.pause_asked_for, RateLimit.from_headers(headers)
-        if asked_for is not None:
-            message += f"; it takes requests again in {asked_for:.0f} s"
-        return RateLimitedError(
-            message, retry_after=asked_for, rate_limit=limit, status_code=status, headers=headers, body=body
-        )
-    return kind(message, status_code=status, headers=headers, body=body)
-
-
 def _field_errors(content: bytes) -> dict[str, list[str]]:
     try:
         return Validator.from_dict(_json(content)).errors or {}
     except (DecodeError, TypeError):
         return {}
-
-
-def _scrub(error: BaseException | None, request: httpx.Request) -> None:
-    """Take the token and the body out of an exception and its causes: the request, the frames, the bytes quoted."""
-    bare = httpx.Request(request.method, request.url)
-    while error is not None:
-        error.__traceback__ = None
-        if isinstance(error, httpx.RequestError):
-            error.request = bare
-        error.args = tuple(_RAW.sub("...", arg) if isinstance(arg, str) else arg for arg in error.args)
-        error = error.__cause__ or error.__context__

@@ -11,7 +11,7 @@ from email.utils import parsedate_to_datetime
 from typing import Literal
 
 import httpx
-from attrs import field, frozen
+from attrs import frozen
 
 from ._errors import ConfigurationError, NotSentError
 
@@ -40,7 +40,7 @@ class RetryPolicy:
     backoff_cap: float = 20.0
     max_retry_after: float = 120.0
     on_unknown: Literal["verify", "raise"] = "verify"
-    settle: tuple[float, ...] = field(default=(0.5, 1.0, 2.0), converter=tuple)
+    settle: tuple[float, ...] = (0.5, 1.0, 2.0)
 
     def __attrs_post_init__(self) -> None:
         if self.max_attempts.__class__ is not int or self.max_attempts < 1:
@@ -95,25 +95,33 @@ def effect_of_failure(error: Exception | None, *, sent: bool) -> Effect:
     """Classify an attempt that got no answer.
 
     Args:
-        error: What was raised. Its class says nothing of whether the request left: the aiohttp transport names a
-            reset after sending a `ConnectTimeout`.
+        error: What was raised. Its class says nothing of whether the request left: the aiohttp transport names every
+            failure of a connection a `ConnectTimeout`, and only the cause tells a reset from a timeout.
         sent: Whether the request's body was read, by the transport, to be sent.
     """
     if not sent:
         return Effect.NOT_SENT
-    return Effect.RUNNING if isinstance(error, httpx.TimeoutException) else Effect.ENDED
+    if isinstance(error, httpx.ConnectTimeout) and error.__cause__ and not _is_caused_by(error, TimeoutError):
+        return Effect.ENDED
+    return Effect.RUNNING if isinstance(error, (httpx.TimeoutException, TimeoutError)) else Effect.ENDED
+
+
+def seems_sent(error: Exception) -> bool:
+    """Whether a request without a body left, by the class of error: good enough for what changes nothing."""
+    return not isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError))
 
 
 def is_permanent(error: BaseException) -> bool:
     """Whether a failure to send cannot get better by trying again."""
-    if not isinstance(error, NotSentError):
-        return False
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, (httpx.UnsupportedProtocol, httpx.LocalProtocolError, ssl.SSLCertVerificationError)):
-            return True
-        cause = cause.__cause__ or cause.__context__
-    return False
+    return isinstance(error, NotSentError) and _is_caused_by(
+        error, httpx.UnsupportedProtocol, httpx.LocalProtocolError, ssl.SSLCertVerificationError
+    )
+
+
+def _is_caused_by(error: BaseException | None, *kinds: type[BaseException]) -> bool:
+    while error is not None and not isinstance(error, kinds):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 def http_date(value: str | None) -> float | None:

@@ -15,11 +15,11 @@ class ConversationPage:
 
     conversations: list[Conversation] | None = None
     """The conversations; null when there are none."""
-    included: JsonObject | None = None
+    included: JsonObject | None = _field(default=None, repr=False)
     """The related objects asked for with `includes`."""
     pagination: Pagination | None = None
     """Where the page stands in the whole."""
-    meta: JsonObject | None = None
+    meta: JsonObject | None = _field(default=None, repr=False)
     """What else Desk tells of the page."""
     additional_properties: dict[str, Any] = _field(factory=dict[str, Any], repr=False)
     """What the contract does not know."""

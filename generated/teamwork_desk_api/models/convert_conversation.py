@@ -57,7 +57,7 @@ class ConvertConversation:
     """The parent ticket."""
     priority: EntityRef | None = None
     """The priority."""
-    scheduled_email: ScheduledEmail | None = None
+    scheduled_email: ScheduledEmail | None = _field(default=None, repr=False)
     """The scheduled email."""
     send_from: str | None = _field(default=None, repr=False)
     """The inbox alias that email notifications are sent from."""

@@ -31,7 +31,7 @@ class EntityRef:
     """The kind of object, such as `users`. A string on the wire, although Desk's examples show 0."""
     delete: bool | None = None
     """Whether the reference is to be removed."""
-    meta: JsonObject | None = None
+    meta: JsonObject | None = _field(default=None, repr=False)
     """What else Desk tells of the object."""
     additional_properties: dict[str, Any] = _field(factory=dict[str, Any], repr=False)
     """What the contract does not know."""

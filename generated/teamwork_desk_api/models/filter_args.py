@@ -19,7 +19,7 @@ class FilterArgs:
     """Whether a bulk change is only tried."""
     fields: list[str] | None = None
     """The fields asked for."""
-    filter: list[str] | None = None
+    filter: list[str] | None = _field(default=None, repr=False)
     """The filters."""
     id: int | None = None
     """The id asked for."""

@@ -4,7 +4,10 @@ from typing import Any
 
 from ...models.conversation import Conversation
 from ...models.convert_conversation import ConvertConversation
-from ...types import Hook, Request, decode_answer, path_segment, target
+from ...types import Hook, Request
+from ...types import decode_answer as _decode_answer
+from ...types import path_segment as _path_segment
+from ...types import target as _target
 
 
 def convert_conversation(id: int, *, body: ConvertConversation) -> Request[Conversation]:
@@ -23,11 +26,11 @@ def convert_conversation(id: int, *, body: ConvertConversation) -> Request[Conve
     return Request(
         operation="convert_conversation",
         method="POST",
-        target=target(f"/desk/api/v2/conversations/{path_segment(id)}/convert.json", {}),
+        target=_target(f"/desk/api/v2/conversations/{_path_segment(id)}/convert.json", {}),
         body=body.to_dict(),
         decode=_decode,
     )
 
 
 def _decode(payload: Any, hook: Hook) -> Conversation:
-    return decode_answer(Conversation.from_dict, payload, hook, envelope="conversation", required=("id",))
+    return _decode_answer(Conversation.from_dict, payload, hook, envelope="conversation", required=("id",))

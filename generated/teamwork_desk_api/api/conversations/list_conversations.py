@@ -3,7 +3,9 @@
 from typing import Any
 
 from ...models.conversation_page import ConversationPage
-from ...types import Hook, Request, decode_answer, target
+from ...types import Hook, Request
+from ...types import decode_answer as _decode_answer
+from ...types import target as _target
 
 
 def list_conversations(
@@ -36,7 +38,7 @@ def list_conversations(
     return Request(
         operation="list_conversations",
         method="GET",
-        target=target(
+        target=_target(
             "/desk/api/v2/conversations.json",
             {
                 "filter": filter,
@@ -53,4 +55,4 @@ def list_conversations(
 
 
 def _decode(payload: Any, hook: Hook) -> ConversationPage:
-    return decode_answer(ConversationPage.from_dict, payload, hook, envelope="", required=())
+    return _decode_answer(ConversationPage.from_dict, payload, hook, envelope="", required=())

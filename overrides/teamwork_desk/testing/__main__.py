@@ -1,0 +1,42 @@
+"""A fake Desk on the command line: `python -m teamwork_desk.testing --port 8080`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from contextlib import suppress
+
+from . import FakeDesk
+
+
+async def _serve(fake: FakeDesk, host: str, port: int, token: str) -> None:
+    async with fake.serve(host=host, port=port) as url:
+        convert = f"{url}/desk/api/v2/conversations/42/convert.json"
+        print(  # noqa: T201
+            f"A fake Teamwork Desk listens on {url}, with conversations 1 to 100. Ctrl-C stops it. Try:",
+            f"  curl -X POST -H 'Authorization: Bearer {token}' -d '{{}}' {convert}",
+            sep="\n",
+            flush=True,
+        )
+        await asyncio.Event().wait()
+
+
+def _main() -> str | None:
+    parser = argparse.ArgumentParser(prog="python -m teamwork_desk.testing", description="Run a fake Teamwork Desk.")
+    parser.add_argument("--port", type=int, default=8080, help="the port to listen on; 0 takes a free one")
+    parser.add_argument("--host", default="127.0.0.1", help="the address to listen on")
+    parser.add_argument("--token", help="the only bearer token accepted; left out, any will do")
+    parser.add_argument("--rate-limit", type=int, default=120, help="requests per minute")
+    parser.add_argument("--old-installation", action="store_true", help="do not know customer.email, only email")
+    options = parser.parse_args()
+    fake = FakeDesk(token=options.token, rate_limit=options.rate_limit, old_installation=options.old_installation)
+    try:
+        with suppress(KeyboardInterrupt):
+            asyncio.run(_serve(fake, options.host, options.port, options.token or "any"))
+    except (ImportError, OSError, OverflowError) as error:  # no extra, port taken, no such port
+        return str(error)
+    return None
+
+
+sys.exit(_main())

@@ -1,0 +1,556 @@
+"""Desk in memory: its rules in one place, reached through an httpx transport or a real server."""
+
+from __future__ import annotations
+
+import json
+import math
+import operator
+import re
+import time
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from email.utils import formatdate
+from functools import partial
+from itertools import count
+from typing import Any, Literal, NoReturn, cast
+from urllib.parse import parse_qsl
+
+import httpx
+from attrs import field, frozen
+
+MAX_PAGE_SIZE = 100
+DEFAULT_PAGE_SIZE = 50
+FIRST_TICKET = 1_000_001
+GO_ZERO_TIME = "0001-01-01T00:00:00Z"
+FILTERABLE = ("contactId", "createdAt", "deletedAt", "id", "state", "ticket_id", "token", "updatedAt")
+INCLUDABLE = ("contacts", "conversationmessages", "customers", "users", "all")
+
+_LIST = "/desk/api/v2/conversations.json"
+_CONVERT = re.compile(r"/desk/api/v2/conversations/([0-9]{1,19})/convert\.json")
+_ADDRESS = re.compile(r"[^@\s]+@[^@\s.]+(\.[^@\s.]+)+")
+
+_Problems = Iterator[tuple[str, str]]
+_Check = Callable[[str, Any], _Problems]
+
+
+@frozen
+class Ticket:
+    """A ticket that a conversation was converted to.
+
+    Attributes:
+        id: The ticket's id.
+        conversation_id: The conversation it was made from.
+        body: The request's body, as decoded from JSON. Not in the repr: it names customers.
+    """
+
+    id: int
+    conversation_id: int
+    body: dict[str, Any] = field(repr=False)
+
+
+@frozen
+class RecordedRequest:
+    """A request that arrived.
+
+    Attributes:
+        method: The HTTP method.
+        path: The path, percent-decoded.
+        query: The query's parameters.
+        headers: The headers. Not in the repr: they hold the token.
+        json: The body as decoded from JSON; None where it is no JSON. Not in the repr: it names customers.
+        status: The status answered; None where the answer was lost.
+    """
+
+    method: str
+    path: str
+    query: dict[str, str]
+    headers: httpx.Headers = field(repr=False)
+    json: Any = field(repr=False)
+    status: int | None
+
+
+@frozen
+class Answer:
+    """What goes back to the client."""
+
+    status: int
+    headers: httpx.Headers
+    body: bytes
+
+
+Handler = Callable[[str, str, str, httpx.Headers, bytes], Answer | None]
+"""Takes method, path, query, headers and body; None is a lost answer."""
+
+
+@frozen
+class _Fault:
+    method: str | None
+    works: bool
+    answer: Answer | None
+
+
+class FakeDesk:
+    """A Teamwork Desk in memory.
+
+    It follows Desk's documented rules where there are any. Where there are none it takes the harsher reading: every
+    convert makes another ticket and mails again. A conversation's `state` does not matter to it.
+
+    Attributes:
+        transport: The way in for httpx, under asyncio and trio. It needs no network, and closing it does nothing.
+        tickets: The tickets made, oldest first.
+        requests: The requests that arrived, oldest first.
+    """
+
+    def __init__(
+        self,
+        *,
+        token: str | None = None,
+        conversations: Iterable[int] = range(1, 101),
+        rate_limit: int = 120,
+        window: float = 60.0,
+        old_installation: bool = False,
+        envelope: bool = False,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Open a Desk.
+
+        Args:
+            token: The only bearer token accepted. With None any will do, but there must be one.
+            conversations: The ids of the conversations there are; none is converted.
+            rate_limit: Requests per window.
+            window: The window's length in seconds. It opens with the first request.
+            old_installation: Whether it knows the deprecated `email` only, and not `customer.email`.
+            envelope: Whether convert answers `{"conversation": {...}}` instead of the bare conversation.
+            clock: Tells the time, in seconds since the epoch.
+        """
+        self._token = token
+        self._rate_limit = rate_limit
+        self._window = window
+        self._old_installation = old_installation
+        self._envelope = envelope
+        self._clock = clock
+        self._window_end = -math.inf
+        self._used = 0
+        self._faults: list[_Fault] = []
+        self._ticket_ids = count(FIRST_TICKET)
+        self._conversations: dict[int, dict[str, Any]] = {}
+        for conversation_id in conversations:
+            self.add_conversation(conversation_id)
+        self.tickets: list[Ticket] = []
+        self.requests: list[RecordedRequest] = []
+        self.transport: httpx.AsyncBaseTransport = _Transport(self._handle)
+
+    @asynccontextmanager
+    async def serve(self, *, port: int = 0, host: str = "127.0.0.1") -> AsyncGenerator[str, None]:
+        """Serve over HTTP, under asyncio only; it needs the extra `testing`.
+
+        Args:
+            port: The port to listen on; 0 takes a free one.
+            host: The address to listen on.
+
+        Yields:
+            The server's URL, such as `http://127.0.0.1:8080`.
+
+        Raises:
+            ImportError: The extra `testing` is not installed.
+        """
+        try:
+            from ._server import serve  # noqa: PLC0415 (needs the extra)
+        except ImportError as error:
+            raise ImportError('FakeDesk.serve() needs more: pip install "teamwork-desk[testing]"') from error
+        async with serve(self._handle, host, port) as url:
+            yield url
+
+    def add_conversation(self, id: int | None = None, **fields: Any) -> dict[str, Any]:
+        """Add a conversation, or replace the one that has this id.
+
+        Args:
+            id: Its id; the next free one if left out.
+            **fields: Its fields by their names in Desk's JSON, such as `state="deleted"` or `ticket_id=7`. They come
+                over the defaults. With `contact=None` it has no customer of its own.
+
+        Returns:
+            The conversation as Desk holds it: to change it is to change what Desk knows.
+        """
+        number = max(self._conversations, default=0) + 1 if id is None else id
+        address = f"customer{number}@example.com"
+        contact = {"id": number + 5000, "type": "email", "value": address, "isMain": True, "state": "active"}
+        now = self._timestamp()
+        self._conversations[number] = conversation = {
+            "contact": contact,
+            "contactId": contact["id"] if fields.get("contact", contact) else None,
+            "createdAt": now,
+            "createdBy": {"id": 2, "type": "users", "meta": None},
+            "deletedAt": GO_ZERO_TIME,
+            "deletedBy": None,
+            "id": number,
+            "inboxAlias": None,
+            "messages": None,
+            "numMessages": 0,
+            "socket_id": "",
+            "state": "active",
+            "ticket_id": None,
+            "token": f"secret-of-conversation-{number}",
+            "updatedAt": now,
+            "updatedBy": None,
+            "users": [{"id": 2, "type": "users"}],
+            **fields,
+        }
+        return conversation
+
+    def fail(
+        self,
+        *,
+        status: int,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | str | Mapping[str, Any] = b"",
+        times: int = 1,
+        method: str | None = None,
+    ) -> None:
+        """Answer the next requests with this instead of doing their work.
+
+        Faults queue: a request meets the oldest one that is left and fits its method.
+
+        Args:
+            status: The status, from 200 to 599.
+            headers: Headers that come over the usual ones.
+            body: The body; a mapping goes out as JSON.
+            times: The number of requests it happens to.
+            method: Let it happen to requests of this method only.
+        """
+        if not 200 <= status <= 599:
+            raise ValueError(f"no final HTTP status: {status}")
+        if isinstance(body, Mapping):
+            body = json.dumps(body)
+        answer = Answer(status, httpx.Headers(headers), body.encode() if isinstance(body, str) else body)
+        self._faults += [_Fault(method and method.upper(), works=False, answer=answer)] * times
+
+    def lose_answer(self, when: Literal["before", "after"], *, times: int = 1, method: str | None = None) -> None:
+        """Break the connection of the next requests, without a byte of an answer.
+
+        Over the transport this raises `httpx.ReadError`; over the server the connection is reset.
+
+        Args:
+            when: Whether it breaks before the work is done or after.
+            times: The number of requests it happens to.
+            method: Let it happen to requests of this method only.
+        """
+        self._faults += [_Fault(method and method.upper(), works=when == "after", answer=None)] * times
+
+    def _handle(self, method: str, path: str, query: str, headers: httpx.Headers, body: bytes) -> Answer | None:
+        arguments = dict(parse_qsl(query, keep_blank_values=True))
+        try:
+            decoded = _decode(body)
+        except ValueError:
+            decoded = None
+        fault = next((fault for fault in self._faults if fault.method in (None, method)), None)
+        answer: Answer | None = None
+        if fault is None or fault.works:
+            answer = self._work(method, path, arguments, headers, decoded)
+        if fault is not None:
+            self._faults.remove(fault)
+            answer = fault.answer
+        status = None if answer is None else answer.status
+        self.requests.append(RecordedRequest(method, path, arguments, headers, decoded, status))
+        return None if answer is None else self._with_usual_headers(answer)
+
+    def _with_usual_headers(self, answer: Answer) -> Answer:
+        now = self._clock()
+        window_is_open = now < self._window_end
+        headers = httpx.Headers(
+            {
+                "Content-Type": "application/json",
+                "Content-Length": str(len(answer.body)),
+                "Date": formatdate(now, usegmt=True),
+                "X-Rate-Limit-Limit": str(self._rate_limit),
+                "X-Rate-Limit-Remaining": str(self._rate_limit - (self._used if window_is_open else 0)),
+                "X-Rate-Limit-Reset": str(math.ceil(self._window_end if window_is_open else now + self._window)),
+            }
+        )
+        headers.update(answer.headers)
+        return Answer(answer.status, headers, answer.body)
+
+    def _work(self, method: str, path: str, arguments: Mapping[str, str], headers: httpx.Headers, body: Any) -> Answer:
+        if not self._within_limit():
+            return _refused(429, "rateLimit", "is exceeded")
+        scheme, _, token = headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not token or self._token not in (None, token):
+            return _refused(401, "auth", "must be a valid bearer token")
+        if path == _LIST:
+            return self._list(arguments) if method == "GET" else _refused(405, "method", "must be GET", Allow="GET")
+        if match := _CONVERT.fullmatch(path):
+            if method != "POST":
+                return _refused(405, "method", "must be POST", Allow="POST")
+            return self._convert(int(match[1]), body)
+        return _refused(404, "path", "is unknown")
+
+    def _within_limit(self) -> bool:
+        now = self._clock()
+        if now >= self._window_end:
+            self._window_end, self._used = now + self._window, 0
+        if self._used >= self._rate_limit:
+            return False
+        self._used += 1
+        return True
+
+    def _convert(self, conversation_id: int, body: Any) -> Answer:
+        conversation = self._conversations.get(conversation_id)
+        if conversation is None:
+            return _refused(404, "id", "is unknown")
+        problems = _problems(
+            body, has_contact=bool(conversation.get("contact")), old_installation=self._old_installation
+        )
+        if problems:
+            return _invalid(problems)
+        ticket = Ticket(next(self._ticket_ids), conversation_id, body)
+        self.tickets.append(ticket)
+        conversation.update(ticket_id=ticket.id, updatedAt=self._timestamp())
+        return _json(200, {"conversation": conversation, "included": {}} if self._envelope else conversation)
+
+    def _list(self, arguments: Mapping[str, str]) -> Answer:
+        order_by, order_mode = arguments.get("orderBy", "id"), arguments.get("orderMode", "asc")
+        problems = [
+            *_one_of(FILTERABLE, "orderBy", order_by),
+            *_one_of(("asc", "desc"), "orderMode", order_mode),
+            *_each(partial(_one_of, INCLUDABLE), "includes", _words(arguments.get("includes"))),
+            *(problem for name in ("page", "pageSize") for problem in _count(name, arguments.get(name, "1"))),
+        ]
+        found: list[dict[str, Any]] = []
+        try:
+            matches = compile_filter(_decode(arguments.get("filter", "{}").encode()))
+            found = [one for one in self._conversations.values() if matches(one)]
+        except (ValueError, RecursionError):
+            problems.append(("filter", "must be a valid filter"))
+        if problems:
+            return _invalid(problems)
+        found.sort(key=partial(_sort_key, order_by), reverse=order_mode == "desc")
+        page = int(arguments.get("page", 1))
+        size = min(int(arguments.get("pageSize", DEFAULT_PAGE_SIZE)), MAX_PAGE_SIZE)
+        pages = math.ceil(len(found) / size)
+        shown = found[(page - 1) * size : page * size]
+        if fields := _words(arguments.get("fields")):
+            shown = [{name: value for name, value in one.items() if name in {"id", *fields}} for one in shown]
+        more = page < pages
+        pagination = {"records": len(found), "pageSize": size, "pages": pages, "page": page, "hasMorePages": more}
+        return _json(
+            200, {"conversations": shown or None, "included": {}, "pagination": pagination, "meta": {"page": {}}}
+        )
+
+    def _timestamp(self) -> str:
+        moment = datetime.fromtimestamp(self._clock(), UTC)
+        return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+class _Transport(httpx.AsyncBaseTransport):
+    def __init__(self, handle: Handler) -> None:
+        self._handle = handle
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        # The stream itself, as a connection reads it: request.aread() would keep the body for another attempt.
+        body = b"".join([chunk async for chunk in cast("httpx.AsyncByteStream", request.stream)])
+        url = request.url
+        answer = self._handle(request.method, url.path, url.query.decode("ascii"), request.headers, body)
+        if answer is None:
+            raise httpx.ReadError("FakeDesk lost the answer", request=request)
+        return httpx.Response(answer.status, headers=answer.headers, stream=httpx.ByteStream(answer.body))
+
+
+def _json(status: int, payload: Any, **headers: str) -> Answer:
+    return Answer(status, httpx.Headers(headers), json.dumps(payload).encode())
+
+
+def _refused(status: int, key: str, message: str, **headers: str) -> Answer:
+    return _json(status, {"errors": {key: [message]}}, **headers)
+
+
+def _invalid(problems: Iterable[tuple[str, str]]) -> Answer:
+    errors: dict[str, list[str]] = {}
+    for key, message in problems:
+        errors.setdefault(key, []).append(message)
+    return _json(400, {"errors": errors})
+
+
+def _decode(body: bytes) -> Any:
+    """Decode strict JSON; every fault is a ValueError."""
+    try:
+        return json.loads(body.decode(), parse_constant=_no_constant)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _words(text: str | None) -> list[str]:
+    return [word for word in (text or "").split(",") if word]
+
+
+# What convert refuses: a check yields the path of each fault with Desk's message for it.
+
+
+def _typed(kind: type, message: str, path: str, value: Any) -> _Problems:
+    if type(value) is not kind:
+        yield path, message
+
+
+_boolean: _Check = partial(_typed, bool, "must be a boolean")
+_object: _Check = partial(_typed, dict, "must be an object")
+_text: _Check = partial(_typed, str, "must be a string")
+_whole: _Check = partial(_typed, int, "must be a whole number")
+
+
+def _one_of(choices: Iterable[str], path: str, value: Any) -> _Problems:
+    if value not in choices:
+        yield path, f"must be one of '{', '.join(choices)}'"
+
+
+def _count(path: str, text: str) -> _Problems:
+    if not re.fullmatch("[1-9][0-9]{0,17}", text):
+        yield path, "must be a whole number"
+
+
+def _address(path: str, value: Any) -> _Problems:
+    if not isinstance(value, str) or not _ADDRESS.fullmatch(value):
+        yield path, "must be a valid email address"
+
+
+def _subject(path: str, value: Any) -> _Problems:
+    yield from _text(path, value)
+    if isinstance(value, str) and len(value) > 255:
+        yield path, "must be shorter than 256 characters"
+
+
+def _reference(path: str, value: Any) -> _Problems:
+    if value.__class__ is not dict:
+        yield path, "must be an object"
+    elif value.get("id") is None:
+        yield f"{path}.id", "must be set"
+    else:
+        yield from _whole(f"{path}.id", value["id"])
+
+
+def _tag(path: str, value: Any) -> _Problems:
+    if not isinstance(value, str):
+        yield from _reference(path, value)
+
+
+def _each(check: _Check, path: str, value: Any) -> _Problems:
+    if value.__class__ is not list:
+        yield path, "must be a list"
+        return
+    for index, item in enumerate(value):
+        yield from check(f"{path}[{index}]", item)
+
+
+def _customer(path: str, value: Any) -> _Problems:
+    if value.__class__ is not dict:
+        yield path, "must be an object"
+        return
+    for name, check in {"id": _whole, "email": _address}.items():
+        if value.get(name) is not None:
+            yield from check(f"{path}.{name}", value[name])
+
+
+_CHECKS: dict[str, _Check] = {
+    **dict.fromkeys(("agent", "inbox", "parent", "priority", "source", "status", "tickettemplate", "type"), _reference),
+    **dict.fromkeys(("bcc", "cc"), partial(_each, _address)),
+    **dict.fromkeys(("customfields", "files"), partial(_each, _reference)),
+    **dict.fromkeys(("fromThreadId", "fromTicketId"), _whole),
+    **dict.fromkeys(("message", "sendFrom"), _text),
+    "customer": _customer,
+    "editMethod": partial(_one_of, ("html", "markdown")),
+    "email": _address,
+    "notifyCustomer": _boolean,
+    "scheduledEmail": _object,
+    "subject": _subject,
+    "tags": partial(_each, _tag),
+}
+
+
+def _problems(body: Any, *, has_contact: bool, old_installation: bool) -> list[tuple[str, str]]:
+    if body.__class__ is not dict:
+        return [("body", "must be a JSON object")]
+    fields: dict[str, Any] = {name: value for name, value in body.items() if value is not None}
+    if old_installation and fields.get("customer").__class__ is dict:
+        fields["customer"] = {name: value for name, value in fields["customer"].items() if name != "email"}
+        has_contact = False
+    problems = [problem for name, check in _CHECKS.items() if name in fields for problem in check(name, fields[name])]
+    customer = fields.setdefault("customer", {})
+    if customer.__class__ is dict:
+        has_id = customer.get("id") is not None
+        has_email = customer.get("email") is not None or "email" in fields
+        if has_id and has_email:
+            problems.append(("customer", "cannot be 'id and email'"))
+        if not (has_id or has_email or has_contact or "fromThreadId" in fields):
+            problems.append(("customer", "must be set"))
+    return problems
+
+
+# The listing's filter.
+
+_Test = Callable[[Mapping[str, Any]], bool]
+
+
+def compile_filter(query: Any) -> _Test:
+    """Turn a decoded filter into a test of one conversation.
+
+    Raises:
+        ValueError: It is no filter that Desk knows.
+    """
+    if query.__class__ is not dict:
+        raise ValueError("a filter is an object")
+    tests: list[_Test] = []
+    for key, value in query.items():
+        if key in ("$and", "$or") and value.__class__ is list:
+            tests.append(partial(_combined, all if key == "$and" else any, [compile_filter(part) for part in value]))
+        elif key in FILTERABLE and value.__class__ is dict:
+            for name, operand in value.items():
+                if name not in _OPERATORS or (name in ("$in", "$nin") and operand.__class__ is not list):
+                    raise ValueError("unknown operator or operand")
+                tests.append(partial(_compared, key, _OPERATORS[name], _comparable(key, operand)))
+        else:
+            raise ValueError("unknown field or operator")
+    return partial(_combined, all, tests)
+
+
+_OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
+    "$eq": operator.eq,
+    "$ne": operator.ne,
+    "$lt": operator.lt,
+    "$lte": operator.le,
+    "$gt": operator.gt,
+    "$gte": operator.ge,
+    "$in": lambda value, operand: value in operand,
+    "$nin": lambda value, operand: value not in operand,
+}
+
+
+def _combined(combine: Callable[[Iterable[bool]], bool], tests: list[_Test], conversation: Mapping[str, Any]) -> bool:
+    return combine(test(conversation) for test in tests)
+
+
+def _compared(name: str, holds: Callable[[Any, Any], bool], operand: Any, conversation: Mapping[str, Any]) -> bool:
+    try:
+        return holds(_comparable(name, conversation.get(name)), operand)
+    except TypeError:  # no order between the two, such as null and a number
+        return False
+
+
+def _comparable(name: str, value: Any) -> Any:
+    if value.__class__ is list:
+        return [_comparable(name, item) for item in value]
+    if name.endswith("At") and isinstance(value, str):
+        try:
+            moment = datetime.fromisoformat(value)
+        except ValueError:
+            return value
+        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return value
+
+
+def _sort_key(name: str, conversation: Mapping[str, Any]) -> tuple[str, Any]:
+    """Order values of one type among each other: null has no order with anything."""
+    value = _comparable(name, conversation.get(name))
+    return ("" if value is None else type(value).__name__, value)

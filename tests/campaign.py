@@ -1,0 +1,220 @@
+"""Thousands of conversions with seeded random faults, checked against the server's own books.
+
+`python tests/campaign.py [--seconds 120] [--seed N] [--transport httpx|aiohttp]` runs it for a while with a fresh
+seed and prints the ledger.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import random
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+import anyio
+import httpx
+from attrs import define, field
+from fault_server import Answer, Fault, FaultServer, Plan, Work
+
+from teamwork_desk import AsyncDesk, Conversation, DeskError, OutcomeUnknownError, ResponseDecodeError, RetryPolicy
+
+POLICY = RetryPolicy(backoff_base=0.001, settle=(0.001, 0.002, 0.003))
+TIMEOUT = 1.0
+CONVERSATIONS_PER_CLIENT = 250
+
+ENDED: tuple[Answer, ...] = ("reset", "close", "half a status line", "no HTTP")
+UNREADABLE: tuple[Answer, ...] = ("half a body", "reset in the body", "HTML", "no id", "broken gzip", "empty")
+DONE_IN_SIGHT: tuple[Work, ...] = ("before the answer", "at the second look")
+
+
+def draw_fault(draw: random.Random) -> Fault:
+    """Draw one way a convert request can go wrong."""
+    work: Work = draw.choice(("never", *DONE_IN_SIGHT))
+    match draw.randrange(7):
+        case 0:
+            return Fault(answer=draw.choice(ENDED), work=work)
+        case 1:
+            return Fault(answer="status", status=draw.choice((408, 500, 502, 503, 520, 599, 999)), work=work)
+        case 2:
+            answer = draw.choice(("slow", "after interim answers", *UNREADABLE))
+            return Fault(answer=answer, work="before the answer")
+        case 3:
+            status = draw.choice((425, 429, 503))
+            return Fault(answer="status", status=status, headers=("Retry-After: 0",), work="never")
+        case 4:
+            return Fault(answer="reset unread", work="never")
+        case 5 if draw.random() < 0.3:
+            late = draw.choice((work, "after the client gave up"))
+            return Fault(answer="status", status=draw.choice((504, 524)), work=late)
+        case 6 if draw.random() < 0.1:
+            return Fault(answer="hang", work=draw.choice((work, "after the client gave up")))
+        case _:
+            if draw.random() < 0.8:
+                return Fault(answer="ok", work="before the answer")
+            status = draw.choice((301, 400, 401, 403, 404, 409, 418, 422, 501))
+            return Fault(answer="status", status=status, work="never")
+
+
+def draw_plan(draw: random.Random) -> Plan:
+    """Draw how a conversation goes: no more faults in a row than the policy has retries."""
+    return Plan(
+        faults=tuple(draw_fault(draw) for _ in range(draw.randrange(POLICY.max_attempts))),
+        lagging_looks=draw.choice((0, 0, 1, 2)),
+        listing=draw.choices(("well", "flaky", "forbidden"), (8, 1, 1))[0],
+    )
+
+
+def expected_outcome(plan: Plan) -> str:
+    """Say what the client must report, from the plan alone."""
+    sees = plan.listing != "forbidden"
+    for fault in plan.faults:
+        if fault.answer in ("ok", "slow", "after interim answers"):
+            return "converted"
+        if fault.answer in UNREADABLE:
+            return "converted" if sees else "unreadable"
+        if fault.answer in ("hang", "status") and (fault.answer == "hang" or fault.status in (504, 524)):
+            return "converted" if sees and fault.work in DONE_IN_SIGHT else "unknown"
+        if fault.answer in ENDED or (fault.answer == "status" and not fault.headers and is_ended(fault.status)):
+            if not sees:
+                return "unknown"
+            if fault.work in DONE_IN_SIGHT:
+                return "converted"
+        elif fault.answer == "reset unread":
+            if not sees:
+                return "depends"  # on whether the body had left when the reset came
+        elif not fault.headers:
+            return f"refused {fault.status}"
+    return "converted"
+
+
+def is_ended(status: int) -> bool:
+    """Whether a status says that the attempt has ended, and not what it did."""
+    return status == 408 or (status >= 500 and status != 501)
+
+
+def reported_outcome(result: Conversation | DeskError) -> str:
+    """Name what the client reported."""
+    match result:
+        case Conversation():
+            return "converted"
+        case OutcomeUnknownError():
+            return "unknown"
+        case ResponseDecodeError():
+            return "unreadable"
+        case _:
+            return f"refused {getattr(result, 'status_code', type(result).__name__)}"
+
+
+@define
+class Ledger:
+    """What came of a campaign."""
+
+    outcomes: Counter[str] = field(factory=Counter[str])
+    faults: Counter[str] = field(factory=Counter[str])
+    twice: list[str] = field(factory=list[str])
+    misreported: list[str] = field(factory=list[str])
+    untyped: list[str] = field(factory=list[str])
+    lost: list[str] = field(factory=list[str])
+
+    @property
+    def failures(self) -> list[str]:
+        """Every broken promise."""
+        return [*self.twice, *self.misreported, *self.untyped, *self.lost]
+
+    def enter(self, conversation_id: int, plan: Plan, result: object, tickets: list[int]) -> None:
+        """Hold what the client reported against the server's books."""
+        story = f"{conversation_id}: {[str(fault) for fault in plan.faults]}, {plan.listing} -> {result!r}, {tickets}"
+        self.faults.update(str(fault) for fault in plan.faults)
+        if len(tickets) > 1:
+            self.twice.append(story)
+        if not isinstance(result, (Conversation, DeskError)):
+            self.untyped.append(story)
+            return
+        reported, expected = reported_outcome(result), expected_outcome(plan)
+        self.outcomes[reported] += 1
+        honest = (
+            result.ticket_id in tickets if isinstance(result, Conversation) else result.maybe_applied or not tickets
+        )
+        if not honest or (
+            isinstance(result, DeskError) and result.maybe_applied != (reported in ("unknown", "unreadable"))
+        ):
+            self.misreported.append(story)
+        if expected not in (reported, "depends"):
+            self.lost.append(f"expected {expected}, {story}")
+
+    def __str__(self) -> str:
+        outcomes = ", ".join(f"{count} {outcome}" for outcome, count in self.outcomes.most_common())
+        return (
+            f"{self.outcomes.total()} conversions, {self.faults.total()} faults of {len(self.faults)} kinds: {outcomes};"
+            f" converted twice {len(self.twice)}, misreported {len(self.misreported)},"
+            f" untyped exceptions {len(self.untyped)}, not survived {len(self.lost)}"
+        )
+
+
+async def run(
+    *,
+    seed: int,
+    conversions: int,
+    concurrency: int = 32,
+    transport: Callable[[], httpx.AsyncBaseTransport] | None = None,
+) -> Ledger:
+    """Convert so many conversations, with the faults that the seed draws."""
+    draw = random.Random(seed)
+    plans = {number: draw_plan(draw) for number in range(1, conversions + 1)}
+    results: dict[int, object] = {}
+    with FaultServer(plans) as server:
+
+        async def convert_each(desk: AsyncDesk, numbers: Iterator[int]) -> None:
+            for number in numbers:
+                try:
+                    results[number] = await desk.conversations.convert(number, subject="s", customer="jo@example.com")
+                except Exception as error:  # an untyped one is what is looked for
+                    results[number] = error
+
+        for first in range(1, conversions + 1, CONVERSATIONS_PER_CLIENT):
+            numbers = iter(range(first, min(first + CONVERSATIONS_PER_CLIENT, conversions + 1)))
+            async with (
+                AsyncDesk(
+                    server.url,
+                    token="t",
+                    retry=POLICY,
+                    timeout=TIMEOUT,
+                    transport=transport() if transport else None,
+                ) as desk,
+                anyio.create_task_group() as workers,
+            ):
+                for _ in range(concurrency):
+                    workers.start_soon(convert_each, desk, numbers)
+        server.finish_late_work()
+        ledger = Ledger()
+        for number, plan in plans.items():
+            ledger.enter(number, plan, results[number], server.tickets[number])
+        return ledger
+
+
+def main() -> None:
+    """Run campaigns until the time is up; exit 1 at the first broken promise."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=120)
+    parser.add_argument("--seed", type=int, default=time.time_ns() % 10**9)
+    parser.add_argument("--transport", choices=("httpx", "aiohttp"), default="httpx")
+    options = parser.parse_args()
+    transport: Callable[[], httpx.AsyncBaseTransport] | None = None
+    if options.transport == "aiohttp":
+        from httpx_aiohttp import AiohttpTransport  # noqa: PLC0415
+
+        transport = AiohttpTransport
+    end = time.monotonic() + options.seconds
+    for seed in range(options.seed, options.seed + 10**6):
+        ledger = asyncio.run(run(seed=seed, conversions=1000, transport=transport))
+        print(f"seed {seed}: {ledger}")
+        if ledger.failures:
+            raise SystemExit("\n".join(ledger.failures[:20]))
+        if time.monotonic() > end:
+            return
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,285 @@
+"""A Desk that misbehaves on the level of bytes, over real sockets, and keeps books of what it did."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import itertools
+import json
+import re
+import socket
+import struct
+import threading
+from collections import defaultdict
+from collections.abc import Awaitable, Callable
+from types import TracebackType
+from typing import Any, Literal, Self
+from urllib.parse import parse_qs, urlsplit
+
+from attrs import field, frozen
+
+Work = Literal["never", "before the answer", "at the second look", "after the client gave up"]
+"""When the conversion is carried out."""
+Answer = Literal[
+    "ok",
+    "slow",
+    "after interim answers",
+    "reset unread",
+    "reset",
+    "close",
+    "half a status line",
+    "no HTTP",
+    "hang",
+    "half a body",
+    "reset in the body",
+    "HTML",
+    "no id",
+    "broken gzip",
+    "empty",
+    "status",
+]
+
+
+@frozen(kw_only=True)
+class Fault:
+    """How one convert request goes: when its work is done, and what is answered."""
+
+    answer: Answer
+    work: Work
+    status: int = 200
+    headers: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.status if self.answer == 'status' else self.answer}, work {self.work}"
+
+
+OK = Fault(answer="ok", work="before the answer")
+
+
+@frozen(kw_only=True)
+class Plan:
+    """How a conversation's convert requests go, one after the other, and its listing; then everything is well."""
+
+    faults: tuple[Fault, ...] = ()
+    lagging_looks: int = 0
+    """So many looks do not show the ticket yet."""
+    listing: Literal["well", "flaky", "forbidden"] = "well"
+
+
+@frozen
+class _Exchange:
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+    method: str
+    target: str
+    body: bytes = field(repr=False)
+
+
+class FaultServer:
+    """Serves on a loopback port, in a thread of its own, so that the client may run on any event loop."""
+
+    def __init__(self, plans: dict[int, Plan] | None = None, *, headers: tuple[str, ...] = ()) -> None:
+        self.plans = plans or {}
+        self.tickets: defaultdict[int, list[int]] = defaultdict(list)
+        self.requests: list[str] = []
+        self.converts: defaultdict[int, int] = defaultdict(int)
+        self.url = ""
+        self.connections = 0
+        self.open_connections = 0
+        self._headers = headers
+        self._ids = itertools.count(1_000)
+        self._looks: defaultdict[int, int] = defaultdict(int)
+        self._at_second_look: set[int] = set()
+        self._unfinished: list[int] = []
+        self._flaky: set[int] = set()
+        self._awaited = 0
+        self._present = 0
+        self._all_present = asyncio.Event()
+        self._loop = asyncio.new_event_loop()
+        self._stop = asyncio.Event()
+        self._started = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        self._started.wait()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join()
+
+    def gather(self, requests: int) -> None:
+        """From now on, answer a listing only when so many are asked for at the same time."""
+        self._loop.call_soon_threadsafe(self._expect, requests)
+
+    def finish_late_work(self) -> None:
+        """Carry out what the client gave up on."""
+        while self._unfinished:
+            self._work(self._unfinished.pop())
+
+    def _expect(self, requests: int) -> None:
+        self._awaited = requests
+        if self._present >= requests:
+            self._all_present.set()
+            self._all_present = asyncio.Event()
+
+    def _run(self) -> None:
+        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+            runner.run(self._serve())
+
+    async def _serve(self) -> None:
+        server = await asyncio.start_server(self._connection, "127.0.0.1", 0, backlog=1024)
+        host, port = server.sockets[0].getsockname()
+        self.url = f"http://{host}:{port}"
+        self._started.set()
+        await self._stop.wait()
+        server.close()
+        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+            task.cancel()
+
+    async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        self.open_connections += 1
+        try:
+            while await self._exchange(reader, writer):
+                pass
+        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            pass
+        finally:
+            self.open_connections -= 1
+            writer.close()
+
+    async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        """Serve one request; True where the connection stays open."""
+        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+        method, target, _ = head.split(" ", 2)
+        length = re.search(r"(?i)content-length: *(\d+)", head)
+        convert = re.search(r"/conversations/(\d+)/convert\.json", target)
+        self.requests.append(f"{method} {target}")
+        if convert is None:
+            return await self._list(_Exchange(reader, writer, method, target, b""))
+        conversation_id = int(convert[1])
+        attempt = self.converts[conversation_id]
+        self.converts[conversation_id] += 1
+        faults = self.plans.get(conversation_id, Plan()).faults
+        fault = faults[attempt] if attempt < len(faults) else OK
+        if fault.answer == "reset unread":
+            _reset(writer)
+            return False
+        body = await reader.readexactly(int(length[1]) if length else 0)
+        match fault.work:
+            case "before the answer":
+                self._work(conversation_id)
+            case "at the second look":
+                self._at_second_look.add(conversation_id)
+            case "after the client gave up":
+                self._unfinished.append(conversation_id)
+            case "never":
+                pass
+        return await self._answer(_Exchange(reader, writer, method, target, body), fault, conversation_id)
+
+    def _work(self, conversation_id: int) -> None:
+        self.tickets[conversation_id].append(next(self._ids))
+
+    def _conversation(self, conversation_id: int, *, ticket_id: int | None) -> dict[str, Any]:
+        return {"id": conversation_id, "state": "active", "ticket_id": ticket_id, "messages": None, "new": "unknown"}
+
+    async def _list(self, exchange: _Exchange) -> bool:
+        query = parse_qs(urlsplit(exchange.target).query)
+        conversation_id = int(json.loads(query["filter"][0])["id"]["$eq"])
+        plan = self.plans.get(conversation_id, Plan())
+        if plan.listing == "forbidden":
+            return await self._send(exchange, 403, b"{}")
+        if plan.listing == "flaky" and conversation_id not in self._flaky:
+            self._flaky.add(conversation_id)
+            _reset(exchange.writer)
+            return False
+        all_present = self._all_present
+        self._present += 1
+        self._expect(self._awaited)
+        try:
+            await all_present.wait()
+        finally:
+            self._present -= 1
+        self._looks[conversation_id] += 1
+        if self._looks[conversation_id] >= 2 and conversation_id in self._at_second_look:
+            self._at_second_look.discard(conversation_id)
+            self._work(conversation_id)
+        lags = self._looks[conversation_id] <= plan.lagging_looks
+        ticket_id = None if lags or not self.tickets[conversation_id] else self.tickets[conversation_id][-1]
+        page = {"conversations": [self._conversation(conversation_id, ticket_id=ticket_id)]}
+        return await self._send(exchange, 200, json.dumps(page).encode())
+
+    async def _answer(self, exchange: _Exchange, fault: Fault, conversation_id: int) -> bool:
+        writer = exchange.writer
+        tickets = self.tickets[conversation_id]
+        body = json.dumps(self._conversation(conversation_id, ticket_id=tickets[-1] if tickets else None)).encode()
+        whole = self._head(200, len(body)) + body
+        half = whole[: -len(body) // 2]
+        answers: dict[Answer, Callable[[], Awaitable[bool]]] = {
+            "ok": lambda: self._send(exchange, 200, body),
+            "slow": lambda: _drip(writer, whole),
+            "after interim answers": lambda: _write(
+                writer, b"HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" + whole
+            ),
+            "reset": lambda: _write(writer, b"", then=_reset),
+            "close": lambda: _write(writer, b"", then=_close),
+            "half a status line": lambda: _write(writer, b"HTTP/1.1 20", then=_close),
+            "no HTTP": lambda: _write(writer, b"\x00\x01 not HTTP at all\r\n\r\n", then=_close),
+            "hang": lambda: _hang(exchange.reader),
+            "half a body": lambda: _write(writer, half, then=_close),
+            "reset in the body": lambda: _write(writer, half, then=_reset),
+            "HTML": lambda: self._send(exchange, 200, b"<html><body>Welcome to the proxy</body></html>"),
+            "no id": lambda: self._send(exchange, 200, b'{"ok": true}'),
+            "broken gzip": lambda: self._send(
+                exchange, 200, gzip.compress(body)[:-9] + b"nonsense!", "Content-Encoding: gzip"
+            ),
+            "empty": lambda: self._send(exchange, 204, b""),
+            "status": lambda: self._send(exchange, fault.status, b"<html>Bad Gateway</html>", *fault.headers),
+        }
+        return await answers[fault.answer]()
+
+    def _head(self, status: int, length: int, *headers: str) -> bytes:
+        lines = [f"HTTP/1.1 {status} Whatever", *self._headers, *headers]
+        if status != 204:
+            lines.append(f"Content-Length: {length}")
+        return "\r\n".join([*lines, "", ""]).encode()
+
+    async def _send(self, exchange: _Exchange, status: int, body: bytes, *headers: str) -> bool:
+        return await _write(exchange.writer, self._head(status, len(body), *headers) + body)
+
+
+async def _write(
+    writer: asyncio.StreamWriter, content: bytes, then: Callable[[asyncio.StreamWriter], None] | None = None
+) -> bool:
+    writer.write(content)
+    await writer.drain()
+    if then:
+        then(writer)
+    return then is None
+
+
+async def _drip(writer: asyncio.StreamWriter, content: bytes) -> bool:
+    for byte in content:
+        writer.write(bytes([byte]))
+        await writer.drain()
+        await asyncio.sleep(0)
+    return True
+
+
+async def _hang(reader: asyncio.StreamReader) -> bool:
+    await reader.read()
+    return False
+
+
+def _close(writer: asyncio.StreamWriter) -> None:
+    writer.close()
+
+
+def _reset(writer: asyncio.StreamWriter) -> None:
+    connection: socket.socket = writer.get_extra_info("socket")
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()

@@ -1,0 +1,22 @@
+"""Forgets."""
+
+from typing import Any
+
+from ...types import Hook, Request
+from ...types import target as _target
+
+
+def list_(*, body_: float | None = None) -> Request[None]:
+    """Forgets.
+
+    Args:
+        body_: body
+
+    Returns:
+        The request, ready to be sent.
+    """
+    return Request(operation="list_", method="DELETE", target=_target("/search", {"body": body_}), decode=_ignore)
+
+
+def _ignore(payload: Any, hook: Hook) -> None:
+    """Read nothing: the contract promises no body."""

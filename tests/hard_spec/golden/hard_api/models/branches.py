@@ -1,0 +1,7 @@
+from typing import TypeAlias
+
+Branches: TypeAlias = dict[str, "Tree"]
+"""Branches"""
+
+
+from .tree import Tree

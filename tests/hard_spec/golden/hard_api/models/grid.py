@@ -1,0 +1,4 @@
+from typing import TypeAlias
+
+Grid: TypeAlias = dict[str, "list[list[int]]"]
+"""Grid"""

@@ -1,0 +1,191 @@
+from __future__ import annotations
+
+import datetime
+import uuid as _uuid
+from collections.abc import Mapping
+from typing import Any, Literal, Self
+
+from attrs import field as _field
+from attrs import frozen as _frozen
+
+from ..types import (
+    At,
+    Hook,
+    decode_any,
+    decode_bool,
+    decode_date,
+    decode_datetime,
+    decode_float,
+    decode_int,
+    decode_list,
+    decode_map,
+    decode_object,
+    decode_str,
+    decode_union,
+    decode_uuid,
+    encode,
+    ignore,
+)
+
+
+@_frozen(kw_only=True, slots=False)
+class Kinds:
+    """Kinds"""
+
+    anything: Any | None = None
+    boolean: bool | None = None
+    integer: int | None = None
+    number: float | None = None
+    string: str | None = None
+    date: datetime.date | None = None
+    moment: datetime.datetime | None = None
+    uuid: _uuid.UUID | None = None
+    key: _uuid.UUID | None = None
+    """A key."""
+    old: str | None = None
+    open: Literal["up", 'd"own'] | str | None = None
+    level: Literal[1, 2] | int | None = None
+    matrix: list[list[float]] | None = None
+    moments: list[datetime.datetime] | None = None
+    list_: List | None = None
+    """A model that is called as a builtin, and described with a "quote\""""
+    scalar: float | str | bool | None = None
+    either: Tree | str | None = None
+    mixed: list[Tree | int | bool] | None = None
+    one_or_many: str | list[str] | None = None
+    map_or_moment: Grid | datetime.datetime | None = None
+    grid: Grid | None = None
+    branches: Branches | None = None
+    shelf: Shelf | None = None
+    additional_properties: dict[str, Any] = _field(factory=dict[str, Any], repr=False)
+    """What the contract does not know."""
+
+    @classmethod
+    def from_dict(cls, source: Mapping[str, Any], at: At = None, hook: Hook = ignore) -> Self:
+        """Read it leniently from what JSON holds; the hook is told of what the contract does not foresee."""
+        rest = {**source}
+        pop = rest.pop
+        return cls(
+            anything=decode_any(pop("anything", None), at, "anything", hook),
+            boolean=decode_bool(pop("boolean", None), at, "boolean", hook),
+            integer=decode_int(pop("integer", None), at, "integer", hook),
+            number=decode_float(pop("number", None), at, "number", hook),
+            string=decode_str(pop("string", None), at, "string", hook),
+            date=decode_date(pop("date", None), at, "date", hook),
+            moment=decode_datetime(pop("moment", None), at, "moment", hook),
+            uuid=decode_uuid(pop("uuid", None), at, "uuid", hook),
+            key=decode_uuid(pop("key", None), at, "key", hook),
+            old=decode_str(pop("old", None), at, "old", hook),
+            open=decode_str(pop("open", None), at, "open", hook),
+            level=decode_int(pop("level", None), at, "level", hook),
+            matrix=decode_list(
+                pop("matrix", None),
+                at,
+                "matrix",
+                hook,
+                lambda value, at, key, hook: decode_list(value, at, key, hook, decode_float),
+            ),
+            moments=decode_list(pop("moments", None), at, "moments", hook, decode_datetime),
+            list_=decode_object(List.from_dict, pop("list", None), at, "list", hook),
+            scalar=decode_union(
+                pop("scalar", None),
+                at,
+                "scalar",
+                hook,
+                {int: decode_float, float: decode_float, str: decode_str, bool: decode_bool},
+            ),
+            either=decode_union(pop("either", None), at, "either", hook, {dict: Tree.decode, str: decode_str}),
+            mixed=decode_list(
+                pop("mixed", None),
+                at,
+                "mixed",
+                hook,
+                lambda value, at, key, hook: decode_union(
+                    value, at, key, hook, {dict: Tree.decode, int: decode_int, bool: decode_bool}
+                ),
+            ),
+            one_or_many=decode_union(
+                pop("one_or_many", None),
+                at,
+                "one_or_many",
+                hook,
+                {str: decode_str, list: lambda value, at, key, hook: decode_list(value, at, key, hook, decode_str)},
+            ),
+            map_or_moment=decode_union(
+                pop("map_or_moment", None),
+                at,
+                "map_or_moment",
+                hook,
+                {
+                    dict: lambda value, at, key, hook: decode_map(
+                        value,
+                        at,
+                        key,
+                        hook,
+                        lambda value, at, key, hook: decode_list(
+                            value,
+                            at,
+                            key,
+                            hook,
+                            lambda value, at, key, hook: decode_list(value, at, key, hook, decode_int),
+                        ),
+                    ),
+                    str: decode_datetime,
+                },
+            ),
+            grid=decode_map(
+                pop("grid", None),
+                at,
+                "grid",
+                hook,
+                lambda value, at, key, hook: decode_list(
+                    value, at, key, hook, lambda value, at, key, hook: decode_list(value, at, key, hook, decode_int)
+                ),
+            ),
+            branches=decode_map(pop("branches", None), at, "branches", hook, Tree.decode),
+            shelf=decode_object(Shelf.from_dict, pop("shelf", None), at, "shelf", hook),
+            additional_properties=rest,
+        )
+
+    @classmethod
+    def decode(cls, value: Any, at: At, key: str, hook: Hook) -> Self | None:
+        """Decode it as a part of something larger."""
+        return decode_object(cls.from_dict, value, at, key, hook)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Write it as JSON holds it; what is None is left out."""
+        return encode(
+            {
+                "anything": self.anything,
+                "boolean": self.boolean,
+                "integer": self.integer,
+                "number": self.number,
+                "string": self.string,
+                "date": self.date,
+                "moment": self.moment,
+                "uuid": self.uuid,
+                "key": self.key,
+                "old": self.old,
+                "open": self.open,
+                "level": self.level,
+                "matrix": self.matrix,
+                "moments": self.moments,
+                "list": self.list_,
+                "scalar": self.scalar,
+                "either": self.either,
+                "mixed": self.mixed,
+                "one_or_many": self.one_or_many,
+                "map_or_moment": self.map_or_moment,
+                "grid": self.grid,
+                "branches": self.branches,
+                "shelf": self.shelf,
+            },
+            self.additional_properties,
+        )
+
+
+from .branches import Branches
+from .grid import Grid
+from .list_ import List
+from .shelf import Shelf
+from .tree import Tree

@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, Self
+
+from attrs import field as _field
+from attrs import frozen as _frozen
+
+from ..types import At, Hook, decode_int, decode_object, decode_str, encode, ignore
+
+
+@_frozen(kw_only=True, slots=False)
+class Thing:
+    """Thing"""
+
+    id: int | None = None
+    pin: str | None = _field(default=None, repr=False)
+    state: Literal["new", "used"] | str | None = None
+    additional_properties: dict[str, Any] = _field(factory=dict[str, Any], repr=False)
+    """What the contract does not know."""
+
+    @classmethod
+    def from_dict(cls, source: Mapping[str, Any], at: At = None, hook: Hook = ignore) -> Self:
+        """Read it leniently from what JSON holds; the hook is told of what the contract does not foresee."""
+        rest = {**source}
+        pop = rest.pop
+        return cls(
+            id=decode_int(pop("id", None), at, "id", hook),
+            pin=decode_str(pop("pin", None), at, "pin", hook),
+            state=decode_str(pop("state", None), at, "state", hook),
+            additional_properties=rest,
+        )
+
+    @classmethod
+    def decode(cls, value: Any, at: At, key: str, hook: Hook) -> Self | None:
+        """Decode it as a part of something larger."""
+        return decode_object(cls.from_dict, value, at, key, hook)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Write it as JSON holds it; what is None is left out."""
+        return encode({"id": self.id, "pin": self.pin, "state": self.state}, self.additional_properties)

@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Self
+
+from attrs import field as _field
+from attrs import frozen as _frozen
+
+from ..types import At, Hook, decode_list, decode_map, decode_object, decode_str, encode, ignore
+
+
+@_frozen(kw_only=True, slots=False)
+class Tree:
+    """Tree"""
+
+    name: str | None = None
+    child: Tree | None = None
+    children: list[Tree] | None = None
+    branches: Branches | None = None
+    owner: Owner | None = None
+    additional_properties: dict[str, Any] = _field(factory=dict[str, Any], repr=False)
+    """What the contract does not know."""
+
+    @classmethod
+    def from_dict(cls, source: Mapping[str, Any], at: At = None, hook: Hook = ignore) -> Self:
+        """Read it leniently from what JSON holds; the hook is told of what the contract does not foresee."""
+        rest = {**source}
+        pop = rest.pop
+        return cls(
+            name=decode_str(pop("name", None), at, "name", hook),
+            child=decode_object(Tree.from_dict, pop("child", None), at, "child", hook),
+            children=decode_list(pop("children", None), at, "children", hook, Tree.decode),
+            branches=decode_map(pop("branches", None), at, "branches", hook, Tree.decode),
+            owner=decode_object(Owner.from_dict, pop("owner", None), at, "owner", hook),
+            additional_properties=rest,
+        )
+
+    @classmethod
+    def decode(cls, value: Any, at: At, key: str, hook: Hook) -> Self | None:
+        """Decode it as a part of something larger."""
+        return decode_object(cls.from_dict, value, at, key, hook)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Write it as JSON holds it; what is None is left out."""
+        return encode(
+            {
+                "name": self.name,
+                "child": self.child,
+                "children": self.children,
+                "branches": self.branches,
+                "owner": self.owner,
+            },
+            self.additional_properties,
+        )
+
+
+from .branches import Branches
+from .owner import Owner

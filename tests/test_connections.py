@@ -1,0 +1,91 @@
+"""The connection slots survive cancellation: httpx's own pool does not (encode/httpcore#1093)."""
+
+from __future__ import annotations
+
+import random
+
+import anyio
+import httpx
+import pytest
+from fault_server import Fault, FaultServer, Plan
+
+from teamwork_desk import AsyncDesk, ConfigurationError, NotSentError, RetryPolicy, TransportError
+
+CAP = 8
+LIMITS = httpx.Limits(max_connections=CAP, max_keepalive_connections=CAP)
+ONCE = RetryPolicy(max_attempts=1)
+
+
+async def hold_every_slot(desk: AsyncDesk, server: FaultServer) -> None:
+    """Make as many calls at once as there are slots; none is answered before the server has all of them."""
+    server.gather(CAP)
+    async with anyio.create_task_group() as calls:
+        for number in range(1, CAP + 1):
+            calls.start_soon(desk.conversations.get, number)
+
+
+async def test_every_slot_lives_after_10000_calls_cancelled_or_timed_out_at_random_instants() -> None:
+    draw = random.Random(20261123)
+    with FaultServer() as server:
+        async with AsyncDesk(server.url, token="t", limits=LIMITS, retry=ONCE) as desk:
+            numbers = iter(range(10_000))
+            ended = 0
+
+            async def cut_short() -> None:
+                nonlocal ended
+                for number in numbers:
+                    patience = draw.random() * 0.01
+                    try:
+                        with anyio.move_on_after(patience if number % 2 else None):
+                            await desk.with_options(timeout=patience + 1e-6).conversations.get(number + 1)
+                            ended += 1
+                    except TransportError:
+                        pass
+
+            async with anyio.create_task_group() as workers:
+                for _ in range(4 * CAP):
+                    workers.start_soon(cut_short)
+            assert 0 < ended < 10_000
+            await hold_every_slot(desk, server)
+
+
+async def test_a_full_client_is_named_as_the_cause() -> None:
+    one = httpx.Limits(max_connections=1)
+    with FaultServer({1: Plan(faults=(Fault(answer="hang", work="never"),))}) as server:
+        async with AsyncDesk(server.url, token="t", limits=one, retry=ONCE, timeout=0.2) as desk:
+            patient = desk.with_options(timeout=60)
+            async with anyio.create_task_group() as calls:
+                calls.start_soon(patient.conversations.convert, 1)
+                while not server.requests:
+                    await anyio.sleep(0.001)
+                with pytest.raises(NotSentError, match="every connection is busy"):
+                    await desk.conversations.get(2)
+                calls.cancel_scope.cancel()
+
+
+async def test_idle_connections_beyond_the_limit_are_closed() -> None:
+    limits = httpx.Limits(max_connections=CAP, max_keepalive_connections=1)
+    with FaultServer() as server:
+        async with AsyncDesk(server.url, token="t", limits=limits) as desk:
+            await hold_every_slot(desk, server)
+            while server.open_connections > 1:
+                await anyio.sleep(0.001)
+            server.gather(1)
+            await desk.conversations.get(1)
+        assert server.connections == CAP
+
+
+async def test_a_call_that_ends_after_the_client_was_closed_closes_its_connection() -> None:
+    with FaultServer() as server:
+        desk = AsyncDesk(server.url, token="t")
+        server.gather(2)
+        async with anyio.create_task_group() as calls:
+            calls.start_soon(desk.conversations.get, 1)
+            while not server.requests:
+                await anyio.sleep(0.001)
+            await desk.aclose()
+            with pytest.raises(ConfigurationError, match="closed"):
+                await desk.conversations.get(2)
+            server.gather(1)
+        while server.open_connections:
+            await anyio.sleep(0.001)

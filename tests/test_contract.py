@@ -1,0 +1,272 @@
+"""The contract: valid, true to the page it was written from, and kept in full by the generated models."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+import yaml
+from openapi_schema_validator import OAS31Validator, oas31_format_checker
+from openapi_spec_validator import OpenAPIV31SpecValidator
+from referencing import Registry
+from referencing.jsonschema import DRAFT202012, SchemaRegistry
+
+from teamwork_desk_api import models
+from teamwork_desk_api.models import Conversation, ConvertConversation
+
+CONTRACT: dict[str, Any] = yaml.safe_load(
+    (Path(__file__).resolve().parents[1] / "openapi" / "desk.yaml").read_text("utf-8")
+)
+SCHEMAS: dict[str, Any] = CONTRACT["components"]["schemas"]
+CONVERT: dict[str, Any] = CONTRACT["paths"]["/desk/api/v2/conversations/{id}/convert.json"]["post"]
+EXAMPLE: dict[str, Any] = CONVERT["responses"]["200"]["content"]["application/json"]["example"]
+"""The page's own example of an answer."""
+
+BODY_FIELDS = [
+    *("agent", "bcc", "cc", "customer", "customfields", "editMethod", "email", "files", "fromThreadId", "fromTicketId"),
+    *("inbox", "message", "notifyCustomer", "parent", "priority", "scheduledEmail", "sendFrom", "source", "status"),
+    *("subject", "tags", "tickettemplate", "type"),
+]
+"""The body fields of the page."""
+
+MOMENT = datetime.datetime(2024, 12, 19, 16, 2, 34, 102_000, tzinfo=datetime.UTC)
+"""The moment that stands everywhere in the example."""
+
+PYTHON_NAMES = {
+    "Distinct": "distinct",
+    "Field": "field",
+    "Operation": "operation",
+    "bulkDryExecute": "bulk_dry_execute",
+    "contactId": "contact_id",
+    "createdAt": "created_at",
+    "createdBy": "created_by",
+    "deletedAt": "deleted_at",
+    "deletedBy": "deleted_by",
+    "isMain": "is_main",
+    "orderBy": "order_by",
+    "orderMode": "order_mode",
+    "pageOffset": "page_offset",
+    "pageSize": "page_size",
+    "skipAggregation": "skip_aggregation",
+    "updatedAt": "updated_at",
+    "updatedBy": "updated_by",
+}
+"""The properties of an answer that are called otherwise in Python."""
+
+
+class Drift(list[tuple[str, str, str]]):
+    """A hook that remembers what it is told."""
+
+    def __call__(self, path: str, expected: str, got: str) -> None:
+        self.append((path, expected, got))
+
+
+def children(node: Any) -> list[tuple[str, Any]]:
+    """The parts of a JSON value, with their keys or indices."""
+    if isinstance(node, dict):
+        return list(cast("dict[str, Any]", node).items())
+    return [(str(index), child) for index, child in enumerate(cast("Any", node))] if isinstance(node, list) else []
+
+
+def walk(node: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], dict[str, Any]]]:
+    """Every object of the contract, with its path."""
+    if isinstance(node, dict):
+        yield path, cast("dict[str, Any]", node)
+    for key, child in children(node):
+        yield from walk(child, (*path, str(key)))
+
+
+def with_strings(node: Any, change: Callable[[str], str]) -> Any:
+    """The same JSON value with every string in it changed."""
+    if isinstance(node, dict):
+        return {key: with_strings(child, change) for key, child in children(cast("Any", node))}
+    if isinstance(node, list):
+        return [with_strings(child, change) for _, child in children(cast("Any", node))]
+    return change(node) if isinstance(node, str) else node
+
+
+def resolve(reference: str) -> Any:
+    """The component that a reference leads to."""
+    target: Any = CONTRACT
+    for key in reference.removeprefix("#/").split("/"):
+        target = target[key]
+    return target
+
+
+def test_the_contract_is_valid_openapi() -> None:
+    assert [error.message for error in OpenAPIV31SpecValidator(CONTRACT).iter_errors()] == []
+
+
+# The page's example
+
+
+def assert_found(value: Any, decoded: Any, path: str) -> None:
+    """Find every part of a JSON value again, under its attribute."""
+    if isinstance(decoded, datetime.datetime):
+        assert (value, decoded) == ("2024-12-19T16:02:34.102Z", MOMENT), path
+    elif isinstance(value, list):
+        assert len(decoded) == len(cast("Any", value)), path
+        for (index, child), item in zip(children(cast("Any", value)), decoded, strict=True):
+            assert_found(child, item, f"{path}[{index}]")
+    elif hasattr(decoded, "from_dict"):
+        assert decoded.additional_properties == {}, f"{path} holds what the contract does not know"
+        for key, child in children(value):
+            assert_found(child, getattr(decoded, PYTHON_NAMES.get(key, key)), f"{path}.{key}")
+    else:
+        assert (decoded, type(decoded)) == (value, type(value)), path
+
+
+def test_the_example_of_the_page_is_decoded_field_by_field() -> None:
+    drift = Drift()
+    conversation = Conversation.from_dict(EXAMPLE, None, drift)
+    assert drift == []
+    assert_found(EXAMPLE, conversation, "conversation")
+    assert isinstance(conversation.contact, models.Contact)
+    assert isinstance(conversation.contact.filter_args, models.FilterArgs)
+    assert conversation.contact.filter_args.aggregate == models.Aggregate(
+        distinct=True, field="string", operation="string"
+    )
+    assert conversation.users == [
+        models.EntityRef(delete=True, id=0, meta={"additionalProp": "Unknown Type: any"}, type=0)
+    ]
+    assert conversation.deleted_at == MOMENT
+
+
+def test_the_example_of_the_page_survives_a_round_trip() -> None:
+    # Python writes a moment with an offset and in microseconds; the page with a Z and in milliseconds.
+    encoded = Conversation.from_dict(EXAMPLE).to_dict()
+    assert with_strings(encoded, lambda text: text.replace("000+00:00", "Z")) == EXAMPLE
+
+
+# The body
+
+
+def test_the_body_has_the_fields_of_the_page_and_no_other() -> None:
+    assert sorted(SCHEMAS["ConvertConversation"]["properties"]) == BODY_FIELDS
+
+
+@pytest.mark.parametrize("field", BODY_FIELDS)
+def test_a_field_of_the_body_is_sent_under_its_own_name(field: str) -> None:
+    schema = SCHEMAS["ConvertConversation"]["properties"][field]
+    values: dict[str, Any] = {"string": "a", "integer": 7, "boolean": False, "array": [{"id": 7}]}
+    value: Any = values.get(schema.get("type"), {"id": 7})
+    if schema.get("items") == {"type": "string"}:
+        value = ["a"]
+    drift = Drift()
+    body = ConvertConversation.from_dict({field: value}, None, drift)
+    assert drift == []
+    assert body.additional_properties == {}
+    assert body.to_dict() == {field: value}
+
+
+def test_the_email_and_nothing_else_is_deprecated() -> None:
+    deprecated = [path for path, node in walk(CONTRACT) if node.get("deprecated")]
+    assert deprecated == [("components", "schemas", "ConvertConversation", "properties", "email")]
+
+
+# The house rules
+
+
+def answer_schemas() -> set[str]:
+    """The schemas that a 2xx or 400 answer leads to."""
+    seen: set[str] = set()
+
+    def follow(node: dict[str, Any]) -> None:
+        for _, child in walk(node):
+            reference = child.get("$ref", "#/none")
+            name = reference.removeprefix("#/components/schemas/")
+            if "$ref" in child and name not in seen:
+                seen.update({name} & SCHEMAS.keys())
+                follow(resolve(reference))
+
+    for item in CONTRACT["paths"].values():
+        for operation in item.values():
+            for status, response in operation["responses"].items():
+                assert status.startswith("2") or status == "400"
+                follow(response)
+    return seen
+
+
+def may_be_null(schema: dict[str, Any]) -> bool:
+    return "null" in schema.get("type", ()) or {"type": "null"} in schema.get("anyOf", ())
+
+
+def test_every_property_of_an_answer_may_be_null() -> None:
+    reachable = answer_schemas()
+    assert {"Conversation", "Contact", "EntityRef", "ConversationPage", "Pagination", "Validator"} <= reachable
+    assert [
+        f"{name}.{key}"
+        for name in reachable
+        for key, schema in SCHEMAS[name].get("properties", {}).items()
+        if not may_be_null(schema)
+    ] == []
+
+
+@pytest.mark.parametrize("name", sorted(name for name in answer_schemas() if "properties" in SCHEMAS[name]))
+def test_an_answer_of_nulls_is_an_empty_one_and_not_told(name: str) -> None:
+    model = getattr(models, name)
+    drift = Drift()
+    nulls = model.from_dict(dict.fromkeys(SCHEMAS[name]["properties"]), None, drift)
+    assert nulls == model() == model.from_dict({})
+    assert drift == []
+
+
+def test_no_schema_is_closed() -> None:
+    assert [path for path, node in walk(CONTRACT) if "enum" in node] == []
+    assert [path for path, node in walk(CONTRACT) if node.get("additionalProperties") is False] == []
+
+
+# Secrets
+
+SECRETS = [
+    (path[2], path[4])
+    for path, node in walk(CONTRACT)
+    if node.get("x-secret") and path[:2] == ("components", "schemas") and path[3] == "properties"
+]
+
+
+def test_every_mark_of_a_secret_stands_on_a_property_and_none_is_missing() -> None:
+    assert len(SECRETS) == sum(1 for _, node in walk(CONTRACT) if node.get("x-secret"))
+    assert {
+        ("Contact", "value"),
+        ("Conversation", "token"),
+        ("ConvertConversation", "bcc"),
+        ("ConvertConversation", "cc"),
+        ("ConvertConversation", "email"),
+        ("ConvertConversation", "message"),
+        ("ConvertConversation", "subject"),
+        ("CustomField", "value"),
+        ("CustomerRef", "email"),
+    } <= set(SECRETS)
+
+
+@pytest.mark.parametrize(("schema", "name"), SECRETS)
+def test_a_secret_is_kept_but_not_shown(schema: str, name: str) -> None:
+    value: Any = ["hush"] if SCHEMAS[schema]["properties"][name].get("type") == "array" else "hush"
+    model = getattr(models, schema).from_dict({name: value})
+    assert model.to_dict() == {name: value}
+    assert repr(model).startswith(f"{schema}(")
+    assert "hush" not in repr(model)
+
+
+def test_what_the_contract_does_not_know_is_not_shown() -> None:
+    assert "hush" not in repr(Conversation.from_dict({"unknown": "hush"}))
+
+
+# Examples
+
+EXAMPLES = [(path, node["example"], node.get("schema", node)) for path, node in walk(CONTRACT) if "example" in node]
+
+
+@pytest.mark.parametrize(("path", "example", "schema"), EXAMPLES, ids=["/".join(path) for path, _, _ in EXAMPLES])
+def test_an_example_is_valid(path: tuple[str, ...], example: Any, schema: Any) -> None:
+    def absolute(text: str) -> str:
+        return f"urn:contract{text}" if text.startswith("#/components/schemas/") else text
+
+    contract = DRAFT202012.create_resource(with_strings(CONTRACT, absolute))
+    registry: SchemaRegistry = Registry[Any]().with_resource("urn:contract", contract)
+    validator = OAS31Validator(with_strings(schema, absolute), registry=registry, format_checker=oas31_format_checker)
+    assert [error.message for error in validator.iter_errors(example)] == []

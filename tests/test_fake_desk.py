@@ -1,0 +1,803 @@
+"""The fake Desk follows Desk's rules, over its transport and over a real socket."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import runpy
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import anyio
+import httpx
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import teamwork_desk.testing
+from teamwork_desk.testing import FakeDesk, RecordedRequest, Ticket
+
+LIST = "/desk/api/v2/conversations.json"
+CONVERT = "/desk/api/v2/conversations/42/convert.json"
+NOON = 1_700_000_000.0
+
+on_asyncio = pytest.mark.parametrize("anyio_backend", ["asyncio"])
+
+
+@pytest.fixture(params=["asyncio", "trio"])
+def anyio_backend(request: pytest.FixtureRequest) -> Any:
+    return request.param
+
+
+class Clock:
+    now = NOON
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def client_of(fake: FakeDesk, token: str = "t") -> httpx.AsyncClient:
+    headers = {"Authorization": f"Bearer {token}"}
+    return httpx.AsyncClient(base_url="https://desk.example.com", transport=fake.transport, headers=headers)
+
+
+def client_at(url: str) -> httpx.AsyncClient:
+    return httpx.AsyncClient(base_url=url, headers={"Authorization": "Bearer t"}, trust_env=False)
+
+
+async def convert(fake: FakeDesk, body: Any, conversation: int = 42) -> httpx.Response:
+    async with client_of(fake) as client:
+        return await client.post(f"/desk/api/v2/conversations/{conversation}/convert.json", json=body)
+
+
+async def listed(fake: FakeDesk, **query: str | int) -> httpx.Response:
+    async with client_of(fake) as client:
+        return await client.get(LIST, params=query)
+
+
+def test_exported_names() -> None:
+    assert teamwork_desk.testing.__all__ == ["FakeDesk", "RecordedRequest", "Ticket"]
+
+
+# Converting.
+
+
+async def test_a_bare_convert_answers_the_conversation_as_desk_sends_it() -> None:
+    fake = FakeDesk(clock=Clock())
+    response = await convert(fake, {})
+    assert response.status_code == 200
+    assert response.json() == {
+        "contact": {"id": 5042, "type": "email", "value": "customer42@example.com", "isMain": True, "state": "active"},
+        "contactId": 5042,
+        "createdAt": "2023-11-14T22:13:20.000Z",
+        "createdBy": {"id": 2, "type": "users", "meta": None},
+        "deletedAt": "0001-01-01T00:00:00Z",
+        "deletedBy": None,
+        "id": 42,
+        "inboxAlias": None,
+        "messages": None,
+        "numMessages": 0,
+        "socket_id": "",
+        "state": "active",
+        "ticket_id": fake.tickets[0].id,
+        "token": "secret-of-conversation-42",
+        "updatedAt": "2023-11-14T22:13:20.000Z",
+        "updatedBy": None,
+        "users": [{"id": 2, "type": "users"}],
+    }
+
+
+async def test_every_convert_makes_another_ticket() -> None:
+    clock = Clock()
+    fake = FakeDesk(clock=clock)
+    await convert(fake, {"subject": "first"})
+    clock.now += 1
+    second = (await convert(fake, {"subject": "second"})).json()
+    assert [(ticket.conversation_id, ticket.body) for ticket in fake.tickets] == [
+        (42, {"subject": "first"}),
+        (42, {"subject": "second"}),
+    ]
+    assert fake.tickets[0].id != fake.tickets[1].id == second["ticket_id"]
+    assert second["createdAt"] == "2023-11-14T22:13:20.000Z"
+    assert second["updatedAt"] == "2023-11-14T22:13:21.000Z"
+
+
+async def test_the_envelope() -> None:
+    body = (await convert(FakeDesk(envelope=True), {})).json()
+    assert body["conversation"]["id"] == 42
+    assert body["included"] == {}
+
+
+async def test_an_added_conversation_has_the_fields_given_over_the_defaults() -> None:
+    fake = FakeDesk(conversations=[7])
+    assert fake.add_conversation()["id"] == 8
+    added = fake.add_conversation(42, state="deleted", contact=None)
+    assert (added["state"], added["contactId"], added["users"]) == ("deleted", None, [{"id": 2, "type": "users"}])
+    added["state"] = "spam"
+    assert (await convert(fake, {"email": "jo@example.com"})).json()["state"] == "spam"
+    assert FakeDesk(conversations=[]).add_conversation()["id"] == 1
+
+
+WHOLE = "must be a whole number"
+ADDRESS = "must be a valid email address"
+
+
+@pytest.mark.parametrize(
+    ("body", "errors"),
+    [
+        ({"customer": {"id": 3}}, None),
+        ({"customer": {"email": "jo@example.com"}}, None),
+        ({"customer": {}}, None),
+        ({"email": "jo@mail.example.com"}, None),
+        ({"customer": None, "tags": None, "whatever": 1}, None),
+        ({"tags": ["billing", {"id": 3}], "files": [{"id": 1}], "cc": ["a@b.example"], "notifyCustomer": False}, None),
+        ({"editMethod": "markdown", "customfields": [{"id": 1, "value": "x"}], "subject": "x" * 255}, None),
+        ({"customer": {"id": 3, "email": "jo@example.com"}}, {"customer": ["cannot be 'id and email'"]}),
+        ({"customer": {"id": 3}, "email": "jo@example.com"}, {"customer": ["cannot be 'id and email'"]}),
+        ({"customer": {"email": "jo"}}, {"customer.email": [ADDRESS]}),
+        ({"customer": {"email": 3}}, {"customer.email": [ADDRESS]}),
+        ({"customer": {"id": "3"}}, {"customer.id": [WHOLE]}),
+        ({"customer": 3}, {"customer": ["must be an object"]}),
+        ({"email": "jo@example"}, {"email": [ADDRESS]}),
+        ({"bcc": ["a@b.example", "jo@", "@"]}, {"bcc[1]": [ADDRESS], "bcc[2]": [ADDRESS]}),
+        ({"cc": "a@b.example"}, {"cc": ["must be a list"]}),
+        ({"inbox": 7}, {"inbox": ["must be an object"]}),
+        ({"inbox": {}}, {"inbox.id": ["must be set"]}),
+        ({"inbox": {"id": True}}, {"inbox.id": [WHOLE]}),
+        ({"files": [{"id": 1}, {"id": 1.5}]}, {"files[1].id": [WHOLE]}),
+        ({"tags": ["a", 3]}, {"tags[1]": ["must be an object"]}),
+        ({"fromThreadId": "9"}, {"fromThreadId": [WHOLE]}),
+        ({"editMethod": "rtf"}, {"editMethod": ["must be one of 'html, markdown'"]}),
+        ({"editMethod": {}}, {"editMethod": ["must be one of 'html, markdown'"]}),
+        ({"subject": "x" * 256}, {"subject": ["must be shorter than 256 characters"]}),
+        ({"subject": 3, "message": []}, {"subject": ["must be a string"], "message": ["must be a string"]}),
+        ({"notifyCustomer": 1}, {"notifyCustomer": ["must be a boolean"]}),
+        ({"scheduledEmail": "now"}, {"scheduledEmail": ["must be an object"]}),
+    ],
+)
+async def test_what_convert_refuses(body: dict[str, Any], errors: dict[str, list[str]] | None) -> None:
+    fake = FakeDesk()
+    response = await convert(fake, body)
+    assert response.status_code == (200 if errors is None else 400)
+    assert response.json().get("errors") == errors
+    assert len(fake.tickets) == (errors is None)
+
+
+@pytest.mark.parametrize("old", [False, True])
+@pytest.mark.parametrize("contact", [False, True])
+@pytest.mark.parametrize(
+    ("body", "fine"),
+    [
+        # Whether it works, for: new without contact, new with, old without, old with.
+        ({}, (False, True, False, True)),
+        ({"customer": {}}, (False, True, False, False)),
+        ({"customer": {"id": 3}}, (True, True, True, True)),
+        ({"customer": {"email": "jo@example.com"}}, (True, True, False, False)),
+        ({"email": "jo@example.com"}, (True, True, True, True)),
+        ({"email": "jo@example.com", "customer": {"email": "jo@example.com"}}, (True, True, True, True)),
+        ({"fromThreadId": 9}, (True, True, True, True)),
+        ({"fromThreadId": 9, "customer": {"email": "jo@example.com"}}, (True, True, True, True)),
+    ],
+)
+async def test_who_the_customer_is(body: dict[str, Any], fine: tuple[bool, ...], contact: bool, old: bool) -> None:
+    fake = FakeDesk(old_installation=old)
+    if not contact:
+        fake.add_conversation(42, contact=None)
+    response = await convert(fake, body)
+    errors = None if fine[2 * old + contact] else {"customer": ["must be set"]}
+    assert response.json().get("errors") == errors
+
+
+async def test_an_old_installation_does_not_look_at_the_customers_email() -> None:
+    fake = FakeDesk(old_installation=True)
+    assert (await convert(fake, {"customer": {"id": 3, "email": "nonsense"}})).status_code == 200
+
+
+HOSTILE = [
+    b"",
+    b"null",
+    b"[]",
+    b"{",
+    b'"\xff"',
+    b'{"subject": "\xff"}',
+    b'{"fromThreadId": NaN}',
+    b'{"fromThreadId": -Infinity}',
+    b'{"fromThreadId": ' + b"9" * 5000 + b"}",
+    b'{"a":' * 100_000,
+    b"[" * 100_000,
+    b"\xff\xfe{\x00}\x00",
+]
+
+
+@pytest.mark.parametrize("body", HOSTILE, ids=range(len(HOSTILE)))
+async def test_a_body_that_is_no_json_object(body: bytes) -> None:
+    fake = FakeDesk()
+    async with client_of(fake) as client:
+        response = await client.post(CONVERT, content=body)
+    assert response.status_code == 400
+    assert response.json() == {"errors": {"body": ["must be a JSON object"]}}
+    assert fake.requests[0].json in (None, [])
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "allow"),
+    [
+        ("POST", "/desk/api/v2/conversations/101/convert.json", 404, None),
+        ("POST", "/desk/api/v2/conversations/0/convert.json", 404, None),
+        ("POST", "/desk/api/v2/conversations/" + "9" * 19 + "/convert.json", 404, None),
+        ("POST", "/desk/api/v2/conversations/" + "9" * 5000 + "/convert.json", 404, None),
+        ("POST", "/desk/api/v2/conversations/-1/convert.json", 404, None),
+        ("POST", "/desk/api/v2/conversations/%D9%A4%D9%A2/convert.json", 404, None),
+        ("POST", "/desk/api/v2/conversations/42/convert.json/", 404, None),
+        ("GET", "/desk/api/v2/conversations/%FF.json", 404, None),
+        ("GET", "/", 404, None),
+        ("GET", CONVERT, 405, "POST"),
+        ("POST", LIST, 405, "GET"),
+        ("BREW", LIST, 405, "GET"),
+    ],
+)
+async def test_other_ways(method: str, path: str, status: int, allow: str | None) -> None:
+    async with client_of(FakeDesk()) as client:
+        response = await client.request(method, path, json={})
+    assert (response.status_code, response.headers.get("allow")) == (status, allow)
+    assert response.json()["errors"]
+
+
+@pytest.mark.parametrize(
+    ("token", "header", "status"),
+    [
+        (None, "Bearer anything", 200),
+        (None, "bearer anything", 200),
+        ("right", "Bearer right", 200),
+        ("right", "Bearer wrong", 401),
+        ("right", "Bearer ", 401),
+        (None, "Bearer ", 401),
+        (None, "Basic anything", 401),
+        (None, "", 401),
+        (None, None, 401),
+    ],
+)
+async def test_who_may_come_in(token: str | None, header: str | None, status: int) -> None:
+    fake = FakeDesk(token=token)
+    async with httpx.AsyncClient(transport=fake.transport) as client:
+        headers = {} if header is None else {"Authorization": header}
+        response = await client.post(f"https://desk.example.com{CONVERT}", json={}, headers=headers)
+    assert response.status_code == status
+    assert len(fake.tickets) == (status == 200)
+
+
+# The rate limit.
+
+
+async def test_the_rate_window() -> None:
+    clock = Clock()
+    fake = FakeDesk(rate_limit=2, window=60, clock=clock)
+
+    async def attempt() -> tuple[int, str, str]:
+        response = await convert(fake, {})
+        assert response.headers["content-type"] == "application/json"
+        assert response.headers["x-rate-limit-limit"] == "2"
+        assert parsedate_to_datetime(response.headers["date"]).timestamp() == clock.now
+        assert "retry-after" not in response.headers
+        return response.status_code, response.headers["x-rate-limit-remaining"], response.headers["x-rate-limit-reset"]
+
+    assert await attempt() == (200, "1", "1700000060")
+    clock.now += 59
+    assert await attempt() == (200, "0", "1700000060")
+    assert await attempt() == (429, "0", "1700000060")
+    assert len(fake.tickets) == 2
+    clock.now += 1
+    assert await attempt() == (200, "1", "1700000120")
+
+
+async def test_the_limit_comes_before_the_token() -> None:
+    fake = FakeDesk(rate_limit=1)
+    async with httpx.AsyncClient(transport=fake.transport) as client:
+        statuses = [(await client.get(f"https://desk.example.com{LIST}")).status_code for _ in range(2)]
+    assert statuses == [401, 429]
+
+
+async def test_the_reset_is_never_told_too_early() -> None:
+    clock = Clock()
+    clock.now += 0.5
+    response = await convert(FakeDesk(clock=clock, window=0.25), {})
+    assert response.headers["x-rate-limit-reset"] == "1700000001"
+
+
+# Listing.
+
+
+@pytest.fixture
+def five() -> FakeDesk:
+    clock = Clock()
+    fake = FakeDesk(conversations=[], clock=clock)
+    some: list[dict[str, Any]] = [
+        {},
+        {"ticket_id": 7},
+        {"ticket_id": 8, "state": "deleted"},
+        {"contact": None},
+        {"ticket_id": 9},
+    ]
+    for fields in some:
+        fake.add_conversation(**fields)
+        clock.now += 1
+    return fake
+
+
+def ids_of(answer: Any) -> list[int]:
+    conversations: list[dict[str, Any]] | None = answer["conversations"]
+    return [one["id"] for one in conversations or []]
+
+
+@pytest.mark.parametrize(
+    ("query", "ids"),
+    [
+        ({}, [1, 2, 3, 4, 5]),
+        ({"id": {"$eq": 2}}, [2]),
+        ({"id": {"$ne": 2}}, [1, 3, 4, 5]),
+        ({"id": {"$gt": 1, "$lt": 4}}, [2, 3]),
+        ({"id": {"$gte": 2, "$lte": 3}}, [2, 3]),
+        ({"id": {"$in": [1, 5, 99]}}, [1, 5]),
+        ({"id": {"$nin": [1, 5, 99]}}, [2, 3, 4]),
+        ({"id": {"$eq": "2"}}, []),
+        ({"id": {"$lt": "2"}}, []),
+        ({"ticket_id": {"$eq": None}}, [1, 4]),
+        ({"ticket_id": {"$ne": None}}, [2, 3, 5]),
+        ({"ticket_id": {"$gt": 7}}, [3, 5]),
+        ({"contactId": {"$eq": 5002}}, [2]),
+        ({"state": {"$eq": "deleted"}}, [3]),
+        ({"token": {"$eq": "secret-of-conversation-5"}}, [5]),
+        ({"createdAt": {"$gte": "2023-11-14T22:13:23Z"}}, [4, 5]),
+        ({"createdAt": {"$lt": "2023-11-14T23:13:21+01:00"}}, [1]),
+        ({"createdAt": {"$in": ["2023-11-14T22:13:20", "2023-11-14T22:13:21Z"]}}, [1, 2]),
+        ({"createdAt": {"$eq": "yesterday"}}, []),
+        ({"deletedAt": {"$eq": "0001-01-01T00:00:00Z"}}, [1, 2, 3, 4, 5]),
+        ({"state": {"$eq": "active"}, "ticket_id": {"$eq": None}}, [1, 4]),
+        ({"$and": [{"id": {"$gt": 1}}, {"id": {"$lt": 3}}]}, [2]),
+        ({"$or": [{"id": {"$eq": 1}}, {"id": {"$eq": 3}}]}, [1, 3]),
+        ({"$or": []}, []),
+        ({"id": {}}, [1, 2, 3, 4, 5]),
+    ],
+)
+async def test_filters(five: FakeDesk, query: Any, ids: list[int]) -> None:
+    answer = (await listed(five, filter=json.dumps(query))).json()
+    assert ids_of(answer) == ids
+    assert answer["conversations"] is None or ids
+    assert answer["pagination"]["records"] == len(ids)
+
+
+BAD_FILTERS = [
+    "",
+    "nonsense",
+    "[]",
+    "42",
+    '{"id": 42}',
+    '{"id": {"$like": 4}}',
+    '{"id": {"$in": 4}}',
+    '{"id": {"$nin": "42"}}',
+    '{"id": {"$eq": NaN}}',
+    '{"subject": {"$eq": "x"}}',
+    '{"$not": []}',
+    '{"$and": {}}',
+    '{"$or": [4]}',
+    '{"$and": [' * 2000 + "{}" + "]}" * 2000,
+    "[" * 10_000,
+]
+
+
+@pytest.mark.parametrize("text", BAD_FILTERS, ids=range(len(BAD_FILTERS)))
+async def test_bad_filters(text: str) -> None:
+    response = await listed(FakeDesk(conversations=[]), filter=text)
+    assert response.status_code == 400
+    assert response.json() == {"errors": {"filter": ["must be a valid filter"]}}
+
+
+@pytest.mark.parametrize(
+    ("query", "errors"),
+    [
+        ({"page": "0"}, {"page": [WHOLE]}),
+        ({"page": "-1", "pageSize": "x"}, {"page": [WHOLE], "pageSize": [WHOLE]}),
+        ({"pageSize": "9" * 5000}, {"pageSize": [WHOLE]}),
+        ({"page": "0" * 5000 + "1"}, {"page": [WHOLE]}),
+        ({"orderMode": "up"}, {"orderMode": ["must be one of 'asc, desc'"]}),
+        (
+            {"includes": "users,cats"},
+            {"includes[1]": ["must be one of 'contacts, conversationmessages, customers, users, all'"]},
+        ),
+        (
+            {"orderBy": "contact"},
+            {
+                "orderBy": [
+                    "must be one of 'contactId, createdAt, deletedAt, id, state, ticket_id, token, updatedAt'",
+                ]
+            },
+        ),
+    ],
+)
+async def test_what_a_listing_refuses(query: dict[str, str], errors: dict[str, list[str]]) -> None:
+    response = await listed(FakeDesk(), **query)
+    assert (response.status_code, response.json()) == (400, {"errors": errors})
+
+
+@pytest.mark.parametrize(
+    ("query", "ids"),
+    [
+        ({"orderMode": "desc"}, [5, 4, 3, 2, 1]),
+        ({"orderBy": "ticket_id"}, [1, 4, 2, 3, 5]),
+        ({"orderBy": "createdAt", "orderMode": "desc"}, [5, 4, 3, 2, 1]),
+        ({"orderBy": "state", "includes": "users,all"}, [1, 2, 4, 5, 3]),
+        ({"page": 2, "pageSize": 2}, [3, 4]),
+        ({"page": 3, "pageSize": 2}, [5]),
+        ({"page": 10**17, "pageSize": 2}, []),
+    ],
+)
+async def test_order_and_pages(five: FakeDesk, query: dict[str, Any], ids: list[int]) -> None:
+    answer = (await listed(five, **query)).json()
+    assert ids_of(answer) == ids
+
+
+async def test_the_frame_of_a_page(five: FakeDesk) -> None:
+    answer = (await listed(five, pageSize=2, fields="ticket_id,nonsense", page=1)).json()
+    assert answer == {
+        "conversations": [{"id": 1, "ticket_id": None}, {"id": 2, "ticket_id": 7}],
+        "included": {},
+        "pagination": {"records": 5, "pageSize": 2, "pages": 3, "page": 1, "hasMorePages": True},
+        "meta": {"page": {}},
+    }
+
+
+@pytest.mark.parametrize(("query", "size"), [({}, 50), ({"pageSize": 100}, 100), ({"pageSize": 101}, 100)])
+async def test_the_page_size_is_clamped_silently(query: dict[str, int], size: int) -> None:
+    answer = (await listed(FakeDesk(conversations=range(1, 151)), **query)).json()
+    assert len(answer["conversations"]) == answer["pagination"]["pageSize"] == size
+
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False)
+    | st.text(max_size=5)
+    | st.datetimes().map(str),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+FIELDS = ["contactId", "createdAt", "deletedAt", "id", "state", "ticket_id", "token", "updatedAt"]
+OPERATORS = ["$eq", "$ne", "$lt", "$lte", "$gt", "$gte", "$in", "$nin"]
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    filter=JSON
+    | st.dictionaries(
+        st.sampled_from([*FIELDS, "$and", "$or"]), JSON | st.dictionaries(st.sampled_from(OPERATORS), JSON), max_size=3
+    ),
+    body=JSON,
+    order=st.sampled_from(FIELDS),
+)
+def test_hostile_json_is_answered(filter: Any, body: Any, order: str) -> None:
+    async def ask() -> None:
+        fake = FakeDesk()
+        assert (await listed(fake, filter=json.dumps(filter), orderBy=order)).status_code in (200, 400)
+        assert (await convert(fake, body)).status_code in (200, 400)
+
+    anyio.run(ask)
+
+
+# Faults.
+
+
+async def test_faults_come_in_order_and_do_no_work() -> None:
+    fake = FakeDesk(rate_limit=2)
+    fake.fail(status=502, headers={"Content-Type": "text/html"}, body="<h1>Bad gateway</h1>", times=2)
+    fake.fail(status=400, body={"errors": {"email": ["must be set"]}})
+    fake.fail(status=200, body=b"\xff")
+    responses = [await convert(fake, {}) for _ in range(5)]
+    assert [response.status_code for response in responses] == [502, 502, 400, 200, 200]
+    assert responses[0].text == "<h1>Bad gateway</h1>"
+    assert responses[0].headers["content-type"] == "text/html"
+    assert responses[0].headers["x-rate-limit-remaining"] == "2"
+    assert responses[2].headers["content-type"] == "application/json"
+    assert responses[2].json() == {"errors": {"email": ["must be set"]}}
+    assert responses[3].content == b"\xff"
+    assert responses[4].headers["x-rate-limit-remaining"] == "1"
+    assert len(fake.tickets) == 1
+
+
+async def test_a_fault_for_one_method_lets_others_pass() -> None:
+    fake = FakeDesk()
+    fake.fail(status=503, headers={"Retry-After": "3"}, method="post")
+    fake.fail(status=500)
+    assert (await listed(fake)).status_code == 500
+    assert (await listed(fake)).status_code == 200
+    response = await convert(fake, {})
+    assert (response.status_code, response.headers["retry-after"]) == (503, "3")
+    assert (await convert(fake, {})).status_code == 200
+
+
+@pytest.mark.parametrize("status", [100, 199, 600])
+def test_a_fault_needs_a_final_status(status: int) -> None:
+    with pytest.raises(ValueError, match=str(status)):
+        FakeDesk().fail(status=status)
+
+
+@pytest.mark.parametrize(("when", "tickets", "left"), [("before", 0, "9"), ("after", 1, "8")])
+async def test_a_lost_answer_over_the_transport(when: Any, tickets: int, left: str) -> None:
+    fake = FakeDesk(rate_limit=10)
+    fake.lose_answer(when, method="POST")
+    with pytest.raises(httpx.ReadError) as caught:
+        await convert(fake, {})
+    assert caught.value.request.method == "POST"
+    assert len(fake.tickets) == tickets
+    assert [request.status for request in fake.requests] == [None]
+    assert (await listed(fake)).headers["x-rate-limit-remaining"] == left
+
+
+# What is recorded.
+
+
+async def test_requests_are_recorded() -> None:
+    fake = FakeDesk(conversations=[42])
+    await convert(fake, {"message": "Dear Jo"})
+    await listed(fake, filter='{"id":{"$eq":42}}', page=1)
+    first, second = fake.requests
+    assert (first.method, first.path, first.query, first.json) == ("POST", CONVERT, {}, {"message": "Dear Jo"})
+    assert first.headers["authorization"] == "Bearer t"
+    assert first.status == second.status == 200
+    assert second == RecordedRequest(
+        "GET", LIST, {"filter": '{"id":{"$eq":42}}', "page": "1"}, second.headers, None, 200
+    )
+
+
+async def test_no_repr_shows_a_customer_or_the_token() -> None:
+    fake = FakeDesk()
+    async with client_of(fake, token="very-secret") as client:
+        await client.post(CONVERT, json={"message": "Dear Jo", "email": "jo@example.com"})
+    shown = repr((fake, fake.tickets, fake.requests, fake.requests[0].headers))
+    assert repr(fake.tickets[0]) == f"Ticket(id={fake.tickets[0].id}, conversation_id=42)"
+    assert CONVERT in shown
+    for secret in ("Dear Jo", "jo@example.com", "very-secret"):
+        assert secret not in shown
+
+
+@pytest.mark.parametrize("thing", [Ticket(1, 42, {}), RecordedRequest("GET", "/", {}, httpx.Headers(), None, 200)])
+def test_records_are_frozen(thing: Any) -> None:
+    with pytest.raises(AttributeError):
+        thing.status = 1
+
+
+async def test_the_transport_reads_the_body_once_and_outlives_its_client() -> None:
+    fake = FakeDesk()
+    reads = 0
+
+    async def body() -> AsyncIterator[bytes]:
+        nonlocal reads
+        reads += 1
+        yield b'{"subject":'
+        yield b'"Refund"}'
+
+    async with client_of(fake) as client:
+        request = client.build_request("POST", CONVERT, content=body())
+        async with client.stream("GET", LIST) as streamed:
+            assert json.loads(b"".join([chunk async for chunk in streamed.aiter_raw()]))["conversations"]
+        response = await client.send(request)
+        assert response.elapsed.total_seconds() >= 0
+        with pytest.raises(httpx.StreamConsumed):
+            await client.send(request)
+    assert reads == 1
+    assert fake.tickets[0].body == {"subject": "Refund"}
+    assert (await convert(fake, {})).status_code == 200
+
+
+# Over a real socket.
+
+
+@on_asyncio
+async def test_the_server_follows_the_same_rules() -> None:
+    fake = FakeDesk(rate_limit=5, clock=Clock())
+    before = signal.getsignal(signal.SIGINT)
+    async with fake.serve() as url, client_at(url) as client:
+        assert signal.getsignal(signal.SIGINT) is before
+        converted = await client.post(CONVERT, json={"subject": "Refund"})
+        found = await client.get(LIST, params={"filter": '{"id":{"$eq":42}}', "fields": "ticket_id"})
+        fake.fail(status=520, body="odd")
+        failed = await client.get(LIST)
+        unknown = await client.request("BREW", "/p%C3%B6t", headers={"X-Forwarded-For": "203.0.113.9"})
+    assert found.json()["conversations"] == [{"id": 42, "ticket_id": fake.tickets[0].id}]
+    assert fake.tickets[0].body == {"subject": "Refund"}
+    assert (failed.status_code, failed.text) == (520, "odd")
+    assert (unknown.status_code, fake.requests[-1].path) == (404, "/pöt")
+    assert [request.status for request in fake.requests] == [200, 200, 520, 404]
+    assert [(name.lower(), value) for name, value in converted.headers.multi_items()] == [
+        ("content-type", "application/json"),
+        ("content-length", str(len(converted.content))),
+        ("date", "Tue, 14 Nov 2023 22:13:20 GMT"),
+        ("x-rate-limit-limit", "5"),
+        ("x-rate-limit-remaining", "4"),
+        ("x-rate-limit-reset", "1700000060"),
+    ]
+
+
+@on_asyncio
+@pytest.mark.parametrize(("when", "tickets"), [("before", 0), ("after", 1)])
+async def test_a_lost_answer_resets_the_connection(when: Any, tickets: int) -> None:
+    fake = FakeDesk()
+    fake.lose_answer(when, times=2, method="POST")
+    async with fake.serve() as url:
+        async with client_at(url) as client:
+            assert (await client.get(LIST)).status_code == 200
+            with pytest.raises(httpx.ReadError):
+                await client.post(CONVERT, json={})
+        reader, writer = await asyncio.open_connection("127.0.0.1", httpx.URL(url).port)
+        writer.write(f"POST {CONVERT} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer t\r\n".encode())
+        writer.write(b"Content-Length: 2\r\n\r\n{}")
+        with pytest.raises(ConnectionResetError):
+            await reader.read()
+        writer.close()
+        async with client_at(url) as client:
+            assert (await client.post(CONVERT, json={})).status_code == 200
+    assert len(fake.tickets) == 2 * tickets + 1
+    assert [request.status for request in fake.requests] == [200, None, None, 200]
+
+
+@on_asyncio
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (b"GET /%ff%00?filter=%ff HTTP/1.1\r\nHost: x\r\n\r\n", b"401"),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer \xff\r\n\r\n", b"404"),
+        (b"GET /?\xff HTTP/1.1\r\nHost: x\r\n\r\n", b"400"),
+        (b"garbage\r\n\r\n", b"400"),
+    ],
+)
+async def test_hostile_bytes_never_give_a_500(sent: bytes, status: bytes) -> None:
+    async with FakeDesk().serve() as url:
+        reader, writer = await asyncio.open_connection("127.0.0.1", httpx.URL(url).port)
+        writer.write(sent)
+        assert (await reader.readline()).split()[1] == status
+        writer.close()
+        await writer.wait_closed()
+
+
+@on_asyncio
+async def test_the_server_stops_although_clients_hold_on() -> None:
+    fake = FakeDesk()
+    async with fake.serve() as url:
+        port = httpx.URL(url).port
+        idle_reader, idle = await asyncio.open_connection("127.0.0.1", port)
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(
+            f"POST {CONVERT} HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 9\r\n\r\n".encode()
+        )
+        assert await reader.readline() == b"HTTP/1.1 100 Continue\r\n"
+    assert await idle_reader.read() == b""
+    assert await reader.read() == b"\r\n"
+    idle.close()
+    writer.close()
+    assert fake.requests == []
+    with pytest.raises(ConnectionRefusedError):
+        await asyncio.open_connection("127.0.0.1", port)
+
+
+@on_asyncio
+@pytest.mark.parametrize("turns", range(5))
+async def test_a_client_who_comes_as_the_server_stops_leaks_nothing(turns: int) -> None:
+    async with FakeDesk().serve() as url:
+        connecting = [asyncio.create_task(asyncio.open_connection("127.0.0.1", httpx.URL(url).port)) for _ in range(3)]
+        for _ in range(turns):
+            await asyncio.sleep(0)
+    for connected in await asyncio.gather(*connecting, return_exceptions=True):
+        if isinstance(connected, tuple):
+            connected[1].close()
+
+
+@on_asyncio
+async def test_the_server_stops_when_it_is_cancelled() -> None:
+    url = ""
+    with anyio.CancelScope() as scope:
+        async with FakeDesk().serve() as url:
+            scope.cancel()
+            await anyio.sleep_forever()
+    with pytest.raises(ConnectionRefusedError):
+        await asyncio.open_connection("127.0.0.1", httpx.URL(url).port)
+
+
+@on_asyncio
+async def test_the_port_and_host_can_be_chosen() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port: int = free.getsockname()[1]
+    async with FakeDesk().serve(port=port) as url:
+        assert url == f"http://127.0.0.1:{port}"
+
+
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="needs IPv6")
+@on_asyncio
+async def test_an_ipv6_address_makes_a_url() -> None:
+    async with FakeDesk().serve(host="::1") as url, client_at(url) as client:
+        assert url.startswith("http://[::1]:")
+        assert (await client.get(LIST)).status_code == 200
+
+
+@pytest.fixture
+def no_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    monkeypatch.delitem(sys.modules, "teamwork_desk.testing._server", raising=False)
+
+
+@on_asyncio
+@pytest.mark.usefixtures("no_extra")
+async def test_the_server_names_its_missing_extra() -> None:
+    with pytest.raises(ImportError, match=r'pip install "teamwork-desk\[testing\]"'):
+        async with FakeDesk().serve():
+            pass
+
+
+# On the command line.
+
+
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Let Ctrl-C through, also where the tests run in the background of a shell that ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., object]:
+    def run(*arguments: str) -> object:
+        monkeypatch.setattr(sys, "argv", ["testing", *arguments])
+        with pytest.raises(SystemExit) as stopped:
+            runpy.run_module("teamwork_desk.testing", run_name="__main__", alter_sys=True)
+        return stopped.value.code
+
+    return run
+
+
+@pytest.mark.usefixtures("interruptible")
+def test_ctrl_c_is_a_clean_end(run: Callable[..., object], monkeypatch: pytest.MonkeyPatch) -> None:
+    printed: list[str] = []
+
+    def print_and_interrupt(*lines: str, **options: Any) -> None:
+        printed.extend(lines)
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr("builtins.print", print_and_interrupt)
+    assert run("--port", "0", "--token", "right", "--rate-limit", "3", "--old-installation") is None
+    assert "http://127.0.0.1:" in printed[0]
+    assert "Bearer right" in printed[1]
+
+
+def test_a_port_in_use_is_one_line(run: Callable[..., object]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        assert "address already in use" in str(run("--port", str(taken.getsockname()[1])))
+
+
+@pytest.mark.usefixtures("no_extra")
+def test_a_missing_extra_is_one_line(run: Callable[..., object]) -> None:
+    assert str(run("--port", "0")).endswith('pip install "teamwork-desk[testing]"')
+
+
+@pytest.mark.usefixtures("interruptible")
+def test_the_command_runs() -> None:
+    command = [sys.executable, "-W", "error", "-m", "teamwork_desk.testing", "--port", "0", "--token", "right"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            url = next(word for word in process.stdout.readline().split() if word.startswith("http")).rstrip(",")
+            with httpx.Client(base_url=url, trust_env=False) as client:
+                statuses = [
+                    client.post(CONVERT, json={}, headers={"Authorization": f"Bearer {token}"}).status_code
+                    for token in ("right", "wrong")
+                ]
+            process.send_signal(signal.SIGINT)
+            _, errors = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    assert statuses == [200, 401]
+    assert (process.returncode, errors) == (0, "")
