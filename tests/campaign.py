@@ -22,7 +22,7 @@ from teamwork_desk import AsyncDesk, Conversation, DeskError, OutcomeUnknownErro
 
 POLICY = RetryPolicy(backoff_base=0.001, settle=(0.001, 0.002, 0.003))
 TIMEOUT = 1.0
-CONVERSATIONS_PER_CLIENT = 250
+CONVERSATIONS_PER_CLIENT = 500
 
 ENDED: tuple[Answer, ...] = ("reset", "close", "half a status line", "no HTTP")
 UNREADABLE: tuple[Answer, ...] = ("half a body", "reset in the body", "HTML", "no id", "broken gzip", "empty")

@@ -6,9 +6,10 @@ import json
 import logging
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator
+import zlib
+from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, Self, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
 import anyio
@@ -79,7 +80,7 @@ class Session:
         self.headers = [
             ("Host", urlsplit(origin).netloc),
             ("Accept", "application/json"),
-            ("Accept-Encoding", "gzip, deflate"),
+            ("Accept-Encoding", "gzip"),
             ("User-Agent", user_agent),
         ]
         self._drift: set[tuple[str, str, str]] = set()
@@ -92,7 +93,10 @@ class Session:
 
 
 class _Body(httpx.AsyncByteStream):
-    """A request's body that notes when the transport begins to read it: from then on the request may have left."""
+    """A request's body that notes when the transport reads it: from then on the request may have left.
+
+    An attempt can read it once, so no transport can send it again on its own.
+    """
 
     def __init__(self, content: bytes) -> None:
         self._content = content
@@ -101,9 +105,14 @@ class _Body(httpx.AsyncByteStream):
     def __len__(self) -> int:
         return len(self._content)
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if self.was_read:
+            raise StopAsyncIteration
         self.was_read = True
-        yield self._content
+        return self._content
 
 
 @frozen(kw_only=True)
@@ -160,7 +169,7 @@ class Call:
         self._session = session
         self._settings = settings
         self._conversation_id = conversation_id
-        self._deadline = time.monotonic() + settings.deadline
+        self._deadline = anyio.current_time() + settings.deadline
         self._unsettled = False
         self._body: _Body | None = None
 
@@ -275,7 +284,7 @@ class Call:
             await self._pause(pause, error)
             if not quota.spend():
                 raise unknown
-            remaining = evolve(self._settings, deadline=self._deadline - time.monotonic())
+            remaining = evolve(self._settings, deadline=self._deadline - anyio.current_time())
             try:
                 with calling(self._session, remaining, conversation_id=self._conversation_id) as looking:
                     found = await look(looking)
@@ -302,7 +311,7 @@ class Call:
         await self._pause(pause, error)
 
     async def _pause(self, seconds: float, error: DeskError) -> None:
-        if time.monotonic() + seconds > self._deadline:
+        if anyio.current_time() + seconds > self._deadline:
             raise self.expired(f"a pause of {seconds:.1f} s does not fit") from error
         if seconds:
             await anyio.sleep(seconds)
@@ -350,16 +359,30 @@ def _json(content: bytes) -> Any:
 
 
 async def _read(answer: httpx.Response) -> bytes:
-    """Read a body, within bounds."""
+    """Read a body within bounds: httpx's own decoding has none, and a few KB of gzip may hold gigabytes."""
+    if answer.is_stream_consumed:
+        return answer.content  # a transport that answers from memory, such as httpx.MockTransport
     content = bytearray()
     try:
-        async for chunk in answer.aiter_bytes():
+        async for chunk in answer.aiter_raw():
             content += chunk
             if len(content) > MAX_ANSWER_BYTES:
-                raise DecodeError(f"the answer is larger than {MAX_ANSWER_BYTES} bytes")
+                raise DecodeError(f"it is larger than {MAX_ANSWER_BYTES} bytes")
     finally:
         await answer.aclose()
-    return bytes(content)
+    encoding = answer.headers.get("content-encoding", "identity").strip().lower()
+    if encoding == "identity":
+        return bytes(content)
+    if encoding != "gzip":
+        raise DecodeError("it has a content encoding that was not asked for")
+    decompressor = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
+    try:
+        decompressed = decompressor.decompress(content, MAX_ANSWER_BYTES)
+    except zlib.error:
+        raise DecodeError("it is no gzip") from None
+    if not decompressor.eof:
+        raise DecodeError(f"it is cut off, or larger than {MAX_ANSWER_BYTES} bytes")
+    return decompressed
 
 
 def _error_of(request: Request[Any], exchange: _Exchange) -> DeskError | None:

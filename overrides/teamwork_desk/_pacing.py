@@ -75,7 +75,7 @@ class Pacer:
         """Wait for a place, first come, first served, and take it.
 
         Args:
-            deadline: When the call must end, by `time.monotonic`.
+            deadline: when the call must end, by the event loop's clock.
 
         Raises:
             DeadlineExceeded: The window does not reset before the deadline.
@@ -101,10 +101,10 @@ class Pacer:
 
     def hold(self, seconds: float) -> None:
         """Let nobody start for a while: Desk asked for it."""
-        self._held_until = max(self._held_until, time.monotonic() + seconds)
+        self._held_until = max(self._held_until, anyio.current_time() + seconds)
 
     def _has_room(self) -> bool:
-        now = time.monotonic()
+        now = anyio.current_time()
         if now < self._held_until:
             return False
         if now < self._resets_at:
@@ -121,7 +121,7 @@ class Pacer:
     async def _wait_for_room(self, deadline: float) -> None:
         while not self._has_room():
             self._check_fits(deadline)
-            pause = max(self._held_until, self._resets_at) - time.monotonic()
+            pause = max(self._held_until, self._resets_at) - anyio.current_time()
             with anyio.move_on_after(pause + random.random() * JITTER if pause > 0 else None):
                 await self._answered.wait()
 
@@ -131,7 +131,7 @@ class Pacer:
         self._windowless = seconds is None
         if told is None or seconds is None:
             return
-        known, now = self.rate_limit, time.monotonic()
+        known, now = self.rate_limit, anyio.current_time()
         if known is not None and now < self._resets_at:
             if told.reset_at < known.reset_at:
                 return  # overtaken by an answer of the next window
