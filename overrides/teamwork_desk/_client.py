@@ -95,7 +95,10 @@ class AsyncDesk:
             Settings(timeout=_timeout(timeout), deadline=deadline, retry=retry, email_fallback=email_fallback)
         )
         auth = BearerAuth(_from_environment("TEAMWORK_DESK_TOKEN", "token") if token is None else token)
-        connections = _connect(transport, httpx_options, f"AsyncDesk({origin!r})")
+        try:
+            connections = _connect(transport, httpx_options, f"AsyncDesk({origin!r})")
+        except (AttributeError, ImportError, OSError, TypeError, ValueError) as error:
+            raise ConfigurationError(f"httpx refuses an option: {error}") from error
         self._wire(Session(origin, auth, connections, f"teamwork-desk/{version('teamwork-desk')}"), settings)
 
     def _wire(self, session: Session, settings: Settings) -> None:

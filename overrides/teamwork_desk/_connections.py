@@ -33,9 +33,10 @@ class Connections:
 
     def __init__(self, make_client: Callable[[], httpx.AsyncClient], *, cap: int | None, keep: int, owner: str) -> None:
         self._make_client = make_client
-        self._shared = make_client() if cap is None else None
+        first = make_client()  # so that options httpx refuses are refused here, not at the first call
+        self._shared = first if cap is None else None
         self._slots = anyio.Semaphore(cap or 0, fast_acquire=True)
-        self._idle: list[httpx.AsyncClient] = []
+        self._idle: list[httpx.AsyncClient] = [] if cap is None else [first]
         self._keep = keep
         self._owner = owner
         self._closed = False
