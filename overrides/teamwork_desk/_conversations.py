@@ -6,7 +6,7 @@ import json
 import warnings
 from collections.abc import AsyncIterator, Mapping, Sequence
 from functools import partial
-from typing import Any, Literal, NoReturn, Protocol, TypeVar
+from typing import Any, Literal, NoReturn, Protocol, TypeVar, cast
 
 from teamwork_desk_api.api.conversations.convert_conversation import convert_conversation
 from teamwork_desk_api.api.conversations.list_conversations import list_conversations
@@ -131,7 +131,7 @@ class Conversations:
                 notify_customer=notify_customer,
                 parent=_reference(parent),
                 priority=_reference(priority),
-                scheduled_email=scheduled_email if scheduled_email is None else dict(scheduled_email),
+                scheduled_email=_mapping(scheduled_email),
                 send_from=send_from,
                 source=_reference(source),
                 status=_reference(status),
@@ -140,25 +140,27 @@ class Conversations:
                 tickettemplate=_reference(tickettemplate),
                 type=_reference(type),
             )
-            _check_types(body)
+            request = _request(conversation_id, body)
             if verify_first and (found := await _find_converted(conversation_id, call)) is not None:
                 return found
-            return await self._convert(call, conversation_id, body)
+            return await self._convert(call, conversation_id, body, request)
 
-    async def _convert(self, call: Call, conversation_id: int, body: ConvertConversation) -> Conversation:
+    async def _convert(
+        self, call: Call, conversation_id: int, body: ConvertConversation, request: Request[Conversation]
+    ) -> Conversation:
         """Convert with the customer's address where the installation knows it."""
         look = partial(_find_converted, conversation_id)
         mode, deprecated = self._settings.email_fallback, with_deprecated_email(body)
         if deprecated is not None and (mode == "always" or (mode == "auto" and self._session.prefers_deprecated_email)):
-            return await call.send(convert_conversation(conversation_id, body=deprecated), look=look)
+            return await call.send(_request(conversation_id, deprecated), look=look)
         try:
-            return await call.send(convert_conversation(conversation_id, body=body), look=look)
+            return await call.send(request, look=look)
         except ValidationError as error:
             if deprecated is None or mode != "auto" or not says_customer_is_missing(error.errors):
                 raise
             first = error
         try:
-            conversation = await call.send(convert_conversation(conversation_id, body=deprecated), look=look)
+            conversation = await call.send(_request(conversation_id, deprecated), look=look)
         except ValidationError:
             raise first from None
         if not self._session.prefers_deprecated_email:
@@ -283,7 +285,7 @@ def _check_id(conversation_id: Any) -> None:
 
 
 def _reference(value: Any) -> Any:
-    """Turn a plain id into a reference; what is neither is left for `_check_types`."""
+    """Turn a plain id into a reference; what is neither is left for `_request`."""
     return EntityRef(id=value) if value.__class__ is int else value
 
 
@@ -295,13 +297,18 @@ def _list(values: Any) -> Any:
     return list(values) if values.__class__ is tuple else values
 
 
-def _check_types(body: ConvertConversation) -> None:
-    """Refuse what the contract does not foresee: decoding tells."""
+def _mapping(value: Any) -> Any:
+    return dict(cast("Mapping[str, Any]", value)) if isinstance(value, Mapping) else value
+
+
+def _request(conversation_id: int, body: ConvertConversation) -> Request[Conversation]:
+    """Build the request, and refuse what the contract does not foresee: decoding tells."""
     try:
-        encoded = body.to_dict()
+        request = convert_conversation(conversation_id, body=body)
     except (TypeError, ValueError) as error:
         raise RequestError(f"an argument cannot be sent: {error}") from None
-    ConvertConversation.from_dict(encoded, hook=_refuse)
+    ConvertConversation.from_dict(request.body, hook=_refuse)
+    return request
 
 
 def _refuse(path: str, expected: str, got: str) -> NoReturn:

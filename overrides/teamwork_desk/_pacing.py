@@ -9,11 +9,12 @@ from datetime import UTC, datetime
 
 import anyio
 import httpx
-from attrs import evolve, frozen
+from attrs import frozen
 
 from ._errors import DeadlineExceeded
 from ._retry import http_date
 
+_NAMES = (b"limit", b"remaining", b"reset")
 UNTOLD = 10
 """Requests in flight at most until an answer tells the window."""
 LONGEST_WINDOW = 120.0
@@ -39,8 +40,10 @@ class RateLimit:
     @classmethod
     def from_headers(cls, headers: httpx.Headers) -> RateLimit | None:
         """Read the `X-Rate-Limit-*` headers; None where they are missing or make no sense."""
+        # One pass: httpx.Headers reads all of them again at every look-up.
+        values = {name.lower(): value for name, value in headers.raw}
         try:
-            limit, remaining, reset = (int(headers[f"x-rate-limit-{name}"]) for name in ("limit", "remaining", "reset"))
+            limit, remaining, reset = (int(values[b"x-rate-limit-" + name]) for name in _NAMES)
             reset_at = datetime.fromtimestamp(reset, UTC)
         except (KeyError, ValueError, OverflowError, OSError):
             return None
@@ -126,15 +129,14 @@ class Pacer:
                 await self._answered.wait()
 
     def _observe(self, headers: httpx.Headers) -> None:
-        told = RateLimit.from_headers(headers)
-        seconds = told.resets_in(headers) if told else None
-        self._windowless = seconds is None
-        if told is None or seconds is None:
+        told, known, now = RateLimit.from_headers(headers), self.rate_limit, anyio.current_time()
+        if told and known and now < self._resets_at and told.reset_at <= known.reset_at:
+            # Of the window that is known, or overtaken by an answer of it.
+            if told.reset_at == known.reset_at and told.remaining < self._remaining:
+                self._remaining, self.rate_limit = told.remaining, told
             return
-        known, now = self.rate_limit, anyio.current_time()
-        if known is not None and now < self._resets_at:
-            if told.reset_at < known.reset_at:
-                return  # overtaken by an answer of the next window
-            if told.reset_at == known.reset_at:
-                told = evolve(told, remaining=min(told.remaining, self._remaining))
-        self._remaining, self._resets_at, self.rate_limit = told.remaining, now + seconds, told
+        seconds = told.resets_in(headers) if told else None
+        # A gateway's answer without a window does not open the gate of one that was told.
+        self._windowless = seconds is None and known is None
+        if told and seconds:
+            self._remaining, self._resets_at, self.rate_limit = told.remaining, now + seconds, told

@@ -104,8 +104,8 @@ def effect_of_failure(error: Exception | None, *, sent: bool) -> Effect:
     if isinstance(error, httpx.ConnectTimeout) and error.__cause__ and not _is_caused_by(error, TimeoutError):
         return Effect.ENDED
     # What is neither, such as an error of an event hook, does not prove that the connection has failed.
-    is_broken = isinstance(error, httpx.TransportError) and not isinstance(error, httpx.TimeoutException)
-    return Effect.ENDED if is_broken else Effect.RUNNING
+    is_timeout = isinstance(error, (httpx.TimeoutException, TimeoutError))
+    return Effect.ENDED if isinstance(error, (httpx.TransportError, OSError)) and not is_timeout else Effect.RUNNING
 
 
 def seems_sent(error: Exception) -> bool:
