@@ -149,6 +149,15 @@ ADDRESS = "must be a valid email address"
         ({"inbox": 7}, {"inbox": ["must be an object"]}),
         ({"inbox": {}}, {"inbox.id": ["must be set"]}),
         ({"inbox": {"id": True}}, {"inbox.id": [WHOLE]}),
+        ({"inbox": {"id": 1, "type": "inboxes", "delete": False, "meta": {"a": 1}}}, None),
+        ({"inbox": {"id": 1, "type": 0, "delete": None, "meta": None}}, None),
+        ({"inbox": {"id": 1, "type": True}}, {"inbox.type": ["must be a string or a whole number"]}),
+        ({"tags": [{"id": 1, "delete": 0}]}, {"tags[0].delete": ["must be a boolean"]}),
+        ({"files": [{"id": 1, "meta": []}]}, {"files[0].meta": ["must be an object"]}),
+        (
+            {"customfields": [{"id": 1, "value": None, "meta": []}, {"value": 2}]},
+            {"customfields[1].id": ["must be set"]},
+        ),
         ({"files": [{"id": 1}, {"id": 1.5}]}, {"files[1].id": [WHOLE]}),
         ({"tags": ["a", 3]}, {"tags[1]": ["must be an object"]}),
         ({"fromThreadId": "9"}, {"fromThreadId": [WHOLE]}),
@@ -461,7 +470,7 @@ JSON = st.recursive(
     st.none()
     | st.booleans()
     | st.integers()
-    | st.floats(allow_nan=False)
+    | st.floats(allow_nan=False, allow_infinity=False)
     | st.text(max_size=5)
     | st.datetimes().map(str),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import math
 import os
+import re
 import sys
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -23,7 +24,7 @@ from ._connections import Connections
 from ._conversations import Conversations
 from ._email_fallback import EmailFallback
 from ._errors import ConfigurationError
-from ._http import Session, Settings, calling
+from ._http import Call, Session, Settings
 from ._pacing import RateLimit
 from ._retry import RetryPolicy
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+")
 API_PATH = "/desk/api/v2"
 DEFAULT_LIMITS = httpx.Limits(max_connections=100, max_keepalive_connections=20)
 
@@ -149,7 +151,7 @@ class AsyncDesk:
         Raises:
             DeskError: As the error tree says.
         """
-        with calling(self._session, self._settings) as call:
+        with Call(self._session, self._settings) as call:
             return await call.send(request)
 
     async def aclose(self) -> None:
@@ -191,6 +193,8 @@ def parse_origin(url: object) -> str:
     if parsed.scheme == "http" and not _is_loopback(parsed.host):
         raise ConfigurationError("url: plain http would send the token in the clear; use https")
     host = parsed.raw_host.decode()
+    if not _HOST.fullmatch(host) or (port is not None and not 0 < port < 65536):
+        raise ConfigurationError("url: its host or port is not valid")
     return f"{parsed.scheme}://{f'[{host}]' if ':' in host else host}{f':{port}' if port else ''}"
 
 

@@ -8,8 +8,9 @@ connection has nothing to scan, and is thrown away when its call does not end in
 from __future__ import annotations
 
 import warnings
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
+from typing import Any
 
 import anyio
 import httpx
@@ -93,6 +94,26 @@ class Connections:
         self._idle = []
         for client in clients:
             await client.aclose()
+
+
+class Handshake:
+    """Notes a TCP connection until its TLS handshake is done: httpcore forgets one that is cancelled in between."""
+
+    def __init__(self) -> None:
+        self._stream: Any = None
+
+    async def trace(self, event: str, info: Mapping[str, Any]) -> None:
+        """Take note of an event; httpx's `trace` extension calls this."""
+        if event.endswith(".connect_tcp.complete"):
+            self._stream = info["return_value"]
+        elif event.endswith(".start_tls.complete"):
+            self._stream = None
+
+    async def abandon(self) -> None:
+        """Close what never became a connection."""
+        if self._stream is not None:
+            with anyio.move_on_after(_CLOSING, shield=True):
+                await self._stream.aclose()
 
 
 async def _discard(client: httpx.AsyncClient) -> None:

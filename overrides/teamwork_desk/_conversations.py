@@ -10,12 +10,19 @@ from typing import Any, Literal, NoReturn, Protocol, TypeVar, cast
 
 from teamwork_desk_api.api.conversations.convert_conversation import convert_conversation
 from teamwork_desk_api.api.conversations.list_conversations import list_conversations
-from teamwork_desk_api.models import Conversation, ConvertConversation, CustomerRef, CustomField, EntityRef
+from teamwork_desk_api.models import (
+    Conversation,
+    ConversationPage,
+    ConvertConversation,
+    CustomerRef,
+    CustomField,
+    EntityRef,
+)
 from teamwork_desk_api.types import DecodeError, Hook, Request
 
 from ._email_fallback import resolve_customer, says_customer_is_missing, with_deprecated_email
 from ._errors import NotFoundError, RequestError, ValidationError
-from ._http import Call, Session, Settings, calling, logger
+from ._http import Call, Session, Settings, logger
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -114,7 +121,7 @@ class Conversations:
         """
         if email is not None:
             warnings.warn("email= is deprecated, use customer=", DeprecationWarning, stacklevel=2)
-        with calling(self._session, self._settings, conversation_id=conversation_id) as call:
+        with Call(self._session, self._settings, conversation_id=conversation_id) as call:
             _check_id(conversation_id)
             body = ConvertConversation(
                 agent=_reference(agent),
@@ -178,7 +185,7 @@ class Conversations:
             NotFoundError: There is none with this id.
             DeskError: Anything else, as the error tree says.
         """
-        with calling(self._session, self._settings, conversation_id=conversation_id) as call:
+        with Call(self._session, self._settings, conversation_id=conversation_id) as call:
             _check_id(conversation_id)
             page = await call.send(list_conversations(filter=_filter_by_id(conversation_id)))
             for conversation in page.conversations or ():
@@ -209,14 +216,12 @@ class Conversations:
             RequestError: The filter has no JSON form.
             DeskError: Anything else, as the error tree says.
         """
-        text = None if filter is None else _to_json(filter)
+        with Call(self._session, self._settings):
+            text = None if filter is None else _to_json(filter)
         page_number = 1
         while True:
-            request = list_conversations(
-                filter=text, order_by=order_by, order_mode=order_mode, page=page_number, page_size=PAGE_SIZE
-            )
-            with calling(self._session, self._settings) as call:
-                page = await call.send(request)
+            with Call(self._session, self._settings) as call:
+                page = await call.send(_page(text, order_by, order_mode, page_number))
             for conversation in page.conversations or ():
                 yield conversation
             where = page.pagination
@@ -228,6 +233,15 @@ class Conversations:
             ):
                 return
             page_number += 1
+
+
+def _page(filter: str | None, order_by: str | None, order_mode: str | None, page: int) -> Request[ConversationPage]:
+    try:
+        return list_conversations(
+            filter=filter, order_by=order_by, order_mode=order_mode, page=page, page_size=PAGE_SIZE
+        )
+    except (TypeError, ValueError):
+        raise RequestError("order_by, order_mode: expected valid text") from None
 
 
 async def _find_converted(conversation_id: int, call: Call) -> Conversation | None:
@@ -280,8 +294,8 @@ def _to_json(filter: Mapping[str, Any]) -> str:
 
 
 def _check_id(conversation_id: Any) -> None:
-    if conversation_id.__class__ is not int or conversation_id < 1:
-        raise RequestError("conversation_id: expected a positive int")
+    if conversation_id.__class__ is not int or not 1 <= conversation_id < 2**63:
+        raise RequestError("conversation_id: expected a positive int of at most 64 bits")
 
 
 def _reference(value: Any) -> Any:

@@ -39,7 +39,7 @@ def resolve_customer(customer: CustomerRef | int | str | None, email: str | None
             raise RequestError(
                 f"customer: expected a CustomerRef, an id or an email address, got {type(customer).__name__}"
             )
-    if customer is not None and customer.id is not None and customer.email is not None:
+    if customer is not None and {"email", "id"} <= _named_by(customer):
         raise RequestError("customer: give an id or an email address, not both")
     if customer == CustomerRef():
         raise RequestError("customer: give an id or an email address")
@@ -52,6 +52,11 @@ def resolve_customer(customer: CustomerRef | int | str | None, email: str | None
     if customer.email is not None and customer.email != email:
         raise RequestError("email: it differs from customer.email; leave it out")
     return evolve(customer, email=email)
+
+
+def _named_by(customer: CustomerRef) -> set[str]:
+    declared = {name for name in ("email", "id") if getattr(customer, name) is not None}
+    return declared | customer.additional_properties.keys()
 
 
 def with_deprecated_email(body: ConvertConversation) -> ConvertConversation | None:

@@ -7,9 +7,9 @@ import logging
 import random
 import time
 import zlib
-from collections.abc import Awaitable, Callable, Generator
-from contextlib import contextmanager
-from typing import Any, Self, TypeAlias, TypeVar
+from collections.abc import Awaitable, Callable
+from types import TracebackType
+from typing import Any, Literal, Self, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
 import anyio
@@ -20,7 +20,7 @@ from teamwork_desk_api.models import Validator
 from teamwork_desk_api.types import DecodeError, Request
 
 from ._auth import BearerAuth, Token
-from ._connections import Connections
+from ._connections import Connections, Handshake
 from ._email_fallback import EmailFallback
 from ._errors import (
     ConfigurationError,
@@ -143,35 +143,41 @@ class _Exchange:
         return self.retry_after
 
 
-@contextmanager
-def calling(session: Session, settings: Settings, *, conversation_id: int | None = None) -> Generator[Call]:
-    """Bound a call by its deadline, and complete the errors that leave it."""
-    call = Call(session, settings, conversation_id)
-    try:
-        with anyio.move_on_after(settings.deadline):
-            yield call
-            return
-        raise call.expired()
-    except DeskError as error:
-        error.attempts, error.maybe_applied, error.conversation_id = call.attempts, call.maybe_applied, conversation_id
-        raise
-    except BaseException:
-        if call.maybe_applied:
-            logger.warning("interrupted: it is unknown whether conversation %s was converted", conversation_id)
-        raise
-
-
 class Call:
-    """One call of a user: its deadline, its attempts, and what they may have done."""
+    """One call of a user: its deadline, its attempts, and what they may have done.
 
-    def __init__(self, session: Session, settings: Settings, conversation_id: int | None) -> None:
+    As a context manager it bounds what it holds by the deadline, and completes the errors that leave it.
+    """
+
+    def __init__(self, session: Session, settings: Settings, *, conversation_id: int | None = None) -> None:
         self.attempts = 0
         self._session = session
         self._settings = settings
         self._conversation_id = conversation_id
         self._deadline = anyio.current_time() + settings.deadline
+        self._scope = anyio.CancelScope(deadline=self._deadline)
         self._unsettled = False
         self._body: _Body | None = None
+
+    def __enter__(self) -> Self:
+        self._scope.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> Literal[False]:
+        if self._scope.__exit__(kind, error, traceback) and error is not None:
+            error = self.expired()
+        if isinstance(error, DeskError):
+            error.attempts, error.maybe_applied = self.attempts, self.maybe_applied
+            error.conversation_id = self._conversation_id
+            if error.__cause__ is None:
+                error.__context__ = None
+            # The frames below hold the token and the body, and crash reporters print locals.
+            raise error.with_traceback(None)
+        if error is not None and self.maybe_applied:
+            logger.warning("interrupted: it is unknown whether conversation %s was converted", self._conversation_id)
+        return False
 
     @property
     def maybe_applied(self) -> bool:
@@ -180,7 +186,7 @@ class Call:
 
     def expired(self, reason: str = "time ran out") -> DeskError:
         """Return the error for a deadline that is not met."""
-        reason = f"{reason}, with a deadline of {self._settings.deadline:g} s"
+        reason = f"{reason}, with a deadline of {self._settings.deadline:.3g} s"
         return self._outcome_unknown(reason) if self.maybe_applied else DeadlineExceeded(reason)
 
     async def send(self, request: Request[T], *, look: Look[T] | None = None) -> T:
@@ -234,20 +240,23 @@ class Call:
             await self._back_off(exchange, error, retries)
 
     async def _attempt(self, request: Request[Any], body: _Body, token: Token) -> _Exchange:
-        session, timeout = self._session, self._settings.timeout
+        session, timeout, handshake = self._session, self._settings.timeout, Handshake()
+        extensions: dict[str, Any] = {"timeout": timeout.as_dict()}
+        if session.origin.startswith("https:"):
+            extensions["trace"] = handshake.trace
         http_request = httpx.Request(
             request.method,
             session.origin + request.target,
             headers=[*session.headers, *_content_headers(body), ("Authorization", f"Bearer {token.value}")],
             # Without a body there must be no stream: the aiohttp transport would send it in chunks.
             stream=body if self._body is body else None,
-            extensions={"timeout": timeout.as_dict()},
+            extensions=extensions,
         )
         await session.pacer.enter(self._deadline)
         answer: httpx.Response | None = None
         try:
-            self.attempts += 1
             async with session.connections.borrow(timeout.pool) as client:
+                self.attempts += 1
                 answer = await client.send(http_request, stream=True)
                 content = await _read(answer)
             return _Exchange(sent=True, status_code=answer.status_code, headers=answer.headers, content=content)
@@ -261,6 +270,7 @@ class Call:
             return _Exchange(sent=True, status_code=answer.status_code, headers=answer.headers, failure=failure)
         finally:
             session.pacer.leave(None if answer is None else answer.headers)
+            await handshake.abandon()
 
     async def _verify(self, look: Look[T] | None, effect: Effect, error: DeskError) -> T | None:
         """Look whether the request was carried out, and again after each pause: the server may finish late.
@@ -286,7 +296,7 @@ class Call:
                 raise unknown
             remaining = evolve(self._settings, deadline=self._deadline - anyio.current_time())
             try:
-                with calling(self._session, remaining, conversation_id=self._conversation_id) as looking:
+                with Call(self._session, remaining, conversation_id=self._conversation_id) as looking:
                     found = await look(looking)
             except DeskError as blind:
                 raise unknown from blind
@@ -363,13 +373,23 @@ async def _read(answer: httpx.Response) -> bytes:
     if answer.is_stream_consumed:
         return answer.content  # a transport that answers from memory, such as httpx.MockTransport
     content = bytearray()
+    is_too_large = False
     try:
         async for chunk in answer.aiter_raw():
+            if is_too_large:
+                break
             content += chunk
             if len(content) > MAX_ANSWER_BYTES:
-                raise DecodeError(f"it is larger than {MAX_ANSWER_BYTES} bytes")
+                is_too_large = True
+                # The next read fails, so that httpx's generators end in order.
+                await answer.aclose()
+    except httpx.TransportError:
+        if not is_too_large:
+            raise
     finally:
         await answer.aclose()
+    if is_too_large:
+        raise DecodeError(f"it is larger than {MAX_ANSWER_BYTES} bytes")
     encoding = answer.headers.get("content-encoding", "identity").strip().lower()
     if encoding == "identity":
         return bytes(content)
@@ -388,11 +408,7 @@ async def _read(answer: httpx.Response) -> bytes:
 def _error_of(request: Request[Any], exchange: _Exchange) -> DeskError | None:
     """Return the error for an exchange; None for a success whose body was received."""
     name, failure, status = _name(request), exchange.failure, exchange.status_code
-    reason = (
-        f"{type(failure).__name__}: {failure}"
-        if isinstance(failure, (httpx.RequestError, DecodeError))
-        else type(failure).__name__
-    )
+    reason = _reason(failure)
     error: DeskError
     if status is None and not exchange.sent:
         error = NotSentError(f"{name} was not sent: {reason}")
@@ -416,6 +432,17 @@ def _error_of(request: Request[Any], exchange: _Exchange) -> DeskError | None:
         error = ResponseDecodeError(f"{name} succeeded, and the answer did not come whole: {reason}")
     error.__cause__ = failure
     return error
+
+
+def _reason(failure: BaseException | None) -> str:
+    """Name a failure, and what the first of its causes says that has something to say."""
+    name = type(failure).__name__
+    if not isinstance(failure, (httpx.RequestError, DecodeError)):
+        return name  # an event hook's own: its text is not ours to show
+    cause: BaseException | None = failure
+    while cause is not None and not (isinstance(cause, (httpx.RequestError, DecodeError, OSError)) and str(cause)):
+        cause = cause.__cause__ or cause.__context__
+    return f"{name}: {cause}" if cause else name
 
 
 def _field_errors(content: bytes) -> dict[str, list[str]]:

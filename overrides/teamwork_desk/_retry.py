@@ -8,7 +8,7 @@ import re
 import ssl
 from datetime import UTC
 from email.utils import parsedate_to_datetime
-from typing import Literal
+from typing import Literal, cast
 
 import httpx
 from attrs import frozen
@@ -47,6 +47,8 @@ class RetryPolicy:
             raise ConfigurationError("max_attempts: expected an int of at least 1")
         for name in ("backoff_base", "backoff_cap", "max_retry_after"):
             _check_seconds(name, getattr(self, name))
+        if not isinstance(cast("object", self.settle), (tuple, list)):
+            raise ConfigurationError("settle: expected a tuple of seconds")
         for pause in self.settle:
             _check_seconds("settle", pause)
         if self.on_unknown not in ("verify", "raise"):
@@ -104,8 +106,8 @@ def effect_of_failure(error: Exception | None, *, sent: bool) -> Effect:
     if isinstance(error, httpx.ConnectTimeout) and error.__cause__ and not _is_caused_by(error, TimeoutError):
         return Effect.ENDED
     # What is neither, such as an error of an event hook, does not prove that the connection has failed.
-    is_timeout = isinstance(error, (httpx.TimeoutException, TimeoutError))
-    return Effect.ENDED if isinstance(error, (httpx.TransportError, OSError)) and not is_timeout else Effect.RUNNING
+    is_broken = isinstance(error, httpx.TransportError) and not isinstance(error, httpx.TimeoutException)
+    return Effect.ENDED if is_broken else Effect.RUNNING
 
 
 def seems_sent(error: Exception) -> bool:

@@ -422,13 +422,25 @@ def _subject(path: str, value: Any) -> _Problems:
         yield path, "must be shorter than 256 characters"
 
 
-def _reference(path: str, value: Any) -> _Problems:
+def _identified(path: str, value: Any) -> _Problems:
     if value.__class__ is not dict:
         yield path, "must be an object"
     elif value.get("id") is None:
         yield f"{path}.id", "must be set"
     else:
         yield from _whole(f"{path}.id", value["id"])
+
+
+def _kind(path: str, value: Any) -> _Problems:
+    if type(value) not in (str, int):
+        yield path, "must be a string or a whole number"
+
+
+def _reference(path: str, value: Any) -> _Problems:
+    yield from _identified(path, value)
+    for name, check in {"type": _kind, "delete": _boolean, "meta": _object}.items():
+        if value.__class__ is dict and value.get(name) is not None:
+            yield from check(f"{path}.{name}", value[name])
 
 
 def _tag(path: str, value: Any) -> _Problems:
@@ -456,7 +468,8 @@ def _customer(path: str, value: Any) -> _Problems:
 _CHECKS: dict[str, _Check] = {
     **dict.fromkeys(("agent", "inbox", "parent", "priority", "source", "status", "tickettemplate", "type"), _reference),
     **dict.fromkeys(("bcc", "cc"), partial(_each, _address)),
-    **dict.fromkeys(("customfields", "files"), partial(_each, _reference)),
+    "customfields": partial(_each, _identified),
+    "files": partial(_each, _reference),
     **dict.fromkeys(("fromThreadId", "fromTicketId"), _whole),
     **dict.fromkeys(("message", "sendFrom"), _text),
     "customer": _customer,

@@ -1,0 +1,253 @@
+"""The bearer token: asked for once, kept, and asked for once more when Desk refuses it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
+from typing import Any
+
+import anyio
+import anyio.lowlevel
+import pytest
+
+from teamwork_desk import AsyncDesk, AuthenticationError, ConfigurationError, NotSentError, RetryPolicy
+from teamwork_desk.testing import FakeDesk
+
+ONCE = RetryPolicy(max_attempts=1)
+
+
+def a_desk(fake: FakeDesk, token: Any) -> AsyncDesk:
+    return AsyncDesk("https://acme.teamwork.com", token=token, transport=fake.transport, retry=ONCE)
+
+
+def tokens_sent(fake: FakeDesk) -> list[str]:
+    return [request.headers["authorization"].removeprefix("Bearer ") for request in fake.requests]
+
+
+class Provider:
+    """Gives one token after the other, and counts how often it is asked."""
+
+    def __init__(self, tokens: Iterable[object]) -> None:
+        self._tokens = iter(tokens)
+        self.calls = 0
+
+    def __call__(self) -> Any:
+        self.calls += 1
+        token = next(self._tokens)
+        if isinstance(token, Exception):
+            raise token
+        return token
+
+
+class AsyncProvider(Provider):
+    """Likewise, after letting everybody else run."""
+
+    async def __call__(self) -> Any:
+        token = super().__call__()
+        await anyio.lowlevel.checkpoint()
+        return token
+
+
+PROVIDERS = pytest.mark.parametrize("kind", [Provider, AsyncProvider], ids=["sync", "async"])
+
+
+# Asked once and kept
+
+
+@PROVIDERS
+async def test_a_provider_is_asked_when_first_needed_and_its_token_kept(kind: type[Provider]) -> None:
+    fake, provider = FakeDesk(token="first"), kind(["first", "second"])
+    async with a_desk(fake, provider) as desk:
+        assert provider.calls == 0
+        for conversation_id in (1, 2, 3):
+            await desk.conversations.convert(conversation_id)
+    assert provider.calls == 1
+    assert tokens_sent(fake) == ["first"] * 3
+
+
+async def awaited(token: str) -> str:
+    return token
+
+
+@pytest.mark.parametrize(
+    "provider",
+    [
+        lambda: "a-token",
+        lambda: awaited("a-token"),
+        partial(awaited, "a-token"),
+        "a-token".strip,
+        Provider(["a-token"] * 9),
+    ],
+    ids=["lambda", "lambda that gives an awaitable", "partial", "method", "object"],
+)
+async def test_any_callable_is_a_provider(provider: Callable[[], str | Awaitable[str]]) -> None:
+    fake = FakeDesk(token="a-token")
+    async with a_desk(fake, provider) as desk:
+        await desk.conversations.convert(42)
+    assert tokens_sent(fake) == ["a-token"]
+
+
+# Asked once more after a 401
+
+
+@PROVIDERS
+async def test_a_refused_token_is_replaced_by_a_fresh_one(kind: type[Provider]) -> None:
+    fake, provider = FakeDesk(token="fresh"), kind(["stale", "fresh", "unused"])
+    async with a_desk(fake, provider) as desk:
+        await desk.conversations.convert(42)
+        await desk.conversations.convert(43)
+    assert provider.calls == 2
+    assert tokens_sent(fake) == ["stale", "fresh", "fresh"]
+    assert [ticket.conversation_id for ticket in fake.tickets] == [42, 43]
+
+
+async def test_a_fresh_token_that_is_refused_too_is_the_end() -> None:
+    fake, provider = FakeDesk(token="another"), Provider(["stale", "fresh", "unused"])
+    async with a_desk(fake, provider) as desk:
+        with pytest.raises(AuthenticationError) as refused:
+            await desk.conversations.convert(42)
+    assert provider.calls == 2
+    assert tokens_sent(fake) == ["stale", "fresh"]
+    assert (refused.value.attempts, refused.value.maybe_applied, refused.value.conversation_id) == (2, False, 42)
+
+
+async def test_the_same_token_again_is_not_sent_again() -> None:
+    fake, provider = FakeDesk(token="another"), Provider(["stale", "stale", "unused"])
+    async with a_desk(fake, provider) as desk:
+        with pytest.raises(AuthenticationError) as refused:
+            await desk.conversations.convert(42)
+    assert provider.calls == 2
+    assert tokens_sent(fake) == ["stale"]
+    assert refused.value.attempts == 1
+
+
+async def test_a_token_that_is_a_string_is_sent_once() -> None:
+    fake = FakeDesk(token="another")
+    async with a_desk(fake, "stale") as desk:
+        with pytest.raises(AuthenticationError, match="does not accept the token") as refused:
+            await desk.conversations.convert(42)
+    assert tokens_sent(fake) == ["stale"]
+    assert refused.value.attempts == 1
+
+
+async def test_every_call_may_ask_again() -> None:
+    fake, provider = FakeDesk(token="good"), Provider(["bad", "bad", "worse", "good"])
+    async with a_desk(fake, provider) as desk:
+        for _ in range(2):
+            with pytest.raises(AuthenticationError):
+                await desk.conversations.convert(42)
+        await desk.conversations.convert(42)
+    assert tokens_sent(fake) == ["bad", "bad", "worse", "worse", "good"]
+
+
+async def test_a_403_asks_nobody() -> None:
+    fake, provider = FakeDesk(), Provider(["a-token"])
+    fake.fail(status=403)
+    async with a_desk(fake, provider) as desk:
+        with pytest.raises(Exception, match=" 403: "):
+            await desk.conversations.convert(42)
+    assert provider.calls == 1
+
+
+# Many at once
+
+CALLERS = 50
+
+
+async def convert_all(desk: AsyncDesk) -> None:
+    async with anyio.create_task_group() as callers:
+        for conversation_id in range(1, CALLERS + 1):
+            callers.start_soon(desk.conversations.convert, conversation_id)
+
+
+async def test_callers_who_come_at_once_share_one_answer_of_the_provider() -> None:
+    fake, provider = FakeDesk(token="first", rate_limit=1000), AsyncProvider(["first", "unused"])
+    async with a_desk(fake, provider) as desk:
+        await convert_all(desk)
+    assert provider.calls == 1
+    assert len(fake.tickets) == CALLERS
+
+
+async def test_callers_who_are_refused_at_once_share_one_fresh_token() -> None:
+    fake, provider = FakeDesk(token="fresh", rate_limit=1000), AsyncProvider(["stale", "fresh", "unused"])
+    async with a_desk(fake, provider) as desk:
+        await convert_all(desk)
+    assert provider.calls == 2
+    assert sorted(ticket.conversation_id for ticket in fake.tickets) == list(range(1, CALLERS + 1))
+    assert tokens_sent(fake).count("stale") > 1, "several callers were refused"
+
+
+async def test_a_caller_who_gives_up_while_the_provider_is_asked_leaves_the_others_unharmed() -> None:
+    fake, asked, scope = FakeDesk(token="a-token"), anyio.Event(), anyio.CancelScope()
+    calls: list[int] = []
+
+    async def provider() -> str:
+        calls.append(1)
+        if len(calls) == 1:
+            asked.set()
+            await anyio.sleep_forever()
+        return "a-token"
+
+    async def give_up(desk: AsyncDesk) -> None:
+        with scope:
+            await desk.conversations.convert(1)
+
+    async with a_desk(fake, provider) as desk, anyio.create_task_group() as callers:
+        callers.start_soon(give_up, desk)
+        await asked.wait()
+        callers.start_soon(desk.conversations.convert, 2)
+        await anyio.lowlevel.checkpoint()
+        scope.cancel()
+    assert len(calls) == 2
+    assert [ticket.conversation_id for ticket in fake.tickets] == [2]
+
+
+# What a provider may do wrong
+
+
+class VaultError(Exception):
+    pass
+
+
+@PROVIDERS
+async def test_a_provider_that_fails_is_told_by_class_and_asked_again_next_time(kind: type[Provider]) -> None:
+    fake, failure = FakeDesk(), VaultError("s3cret")
+    async with a_desk(fake, kind([failure, "a-token"])) as desk:
+        with pytest.raises(NotSentError, match="VaultError") as failed:
+            await desk.conversations.convert(42)
+        assert "s3cret" not in str(failed.value)
+        assert failed.value.__cause__ is failure
+        assert (failed.value.attempts, failed.value.maybe_applied, failed.value.conversation_id) == (0, False, 42)
+        assert fake.requests == []
+        await desk.conversations.convert(42)
+    assert tokens_sent(fake) == ["a-token"]
+
+
+async def test_a_provider_that_fails_after_a_401_leaves_nothing_in_doubt() -> None:
+    fake = FakeDesk(token="another")
+    async with a_desk(fake, Provider(["stale", VaultError()])) as desk:
+        with pytest.raises(NotSentError, match="VaultError") as failed:
+            await desk.conversations.convert(42)
+    assert (failed.value.attempts, failed.value.maybe_applied) == (1, False)
+    assert len(fake.requests) == 1
+
+
+@PROVIDERS
+@pytest.mark.parametrize("junk", [None, 42, b"a-token", "", "two words", "line\n", "tökén", ["a-token"]], ids=repr)
+async def test_what_is_no_token_is_refused_and_not_kept(junk: object, kind: type[Provider]) -> None:
+    fake = FakeDesk()
+    async with a_desk(fake, kind([junk, "a-token"])) as desk:
+        with pytest.raises(ConfigurationError, match="the token must be") as refused:
+            await desk.conversations.convert(42)
+        assert (refused.value.attempts, refused.value.maybe_applied) == (0, False)
+        assert fake.requests == []
+        await desk.conversations.convert(42)
+    assert tokens_sent(fake) == ["a-token"]
+
+
+async def test_junk_after_a_401_is_refused_too() -> None:
+    fake = FakeDesk(token="another")
+    async with a_desk(fake, Provider(["stale", "line\n"])) as desk:
+        with pytest.raises(ConfigurationError, match="the token must be") as refused:
+            await desk.conversations.convert(42)
+    assert (refused.value.attempts, refused.value.maybe_applied) == (1, False)

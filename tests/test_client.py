@@ -1,0 +1,518 @@
+"""AsyncDesk: what it is built from, how it lives and ends, and what it puts into every request."""
+
+from __future__ import annotations
+
+import copy
+import gc
+import json
+import math
+import pickle
+import traceback
+import warnings
+from collections.abc import Callable
+from importlib.metadata import version
+from typing import Any
+
+import httpx
+import pytest
+
+from teamwork_desk import AsyncDesk, ConfigurationError, DeadlineExceeded, RetryPolicy, ServerError, ValidationError
+from teamwork_desk.testing import FakeDesk
+from teamwork_desk_api.api.conversations.list_conversations import list_conversations
+
+URL = "https://acme.teamwork.com"
+TOKEN = "tkn.v1_a-token"
+ONCE = RetryPolicy(max_attempts=1)
+
+
+def a_desk(**options: Any) -> AsyncDesk:
+    """Build a client that never pauses, of the defaults and what is given."""
+    defaults: dict[str, Any] = {"url": URL, "token": TOKEN, "transport": FakeDesk().transport, "retry": ONCE}
+    return AsyncDesk(**defaults | options)
+
+
+@pytest.fixture(autouse=True)
+def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TEAMWORK_DESK_URL", raising=False)
+    monkeypatch.delenv("TEAMWORK_DESK_TOKEN", raising=False)
+
+
+# The URL
+
+
+@pytest.mark.parametrize(
+    ("url", "origin"),
+    [
+        ("https://acme.teamwork.com", "https://acme.teamwork.com"),
+        ("https://acme.teamwork.com/", "https://acme.teamwork.com"),
+        ("https://acme.teamwork.com/desk/api/v2", "https://acme.teamwork.com"),
+        ("https://acme.teamwork.com/desk/api/v2/", "https://acme.teamwork.com"),
+        ("https://acme.eu.teamwork.com", "https://acme.eu.teamwork.com"),
+        ("https://api.teamwork.com", "https://api.teamwork.com"),
+        ("HTTPS://ACME.Teamwork.COM", "https://acme.teamwork.com"),
+        ("https://acme.teamwork.com:443", "https://acme.teamwork.com"),
+        ("https://desk.example.com:8443", "https://desk.example.com:8443"),
+        ("https://bücher.example", "https://xn--bcher-kva.example"),
+        ("https://192.0.2.7", "https://192.0.2.7"),
+        ("https://[2001:db8::7]:8443/", "https://[2001:db8::7]:8443"),
+        ("http://localhost", "http://localhost"),
+        ("http://localhost:80", "http://localhost"),
+        ("http://localhost:8080/desk/api/v2", "http://localhost:8080"),
+        ("http://127.0.0.1:8080", "http://127.0.0.1:8080"),
+        ("http://127.1.2.3", "http://127.1.2.3"),
+        ("http://[::1]:8080", "http://[::1]:8080"),
+    ],
+)
+async def test_an_origin_is_accepted_and_normalised(url: str, origin: str) -> None:
+    seen: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        seen.extend([str(request.url), request.headers["host"]])
+        return httpx.Response(200, json={"conversations": [{"id": 42}]})
+
+    async with a_desk(url=url, transport=httpx.MockTransport(answer)) as desk:
+        await desk.send(list_conversations())
+        assert repr(desk) == f"AsyncDesk({origin!r})"
+    assert seen == [f"{origin}/desk/api/v2/conversations.json", origin.partition("://")[2]]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        " ",
+        "acme",
+        "acme.teamwork.com",
+        "acme.teamwork.com:443",
+        "//acme.teamwork.com",
+        "/desk/api/v2",
+        "https://",
+        "https:///desk/api/v2",
+        "https:acme.teamwork.com",
+        "ftp://acme.teamwork.com",
+        "file:///etc/passwd",
+        " https://acme.teamwork.com",
+        "https://acme .teamwork.com",
+        "https://acme.teamwork.com\n",
+        "https://acme.teamwork.com\r\nX-Evil: 1",
+        "https://acme.teamwork.com:port",
+        "https://acme.teamwork.com:99999",
+        "https://[::1",
+        "https://acme.teamwork.com/desk",
+        "https://acme.teamwork.com/desk/api/v1",
+        "https://acme.teamwork.com/desk/api/v2/conversations.json",
+        "https://acme.teamwork.com?page=1",
+        "https://acme.teamwork.com/#top",
+        # In the clear to somewhere else
+        "http://acme.teamwork.com",
+        "http://192.168.1.7",
+        "http://0.0.0.0",
+        "http://[::2]",
+        "http://127.0.0.1.example.com",
+        "http://localhost.example.com",
+        "http://localhost@example.com",
+        # No text
+        42,
+        b"https://acme.teamwork.com",
+        httpx.URL("https://acme.teamwork.com"),
+    ],
+    ids=repr,
+)
+def test_what_is_no_origin_is_refused(url: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"^url: "):
+        a_desk(url=url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://jo:s3cret@acme.teamwork.com",
+        "https://s3cret@acme.teamwork.com",
+        "https://:s3cret@acme.teamwork.com",
+        "http://jo:s3cret@localhost",
+        "https://jo:s3cret",
+        "https://jo:s3cret@acme.teamwork.com:port",
+        "https://acme.teamwork.com?token=s3cret",
+        "https://acme.teamwork.com#s3cret",
+        "https://acme.teamwork.com/s3cret",
+        "s3cret",
+        "https://s3cret\n",
+        "s3cret://acme.teamwork.com",
+    ],
+)
+def test_a_refused_url_is_not_repeated(url: str) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        a_desk(url=url)
+    assert "s3cret" not in "".join(traceback.format_exception(refused.value))
+
+
+# The token
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        "",
+        " ",
+        "\t",
+        "two words",
+        " leading",
+        "trailing ",
+        "line\n",
+        "a\r\nX-Evil: 1",
+        "nul\0",
+        "del\x7f",
+        "tökén",
+        "a\u2028b",
+        42,
+        b"bytes",
+        True,
+        ["list"],
+    ],
+    ids=repr,
+)
+def test_what_cannot_stand_in_a_header_is_no_token(token: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TEAMWORK_DESK_TOKEN", "not-this-one")
+    with pytest.raises(ConfigurationError, match=r"^the token must be") as refused:
+        a_desk(token=token)
+    if isinstance(token, str) and token.strip():
+        assert token not in str(refused.value)
+
+
+@pytest.mark.parametrize("token", ["a", "tkn.v1_aB-9/+=~", "!" * 4096])
+async def test_any_visible_ascii_is_a_token(token: str) -> None:
+    fake = FakeDesk(token=token)
+    async with a_desk(transport=fake.transport, token=token) as desk:
+        await desk.conversations.get(42)
+    assert fake.requests[0].headers["authorization"] == f"Bearer {token}"
+
+
+# The environment
+
+
+async def test_url_and_token_come_from_the_environment_where_they_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TEAMWORK_DESK_URL", "https://env.teamwork.com/desk/api/v2")
+    monkeypatch.setenv("TEAMWORK_DESK_TOKEN", "from-the-environment")
+    fake = FakeDesk(token="from-the-environment")
+    async with AsyncDesk(transport=fake.transport) as desk:
+        await desk.conversations.get(42)
+    assert fake.requests[0].headers["host"] == "env.teamwork.com"
+
+
+async def test_what_is_given_comes_before_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TEAMWORK_DESK_URL", "https://env.teamwork.com")
+    monkeypatch.setenv("TEAMWORK_DESK_TOKEN", "from-the-environment")
+    fake = FakeDesk(token=TOKEN)
+    async with a_desk(transport=fake.transport) as desk:
+        await desk.conversations.get(42)
+    assert fake.requests[0].headers["host"] == "acme.teamwork.com"
+
+
+@pytest.mark.parametrize(
+    ("missing", "variable"), [("url", "TEAMWORK_DESK_URL"), ("token", "TEAMWORK_DESK_TOKEN")], ids=str
+)
+def test_what_is_neither_given_nor_set_is_named_with_its_variable(missing: str, variable: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"^{missing}: .*{variable}"):
+        a_desk(**{missing: None})
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "says"),
+    [
+        ("TEAMWORK_DESK_URL", "", "url: "),
+        ("TEAMWORK_DESK_URL", "acme", "url: "),
+        ("TEAMWORK_DESK_TOKEN", "", "the token must be"),
+        ("TEAMWORK_DESK_TOKEN", "a-token\n", "the token must be"),
+    ],
+    ids=repr,
+)
+def test_the_environment_is_held_to_the_same_rules(
+    variable: str, value: str, says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TEAMWORK_DESK_URL", URL)
+    monkeypatch.setenv("TEAMWORK_DESK_TOKEN", TOKEN)
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(ConfigurationError, match=f"^{says}"):
+        AsyncDesk()
+
+
+# The options
+
+NO_SECONDS = [0, -1, -0.5, math.nan, math.inf, True, "30", 1j]
+WRONG_OPTIONS: list[tuple[str, Any]] = [
+    *(("timeout", value) for value in NO_SECONDS),
+    *(("deadline", value) for value in NO_SECONDS),
+    *(("retry", value) for value in [3, True, {"max_attempts": 3}, RetryPolicy]),
+    *(("email_fallback", value) for value in ["sometimes", "Auto", "", True, 1]),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), WRONG_OPTIONS)
+def test_an_option_that_makes_no_sense_is_refused_by_name(name: str, value: Any) -> None:
+    with pytest.raises(ConfigurationError, match=f"^{name}: "):
+        a_desk(**{name: value})
+
+
+@pytest.mark.parametrize("name", ["timeout", "deadline", "retry", "email_fallback"])
+def test_none_is_no_value_of_an_option(name: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"^{name}: "):
+        a_desk(**{name: None})
+
+
+@pytest.mark.parametrize(("name", "value"), WRONG_OPTIONS)
+async def test_a_view_holds_its_options_to_the_same_rules(name: str, value: Any) -> None:
+    async with a_desk() as desk:
+        with pytest.raises(ConfigurationError, match=f"^{name}: "):
+            desk.with_options(**{name: value})
+
+
+@pytest.mark.parametrize("transport", [None, FakeDesk().transport], ids=["own connections", "own transport"])
+@pytest.mark.parametrize("name", ["verfy", "base_url", "auth", "headers", "cookies", "follow_redirects"])
+def test_an_option_that_is_not_httpxs_to_take_is_refused_by_name(name: str, transport: Any) -> None:
+    with pytest.raises(ConfigurationError, match=name):
+        a_desk(transport=transport, **{name: False})
+
+
+@pytest.mark.parametrize(
+    ("given", "connect", "read"),
+    [(5, 5.0, 5.0), (0.5, 0.5, 0.5), (httpx.Timeout(7, connect=2), 2.0, 7.0), (httpx.Timeout(None), None, None)],
+    ids=str,
+)
+async def test_the_timeout_reaches_the_transport(given: Any, connect: float | None, read: float | None) -> None:
+    seen: list[Any] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        seen.append(request.extensions["timeout"])
+        return httpx.Response(200, json={"conversations": [{"id": 42}]})
+
+    async with a_desk(timeout=given, transport=httpx.MockTransport(answer)) as desk:
+        await desk.conversations.get(42)
+    assert [(phases["connect"], phases["read"]) for phases in seen] == [(connect, read)]
+
+
+async def test_event_hooks_reach_httpx() -> None:
+    seen: list[object] = []
+
+    async def note(event: httpx.Request | httpx.Response) -> None:
+        seen.append(type(event))
+
+    async with a_desk(event_hooks={"request": [note], "response": [note]}) as desk:
+        await desk.conversations.get(42)
+    assert seen == [httpx.Request, httpx.Response]
+
+
+# Views
+
+
+async def test_a_view_has_other_settings_and_leaves_the_clients_alone() -> None:
+    fake = FakeDesk()
+    async with a_desk(transport=fake.transport) as desk:
+        view = desk.with_options(retry=RetryPolicy(max_attempts=3, backoff_base=0))
+        for one, attempts in ((view, 3), (desk, 1)):
+            fake.fail(status=500, times=attempts)
+            with pytest.raises(ServerError) as failed:
+                await one.conversations.get(42)
+            assert failed.value.attempts == attempts
+
+
+async def test_a_view_keeps_what_it_does_not_change() -> None:
+    fake = FakeDesk(old_installation=True)
+    async with a_desk(transport=fake.transport, email_fallback="never", retry=ONCE) as desk:
+        view = desk.with_options(timeout=5).with_options(deadline=3)
+        with pytest.raises(ValidationError):
+            await view.conversations.convert(42, customer="jo@example.com")
+        fake.fail(status=503, headers={"Retry-After": "9"})
+        with pytest.raises(DeadlineExceeded):
+            await view.with_options(retry=RetryPolicy()).conversations.get(42)
+
+
+async def test_a_view_shares_the_token() -> None:
+    asked: list[str] = []
+
+    def provider() -> str:
+        asked.append(TOKEN)
+        return TOKEN
+
+    async with a_desk(token=provider) as desk:
+        await desk.conversations.get(42)
+        await desk.with_options(deadline=60).conversations.get(42)
+    assert asked == [TOKEN]
+
+
+async def test_a_view_shares_the_pacing() -> None:
+    fake = FakeDesk(rate_limit=1)
+    async with a_desk(transport=fake.transport, deadline=9) as desk:
+        view = desk.with_options(email_fallback="never")
+        assert desk.rate_limit is None
+        await view.conversations.get(42)
+        assert desk.rate_limit is not None
+        assert desk.rate_limit is view.rate_limit
+        with pytest.raises(DeadlineExceeded, match="window"):
+            await desk.conversations.get(42)
+    assert len(fake.requests) == 1
+
+
+@pytest.mark.parametrize("closes", ["client", "view"])
+@pytest.mark.parametrize("transport", [None, FakeDesk().transport], ids=["own connections", "own transport"])
+async def test_a_client_and_its_views_are_closed_together(transport: Any, closes: str) -> None:
+    desk = a_desk(transport=transport)
+    view = desk.with_options(deadline=60)
+    await (desk if closes == "client" else view).aclose()
+    for one in (desk, view):
+        with pytest.raises(ConfigurationError, match="closed"):
+            await one.conversations.get(42)
+
+
+async def test_a_view_is_of_the_clients_class() -> None:
+    class OurDesk(AsyncDesk):
+        pass
+
+    async with OurDesk(URL, token=TOKEN) as desk:
+        assert type(desk.with_options(deadline=60)) is OurDesk
+
+
+# Its life and end
+
+
+async def test_entering_gives_the_client_and_leaving_closes_it() -> None:
+    desk = a_desk()
+    async with desk as entered:
+        assert entered is desk
+        await desk.conversations.get(42)
+    with pytest.raises(ConfigurationError, match="closed"):
+        await desk.conversations.get(42)
+
+
+async def test_leaving_with_an_error_closes_it_and_lets_the_error_through() -> None:
+    desk = a_desk()
+    with pytest.raises(ZeroDivisionError):
+        async with desk:
+            raise ZeroDivisionError
+    with pytest.raises(ConfigurationError, match="closed"):
+        await desk.conversations.get(42)
+
+
+@pytest.mark.parametrize("transport", [None, FakeDesk().transport], ids=["own connections", "own transport"])
+async def test_a_closed_client_sends_nothing_and_may_be_closed_again(transport: Any) -> None:
+    desk = a_desk(transport=transport)
+    await desk.aclose()
+    await desk.aclose()
+    with pytest.raises(ConfigurationError, match="closed") as refused:
+        await desk.conversations.convert(42)
+    assert (refused.value.attempts, refused.value.maybe_applied, refused.value.conversation_id) == (0, False, 42)
+
+
+def warnings_of(forget: Callable[[], object]) -> list[str]:
+    """Return what is warned of when a client is forgotten."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        forget()
+        gc.collect()
+    return [str(warning.message) for warning in caught if warning.category is ResourceWarning]
+
+
+@pytest.mark.parametrize("transport", [None, FakeDesk().transport], ids=["own connections", "own transport"])
+def test_a_client_that_is_never_closed_warns(transport: Any) -> None:
+    assert warnings_of(lambda: a_desk(transport=transport)) == [f"unclosed AsyncDesk({URL!r})"]
+
+
+async def test_a_closed_client_is_forgotten_in_silence() -> None:
+    desks = [a_desk()]
+    await desks[0].aclose()
+    assert warnings_of(desks.clear) == []
+
+
+async def test_a_view_is_forgotten_in_silence() -> None:
+    async with a_desk() as desk:
+        assert warnings_of(lambda: desk.with_options(deadline=60)) == []
+
+
+def test_a_view_keeps_the_connections_alive_and_warns_in_the_clients_stead() -> None:
+    views: list[AsyncDesk] = []
+    assert warnings_of(lambda: views.append(a_desk().with_options(deadline=60))) == []
+    assert warnings_of(views.clear) == [f"unclosed AsyncDesk({URL!r})"]
+
+
+def test_a_client_that_was_refused_is_forgotten_in_silence() -> None:
+    def refused() -> None:
+        with pytest.raises(ConfigurationError):
+            a_desk(deadline=0)
+
+    assert warnings_of(refused) == []
+
+
+@pytest.mark.parametrize("duplicate", [pickle.dumps, copy.copy, copy.deepcopy])
+async def test_a_client_cannot_be_pickled_or_copied(duplicate: Callable[[object], object]) -> None:
+    async with a_desk() as desk:
+        for one in (desk, desk.with_options(deadline=60)):
+            with pytest.raises(TypeError, match="AsyncDesk"):
+                duplicate(one)
+
+
+async def test_a_repr_names_the_origin_and_no_more() -> None:
+    async with a_desk() as desk:
+        assert repr(desk) == str(desk) == f"AsyncDesk({URL!r})"
+
+
+# What is sent
+
+
+async def test_a_convert_request_is_what_the_contract_says() -> None:
+    fake = FakeDesk()
+    async with a_desk(transport=fake.transport) as desk:
+        await desk.conversations.convert(
+            42, subject="Rückzahlung", customer="jo@example.com", inbox=7, tags=["billing"], notify_customer=False
+        )
+    (request,) = fake.requests
+    body = {
+        "customer": {"email": "jo@example.com"},
+        "inbox": {"id": 7},
+        "notifyCustomer": False,
+        "subject": "Rückzahlung",
+        "tags": ["billing"],
+    }
+    assert (request.method, request.path, request.query) == ("POST", "/desk/api/v2/conversations/42/convert.json", {})
+    assert request.json == body
+    assert dict(request.headers) == {
+        "host": "acme.teamwork.com",
+        "accept": "application/json",
+        "accept-encoding": request.headers["accept-encoding"],
+        "user-agent": f"teamwork-desk/{version('teamwork-desk')}",
+        "content-type": "application/json",
+        "content-length": str(len(json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode())),
+        "authorization": f"Bearer {TOKEN}",
+    }
+
+
+async def test_a_listing_request_has_no_body() -> None:
+    fake = FakeDesk()
+    async with a_desk(transport=fake.transport) as desk:
+        await desk.conversations.get(42)
+    (request,) = fake.requests
+    assert (request.method, request.path) == ("GET", "/desk/api/v2/conversations.json")
+    assert request.query == {"filter": '{"id":{"$eq":42}}'}
+    assert dict(request.headers) == {
+        "host": "acme.teamwork.com",
+        "accept": "application/json",
+        "accept-encoding": request.headers["accept-encoding"],
+        "user-agent": f"teamwork-desk/{version('teamwork-desk')}",
+        "authorization": f"Bearer {TOKEN}",
+    }
+
+
+@pytest.mark.parametrize("cookie", ["session=1", "session=1; Domain=acme.teamwork.com; Path=/", "session=1; Secure"])
+async def test_a_cookie_is_never_sent_back(cookie: str) -> None:
+    fake = FakeDesk()
+    fake.fail(status=503, headers={"Set-Cookie": cookie, "Retry-After": "0"})
+    async with a_desk(transport=fake.transport, retry=RetryPolicy(backoff_base=0)) as desk:
+        await desk.conversations.get(42)
+    assert [request.headers.get("cookie") for request in fake.requests] == [None, None]
+
+
+async def test_a_redirect_is_not_followed() -> None:
+    fake = FakeDesk()
+    fake.fail(status=307, headers={"Location": "https://elsewhere.example.com/"})
+    async with a_desk(transport=fake.transport) as desk:
+        with pytest.raises(Exception, match=" 307: "):
+            await desk.conversations.convert(42)
+    assert len(fake.requests) == 1

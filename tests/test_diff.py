@@ -1,0 +1,353 @@
+"""What a change of the contract or of the packages means for callers, and which version it needs."""
+
+from __future__ import annotations
+
+import importlib
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from packaging.version import Version
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def load_diff() -> Any:
+    """Import it as it runs: beside generate.py."""
+    sys.path.insert(0, str(ROOT / "openapi"))
+    try:
+        return importlib.import_module("diff")
+    finally:
+        sys.path.remove(str(ROOT / "openapi"))
+
+
+diff = load_diff()
+NOTHING, PATCH, MINOR, MAJOR = diff.Level
+
+CONTRACT = """
+paths:
+  /things/{id}.json:
+    put:
+      operationId: putThing
+      parameters:
+        - { name: id, in: path, required: true, schema: { type: integer, minimum: 1 } }
+        - { name: page, in: query, schema: { type: integer } }
+      requestBody: { required: true, content: { application/json: { schema: { $ref: "#/components/schemas/Sent" } } } }
+      responses:
+        "200": { content: { application/json: { schema: { $ref: "#/components/schemas/Read" } } } }
+        "400": { $ref: "#/components/responses/Invalid" }
+  /things.json:
+    get:
+      operationId: listThings
+      responses: { "204": {} }
+components:
+  responses:
+    Invalid: { content: { application/json: { schema: { $ref: "#/components/schemas/Errors" } } } }
+  schemas:
+    Sent:
+      type: object
+      properties:
+        both: { allOf: [{ $ref: "#/components/schemas/Both" }] }
+        field: { type: string, maxLength: 9, minLength: 2, x-extensible-enum: [a, b] }
+        list: { type: array, items: { type: string } }
+    Read:
+      type: object
+      required: [id]
+      properties:
+        id: { type: [integer, "null"] }
+        field: { type: [string, "null"], maxLength: 9, x-extensible-enum: [a, b] }
+        both: { anyOf: [{ $ref: "#/components/schemas/Both" }, { type: "null" }] }
+        items: { type: [array, "null"], items: { $ref: "#/components/schemas/Item" } }
+    Both: { type: object, properties: { field: { type: string } } }
+    Item: { type: object, additionalProperties: { type: string } }
+    Errors: { type: object, properties: { field: { type: string } } }
+    Unused: { type: object, properties: { field: { type: string } } }
+"""
+
+SENT, READ = ("components", "schemas", "Sent"), ("components", "schemas", "Read")
+BOTH, ERRORS = ("components", "schemas", "Both", "properties"), ("components", "schemas", "Errors", "properties")
+PUT, LIST = ("paths", "/things/{id}.json", "put"), ("paths", "/things.json", "get")
+SCHEMAS = ("components", "schemas")
+GONE = object()
+
+
+def changed(*changes: tuple[tuple[Any, ...], Any]) -> Any:
+    """The contract with values set, or removed, at paths."""
+    contract = yaml.safe_load(CONTRACT)
+    for (*path, last), value in changes:
+        node = contract
+        for key in path:
+            node = node[key]
+        if value is GONE:
+            del node[last]
+        else:
+            node[last] = value
+    return contract
+
+
+SENT_FIELD, READ_FIELD = (*SENT, "properties", "field"), (*READ, "properties", "field")
+TABLE: list[tuple[str, Any, str, Any]] = [
+    # Operations
+    ("operation added", ((*LIST[:2], "put"), {"operationId": "new", "responses": {}}), "new: added", MINOR),
+    ("operation removed", (LIST, GONE), "listThings: removed", MAJOR),
+    ("operation deprecated", ((*LIST, "deprecated"), True), "listThings: deprecated", MINOR),
+    ("operation renamed", ((*LIST, "operationId"), "other"), "listThings: removed", MAJOR),
+    # Parameters
+    ("parameter removed", ((*PUT, "parameters", 1), GONE), "putThing(page): removed", MAJOR),
+    ("parameter required", ((*PUT, "parameters", 1, "required"), True), "putThing(page): now required", MAJOR),
+    ("parameter optional", ((*PUT, "parameters", 0, "required"), False), "putThing(id): no longer required", MINOR),
+    ("parameter added", ((*LIST, "parameters"), [{"name": "a", "schema": {}}]), "listThings(a): added", MINOR),
+    (
+        "required parameter added",
+        ((*LIST, "parameters"), [{"name": "a", "required": True, "schema": {}}]),
+        "listThings(a): added, and callers must send it",
+        MAJOR,
+    ),
+    ("parameter narrowed", ((*PUT, "parameters", 0, "schema", "minimum"), 2), "putThing(id): narrowed, minimum", MAJOR),
+    ("parameter widened", ((*PUT, "parameters", 0, "schema", "minimum"), 0), "putThing(id): widened, minimum", MINOR),
+    ("parameter unbound", ((*PUT, "parameters", 0, "schema", "minimum"), GONE), "putThing(id): widened", MINOR),
+    # Bodies and answers
+    ("body removed", ((*PUT, "requestBody"), GONE), "putThing body: removed", MAJOR),
+    ("answer changed", ((*PUT, "responses", "200"), {}), "putThing -> 200: changed from Read to nothing", MAJOR),
+    ("error removed", ((*PUT, "responses", "400"), GONE), "putThing -> 400: removed", PATCH),
+    ("error added", ((*PUT, "responses", "404"), {}), "putThing -> 404: added", PATCH),
+    # Schemas
+    ("schema added", ((*SCHEMAS, "New"), {"type": "object", "properties": {"a": {}}}), "New: added", PATCH),
+    ("unused schema removed", ((*SCHEMAS, "Unused"), GONE), "Unused: removed", PATCH),
+    ("error's field removed", ((*ERRORS, "field"), GONE), "Errors.field: removed", PATCH),
+    ("map's values changed", ((*SCHEMAS, "Item", "additionalProperties"), {}), "Item.*: widened", MAJOR),
+    # Fields that callers send
+    ("sent added", ((*SENT, "properties", "new"), {"type": "string"}), "Sent.new: added", MINOR),
+    ("sent removed", (SENT_FIELD, GONE), "Sent.field: removed", MAJOR),
+    ("sent changed", ((*SENT_FIELD, "type"), "integer"), "Sent.field: changed from string to integer", MAJOR),
+    ("sent widened", ((*SENT_FIELD, "type"), ["string", "integer"]), "Sent.field: widened", MINOR),
+    ("sent to any", ((*SENT_FIELD, "type"), GONE), "Sent.field: widened from string to any", MINOR),
+    (
+        "sent narrowed",
+        ((*SENT, "properties", "list", "items"), {"type": "string", "format": "uuid"}),
+        "Sent.list",
+        MAJOR,
+    ),
+    ("sent nullable", ((*SENT_FIELD, "type"), ["string", "null"]), "Sent.field: may be null", PATCH),
+    ("sent required", ((*SENT, "required"), ["field"]), "Sent.field: now required; callers must send it", MAJOR),
+    ("sent deprecated", ((*SENT_FIELD, "deprecated"), True), "Sent.field: deprecated", MINOR),
+    ("sent value added", ((*SENT_FIELD, "x-extensible-enum"), ["a", "b", "c"]), "Sent.field: new values c", MINOR),
+    ("sent value removed", ((*SENT_FIELD, "x-extensible-enum"), ["a"]), "Sent.field: no longer has b; callers", MAJOR),
+    ("sent shorter", ((*SENT_FIELD, "maxLength"), 8), "Sent.field: narrowed, maxLength from 9 to 8", MAJOR),
+    ("sent longer", ((*SENT_FIELD, "maxLength"), 10), "Sent.field: widened, maxLength from 9 to 10", MINOR),
+    ("sent bound", ((*SENT, "properties", "list", "maxItems"), 3), "Sent.list: narrowed, maxItems from None", MAJOR),
+    # Fields that callers read
+    ("read added", ((*READ, "properties", "new"), {"type": "string"}), "Read.new: added", MINOR),
+    ("read removed", (READ_FIELD, GONE), "Read.field: removed", MAJOR),
+    ("read changed", ((*READ_FIELD, "type"), ["integer", "null"]), "Read.field: changed", MAJOR),
+    ("read widened", ((*READ_FIELD, "type"), ["string", "integer", "null"]), "Read.field: widened", MAJOR),
+    ("read to number", ((*READ, "properties", "id", "type"), ["number", "null"]), "Read.id: widened", MAJOR),
+    ("read never null", ((*READ_FIELD, "type"), "string"), "Read.field: is no longer null", PATCH),
+    ("read required", ((*READ, "required"), ["id", "field"]), "Read.field: now required; an answer without", MAJOR),
+    ("read optional", ((*READ, "required"), []), "Read.id: no longer required", MINOR),
+    ("read value added", ((*READ_FIELD, "x-extensible-enum"), ["a", "b", "c"]), "Read.field: new values c", MINOR),
+    ("read value removed", ((*READ_FIELD, "x-extensible-enum"), ["a"]), "Read.field: no longer has b", PATCH),
+    ("read shorter", ((*READ_FIELD, "maxLength"), 8), "Read.field: narrowed, maxLength", PATCH),
+    # Fields of what callers send and read
+    ("both widened", ((*BOTH, "field", "type"), ["string", "integer"]), "Both.field: widened", MAJOR),
+    ("both required", ((*SCHEMAS, "Both", "required"), ["field"]), "Both.field: now required; callers must", MAJOR),
+]
+
+
+@pytest.mark.parametrize(("change", "text", "level"), [row[1:] for row in TABLE], ids=[row[0] for row in TABLE])
+def test_what_a_change_of_the_contract_means(change: Any, text: str, level: Any) -> None:
+    old, new = yaml.safe_load(CONTRACT), changed(change)
+    found = list(diff.compare(diff.facts(old), diff.facts(new)))
+    assert [each.text for each in found if each.text.startswith(text)], found
+    assert max(each.level for each in found) is level
+    assert len(found) == (2 if text == "listThings: removed" and change[1] is not GONE else 1)
+
+
+def test_words_change_nothing_for_callers() -> None:
+    new = changed(((*READ_FIELD, "description"), "A field."), ((*LIST, "summary"), "Lists."))
+    assert list(diff.compare(diff.facts(yaml.safe_load(CONTRACT)), diff.facts(new))) == []
+
+
+def test_what_callers_send_and_what_they_read() -> None:
+    ways = diff.schema_ways(yaml.safe_load(CONTRACT))
+    assert ways == {"Sent": {"sent"}, "Read": {"read"}, "Both": {"sent", "read"}, "Item": {"read"}}
+
+
+@pytest.mark.parametrize(
+    ("annotation", "expected"),
+    [
+        ("int", {"int"}),
+        ("int | None", {"int", "None"}),
+        ("list[int | str] | None", {"list[int]", "list[str]", "None"}),
+        ("dict[str, int | str]", {"dict[str, int | str]"}),
+        ("Literal['a', 'b'] | str | None", {"str", "None"}),
+        ("Literal['a', 'b']", {"Literal['a', 'b']"}),
+        ("datetime.datetime", {"datetime.datetime"}),
+        ("None", {"None"}),
+    ],
+)
+def test_the_members_of_an_annotation(annotation: str, expected: set[str]) -> None:
+    assert diff.members(annotation) == expected
+
+
+@pytest.mark.parametrize(
+    ("released", "level", "least"),
+    [
+        ("0.1.4", NOTHING, "0.1.4"),
+        ("0.1.4", PATCH, "0.1.5"),
+        ("0.1.4", MINOR, "0.1.5"),
+        ("0.1.4", MAJOR, "0.2.0"),
+        ("1.2.3", NOTHING, "1.2.3"),
+        ("1.2.3", PATCH, "1.2.4"),
+        ("1.2.3", MINOR, "1.3.0"),
+        ("1.2.3", MAJOR, "2.0.0"),
+    ],
+)
+def test_which_version_a_change_needs(released: str, level: Any, least: str) -> None:
+    assert diff.needed(Version(released), level) == Version(least)
+
+
+@pytest.mark.parametrize(
+    ("version", "enough"),
+    [("1.3.0", True), ("1.3.0rc1", True), ("2.0.0", True), ("1.2.9", False), ("1.3.0.dev1", True)],
+)
+def test_which_version_promises_enough(version: str, enough: bool) -> None:
+    assert diff.promises(Version(version), Version("1.3.0")) is enough
+
+
+# The Python surface
+
+BEFORE = """
+from ._private import Part as _Part, Options
+__all__ = ["Client"]
+class Client:
+    part: _Part
+    name: str | None
+    _hidden: int
+    def call(self, first: int, *, second: str | None = None, options: Options) -> str: ...
+    def leave(self) -> None: ...
+"""
+PRIVATE = """
+class Part:
+    def turn(self, way: str) -> None: ...
+class Options:
+    fast: bool
+"""
+
+
+@pytest.fixture
+def trees(tmp_path: Path) -> tuple[Path, Path]:
+    """Two trees with the same two packages."""
+    for tree in (tmp_path / "old", tmp_path / "new"):
+        for package, folder in diff.PACKAGES.items():
+            (tree / folder / package).mkdir(parents=True)
+            (tree / folder / package / "__init__.py").write_text(BEFORE, "utf-8")
+            (tree / folder / package / "_private.py").write_text(PRIVATE, "utf-8")
+    return tmp_path / "old", tmp_path / "new"
+
+
+@pytest.mark.parametrize(
+    ("file", "before", "after", "expected"),
+    [
+        ("__init__", "second: str | None = None, ", "", {("Client.call(second): parameter was removed", MAJOR)}),
+        ("__init__", "second: str | None", "second: str | int | None", {("Client.call(second): widened", MINOR)}),
+        ("__init__", "second: str | None", "second: Any", {("Client.call(second): widened", MINOR)}),
+        ("__init__", "first: int", "first: str", {("Client.call(first): changed from int to str", MAJOR)}),
+        ("__init__", "-> str", "-> str | None", {("Client.call: widened from str to None | str", MAJOR)}),
+        ("__init__", "name: str | None", "name: str", {("Client.name: narrowed", MAJOR)}),
+        ("__init__", "def leave", "def _leave", {("Client.leave: public object was removed", MAJOR)}),
+        ("__init__", "_hidden", "_other", set[tuple[str, Any]]()),
+        ("__init__", "_hidden: int", "shown: int", {("Client.shown: added", MINOR)}),
+        ("_private", "way: str", "way: str, far: int = 1", {("Part.turn(far): added", MINOR)}),
+        ("_private", "way: str", "way: int", {("Part.turn(way): changed from str to int", MAJOR)}),
+        ("_private", "turn", "roll", {("Part.turn: public object was removed", MAJOR), ("Part.roll: added", MINOR)}),
+        ("_private", "fast: bool", "slow: bool", {("Options.fast: public", MAJOR), ("Options.slow: added", MINOR)}),
+    ],
+)
+def test_what_a_change_of_the_packages_means(
+    file: str, before: str, after: str, expected: set[tuple[str, Any]], trees: tuple[Path, Path]
+) -> None:
+    old, new = trees
+    path = new / "overrides" / "teamwork_desk" / f"{file}.py"
+    text = path.read_text("utf-8")
+    assert before in text
+    path.write_text(text.replace(before, after), "utf-8")
+    found = diff.python_changes(old, new, {})
+    assert len(found) == len(expected), found
+    for text, level in expected:
+        assert [each for each in found if each.text.startswith(f"teamwork_desk.{text}") and each.level is level], found
+
+
+# The whole of it
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    """A repository with what the commands need, and one commit."""
+    for folder in ("openapi", "generated", "overrides"):
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("node_modules", "__pycache__"))
+    (tmp_path / "pyproject.toml").write_text('[project]\nversion = "0.1.0"\n', "utf-8")
+    git(tmp_path, "init", "--quiet")
+    git(tmp_path, "add", ".")
+    git(tmp_path, "-c", "user.name=a", "-c", "user.email=a@example.com", "commit", "--quiet", "--message", "First")
+    return tmp_path
+
+
+def git(folder: Path, *arguments: str) -> None:
+    subprocess.run(["git", *arguments], cwd=folder, check=True)
+
+
+def run(clone: Path, script: str, *arguments: str) -> tuple[int, str]:
+    command: list[str | Path] = [sys.executable, clone / "openapi" / script, *arguments]
+    done = subprocess.run(command, cwd=clone, capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_a_change_of_a_type_is_read_regenerated_and_needs_its_version(clone: Path) -> None:
+    assert run(clone, "diff.py", "--check") == (
+        0,
+        "Nothing was released yet: there is no v* tag to compare with.\n",
+    )
+    git(clone, "tag", "v0.1.0")
+    status, told = run(clone, "diff.py", "--check")
+    assert (status, "0.1.0 needs no step" in told) == (0, True), told
+
+    contract = clone / "openapi" / "desk.yaml"
+    text = contract.read_text("utf-8")
+    before = 'ticket_id:\n          type: [integer, "null"]'
+    assert before in text
+    contract.write_text(text.replace(before, before.replace("integer", "string")), "utf-8")
+    what = "BREAKING  Conversation.ticket_id: changed from integer to string; callers read what they do not expect"
+    status, told = run(clone, "diff.py")
+    assert status == 0
+    assert what in told
+    assert "0.1.0 needs a step to 0.2.0 at least; pyproject.toml has 0.1.0" in told
+    assert "Before 1.0.0 a breaking change is a minor step" in told
+
+    assert run(clone, "generate.py") == (0, "teamwork_desk_api: 1 files changed\n")
+    status, told = run(clone, "diff.py", "--check")
+    assert status == 1
+    assert "teamwork_desk_api.models.conversation.Conversation.ticket_id: changed from None | int to None | str" in told
+    assert told.endswith("The version in pyproject.toml promises less than this change needs.\n")
+
+    (clone / "pyproject.toml").write_text('[project]\nversion = "0.1.1"\n', "utf-8")
+    assert run(clone, "diff.py", "--check")[0] == 1
+    (clone / "pyproject.toml").write_text('[project]\nversion = "0.2.0"\n', "utf-8")
+    assert run(clone, "diff.py", "--check")[0] == 0
+
+
+def test_code_that_callers_do_not_see_needs_a_patch(clone: Path) -> None:
+    with (clone / "overrides" / "teamwork_desk" / "_auth.py").open("a", encoding="utf-8") as file:
+        file.write("\n_NEW = 1\n")
+    status, told = run(clone, "diff.py", "HEAD", "--check")
+    assert status == 1
+    assert told.count("nothing that callers see") == 2
+    assert "0.1.0 needs a step to 0.1.1 at least" in told
+
+
+def test_a_ref_that_is_none_is_named(clone: Path) -> None:
+    assert run(clone, "diff.py", "nowhere") == (1, "nowhere is no commit with a contract\n")

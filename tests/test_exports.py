@@ -1,0 +1,113 @@
+"""The public surface: exactly these names, documented, and cheap to import."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import subprocess
+import sys
+from functools import cache
+from types import FunctionType
+from typing import Any
+
+import pytest
+
+import teamwork_desk
+from teamwork_desk import AsyncDesk
+
+PUBLIC = [
+    "AsyncDesk",
+    "AuthenticationError",
+    "ConfigurationError",
+    "ConflictError",
+    "Contact",
+    "Conversation",
+    "CustomField",
+    "CustomerRef",
+    "DeadlineExceeded",
+    "DeskError",
+    "EntityRef",
+    "NotFoundError",
+    "NotSentError",
+    "OutcomeUnknownError",
+    "PermissionDeniedError",
+    "RateLimit",
+    "RateLimitedError",
+    "RequestError",
+    "ResponseDecodeError",
+    "RetryPolicy",
+    "ServerError",
+    "StatusError",
+    "TransportError",
+    "UnprocessableError",
+    "ValidationError",
+]
+
+
+def test_the_public_names_are_these_and_sorted() -> None:
+    assert teamwork_desk.__all__ == PUBLIC == sorted(PUBLIC)
+
+
+@cache
+def fresh_import() -> dict[str, list[str]]:
+    """Return what an interpreter has that has imported the package and nothing else."""
+    script = (
+        "import json, sys, teamwork_desk\n"
+        "print(json.dumps({'names': sorted(vars(teamwork_desk)), 'modules': sorted(sys.modules)}))"
+    )
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    result: dict[str, list[str]] = json.loads(run.stdout)
+    return result
+
+
+def test_no_other_public_name_leaks() -> None:
+    assert [name for name in fresh_import()["names"] if not name.startswith("_")] == PUBLIC
+
+
+@pytest.mark.parametrize(
+    "module", ["starlette", "uvicorn", "opentelemetry", "typer", "teamwork_desk.testing", "h2", "trio", "dateutil"]
+)
+def test_importing_the_package_leaves_alone_what_few_need(module: str) -> None:
+    assert module not in fresh_import()["modules"]
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_a_public_class_is_documented(name: str) -> None:
+    public: type = getattr(teamwork_desk, name)
+    assert vars(public).get("__doc__")
+
+
+def public_members(owner: type) -> list[tuple[str, Any]]:
+    """The functions and properties that a class itself defines."""
+    return [
+        (f"{owner.__name__}.{name}", member)
+        for name, member in vars(owner).items()
+        if not name.startswith("_") and isinstance(member, (FunctionType, property))
+    ]
+
+
+MEMBERS = dict(
+    public_members(AsyncDesk) + public_members(inspect.get_annotations(AsyncDesk, eval_str=True)["conversations"])
+)
+
+
+def test_the_clients_members_are_the_documented_ones() -> None:
+    assert sorted(MEMBERS) == [
+        "AsyncDesk.aclose",
+        "AsyncDesk.rate_limit",
+        "AsyncDesk.send",
+        "AsyncDesk.with_options",
+        "Conversations.convert",
+        "Conversations.get",
+        "Conversations.list",
+    ]
+
+
+@pytest.mark.parametrize("name", MEMBERS)
+def test_a_member_and_its_arguments_are_documented(name: str) -> None:
+    member = MEMBERS[name]
+    documentation = inspect.getdoc(member) or ""
+    assert documentation
+    if isinstance(member, FunctionType):
+        for argument in list(inspect.signature(member).parameters)[1:]:
+            assert f"    {argument}: " in documentation

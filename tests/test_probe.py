@@ -1,0 +1,175 @@
+"""The probe: what Desk sends and the contract does not foresee is told, by path and type, and never a value."""
+
+from __future__ import annotations
+
+import json
+import runpy
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from anyio.from_thread import start_blocking_portal
+
+from teamwork_desk import AsyncDesk, ResponseDecodeError
+from teamwork_desk.probe import Drift, probe
+from teamwork_desk.testing import FakeDesk
+
+UNKNOWN_TO_THE_CONTRACT = ("inboxAlias", "numMessages")
+"""What FakeDesk sends as Desk may send it."""
+
+
+def desk_with(*changes: dict[str, Any]) -> FakeDesk:
+    """A Desk whose conversations are as the contract says, but for the changes."""
+    fake = FakeDesk(token="right", conversations=())
+    for change in changes:
+        conversation = fake.add_conversation()
+        for name in UNKNOWN_TO_THE_CONTRACT:
+            del conversation[name]
+        conversation.update(change)
+    return fake
+
+
+async def drift_of(fake: FakeDesk) -> tuple[int, Drift]:
+    async with AsyncDesk("https://acme.teamwork.com", token="right", transport=fake.transport) as desk:
+        return await probe(desk)
+
+
+@pytest.mark.parametrize(
+    ("change", "drift"),
+    [
+        ({}, []),
+        (
+            {"contact": None, "ticket_id": 7, "filter_args": {"Aggregate": None}},
+            [".filter_args.Aggregate nothing null"],
+        ),
+        ({"ticket_id": "7"}, [".ticket_id integer string"]),
+        ({"createdAt": "yesterday"}, [".createdAt date-time string"]),
+        ({"state": "a new one"}, []),
+        ({"deletedAt": "0001-01-01T00:00:00Z"}, []),
+        ({"hush": "hush"}, [".hush nothing string"]),
+        (
+            {"contact": {"id": 1, "isMain": 0, "hush": {"hush": 1}}},
+            [".contact.hush nothing object", ".contact.isMain boolean integer"],
+        ),
+        (
+            {"users": [{"id": 1, "hush": [1]}, {"id": 2.5}]},
+            [".users[].hush nothing array", ".users[].id integer number"],
+        ),
+        ({"messages": [None, 3]}, [".messages[] a value null", ".messages[] object integer"]),
+        ({"createdBy": {"meta": {"any": "thing"}, "type": 0}}, []),
+        (
+            {"filter_args": {"aggregate": {"Distinct": 1, "distinct": True}, "orderBy": 3}},
+            [
+                ".filter_args.aggregate.Distinct boolean integer",
+                ".filter_args.aggregate.distinct nothing boolean",
+                ".filter_args.orderBy string integer",
+            ],
+        ),
+    ],
+)
+async def test_drift_is_told_by_path_and_type(change: dict[str, Any], drift: list[str]) -> None:
+    compared, found = await drift_of(desk_with(change))
+    assert compared == 1
+    assert sorted(" ".join(where) for where in found) == [f"conversations[]{line}" for line in drift]
+
+
+async def test_it_is_counted() -> None:
+    fake = desk_with({"ticket_id": "7"}, {}, {"ticket_id": "8"}, {"ticket_id": True}, {"users": [{"a": 1}, {"a": 2}]})
+    assert await drift_of(fake) == (
+        5,
+        {
+            ("conversations[].ticket_id", "integer", "string"): 2,
+            ("conversations[].ticket_id", "integer", "boolean"): 1,
+            ("conversations[].users[].a", "nothing", "integer"): 2,
+        },
+    )
+
+
+async def test_around_the_conversations_too() -> None:
+    fake = FakeDesk()
+    fake.fail(status=200, body={"conversations": None, "pagination": {"pages": "1", "hush": None}, "extra": []})
+    assert await drift_of(fake) == (
+        0,
+        {
+            ("extra", "nothing", "array"): 1,
+            ("pagination.hush", "nothing", "null"): 1,
+            ("pagination.pages", "integer", "string"): 1,
+        },
+    )
+
+
+async def test_it_reads_one_page_and_changes_nothing() -> None:
+    fake = FakeDesk(conversations=range(1, 201))
+    compared, _ = await drift_of(fake)
+    assert compared == 100
+    assert [request.method for request in fake.requests] == ["GET"]
+    assert not fake.tickets
+
+
+async def test_what_is_no_object_cannot_be_compared() -> None:
+    fake = FakeDesk()
+    fake.fail(status=200, body="[]")
+    with pytest.raises(ResponseDecodeError):
+        await drift_of(fake)
+
+
+# The command
+
+Command = Callable[..., int]
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch) -> Iterator[Command]:
+    """Run the command against a fake Desk behind a socket; returns its exit status."""
+    with start_blocking_portal("asyncio") as portal:
+
+        def run(fake: FakeDesk, *arguments: str, token: str = "right") -> int:
+            monkeypatch.setattr(sys, "argv", ["probe", *arguments])
+            monkeypatch.delitem(sys.modules, "teamwork_desk.probe", raising=False)
+            with portal.wrap_async_context_manager(fake.serve()) as url:
+                monkeypatch.setenv("TEAMWORK_DESK_URL", url)
+                monkeypatch.setenv("TEAMWORK_DESK_TOKEN", token)
+                with pytest.raises(SystemExit) as stopped:
+                    runpy.run_module("teamwork_desk.probe", run_name="__main__")
+            assert isinstance(stopped.value.code, int)
+            return stopped.value.code
+
+        yield run
+
+
+def test_no_drift_is_a_success(command: Command, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command(desk_with({}, {})) == 0
+    assert capsys.readouterr() == ("conversations compared: 2; kinds of drift: 0\n", "")
+
+
+def test_drift_is_a_table(command: Command, capsys: pytest.CaptureFixture[str]) -> None:
+    fake = desk_with({"ticket_id": "hush", "new\x1b[2Jé": "hush"}, {"ticket_id": "hush", "state": "hush"})
+    assert command(fake) == 1
+    assert capsys.readouterr() == (
+        "path                            contract  came    times\n"
+        "conversations[].new\\x1b[2J\\xe9  nothing   string  1\n"
+        "conversations[].ticket_id       integer   string  2\n"
+        "conversations compared: 2; kinds of drift: 2\n",
+        "",
+    )
+
+
+def test_drift_for_machines(command: Command, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command(desk_with({"ticket_id": "hush"}), "--json") == 1
+    output = capsys.readouterr()
+    assert json.loads(output.out) == {
+        "conversations": 1,
+        "drift": [{"path": "conversations[].ticket_id", "expected": "integer", "got": "string", "count": 1}],
+    }
+    assert output.err == ""
+
+
+def test_a_failure_is_one_line(command: Command, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command(desk_with(), token="hush") == 2
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert output.err == (
+        "AuthenticationError: GET /desk/api/v2/conversations.json was answered with 401: "
+        "Desk does not accept the token\n"
+    )

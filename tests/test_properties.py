@@ -1,0 +1,262 @@
+"""Properties: of answers, of the headers that ask to wait, and of any history of calls and faults."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+from collections import Counter
+from collections.abc import Awaitable
+from datetime import UTC, datetime
+from email.utils import format_datetime
+from functools import partial
+from typing import Literal, TypeVar
+
+import anyio
+import httpx
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from teamwork_desk import AsyncDesk, Conversation, DeadlineExceeded, DeskError, NotFoundError, RateLimit, RetryPolicy
+from teamwork_desk._pacing import LONGEST_WINDOW
+from teamwork_desk._retry import http_date, retry_after
+from teamwork_desk.testing import FakeDesk
+
+T = TypeVar("T")
+
+URL = "https://desk.example.com"
+IMPATIENT = RetryPolicy(max_attempts=2, backoff_base=0, max_retry_after=0, settle=())
+
+# Answers
+
+KEYS = [
+    *("conversation", "conversations", "id", "ticket_id", "contact", "messages", "createdAt"),
+    *("pagination", "hasMorePages", "page", "errors"),
+]
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.sampled_from([42, 0, "", "42", "0001-01-01T00:00:00Z"])
+    | st.floats()
+    | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(KEYS) | st.text(max_size=5), inner),
+    max_leaves=12,
+)
+CONVERSATIONS = st.fixed_dictionaries({"id": JSON | st.just(42)}, optional={key: JSON for key in KEYS if key != "id"})
+PAGES = st.fixed_dictionaries(
+    {"conversations": st.lists(CONVERSATIONS | JSON, max_size=3)}, optional={"pagination": JSON}
+)
+BODIES = st.binary(max_size=100) | (CONVERSATIONS | PAGES | JSON).map(lambda value: json.dumps(value).encode())
+STATUSES = st.sampled_from([200, 201, 204, 400, 401, 404, 408, 429, 500, 503, 504]) | st.integers(100, 999)
+
+
+async def all_of(desk: AsyncDesk) -> list[Conversation]:
+    return [conversation async for conversation in desk.conversations.list()]
+
+
+async def outcome(call: Awaitable[T]) -> T | DeskError:
+    """Return a call's result, or its error if it is one of ours."""
+    try:
+        return await call
+    except DeskError as error:
+        return error
+
+
+def applied(status: int) -> bool:
+    return 200 <= status < 300
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(STATUSES, BODIES, STATUSES, BODIES)
+def test_no_answer_leads_to_anything_but_a_result_or_an_error_of_ours(
+    status: int, body: bytes, listing_status: int, listing: bytes
+) -> None:
+    sent: Counter[str] = Counter()
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        sent[request.method] += 1
+        if request.method == "POST":
+            return httpx.Response(status, content=body)
+        if request.url.params.get("page", "1") != "1":
+            return httpx.Response(200, content=b"{}")
+        return httpx.Response(listing_status, content=listing)
+
+    async def call() -> None:
+        async with AsyncDesk(URL, token="t", transport=httpx.MockTransport(answer), retry=IMPATIENT) as desk:
+            converted = await outcome(desk.conversations.convert(42))
+            assert isinstance(converted, (Conversation, DeskError))
+            if isinstance(converted, Conversation):
+                assert converted.id is not None
+            else:
+                assert converted.attempts == sent["POST"]
+                assert converted.maybe_applied or not applied(status)
+            if applied(status):
+                assert sent["POST"] == 1
+            got = await outcome(desk.conversations.get(42))
+            assert isinstance(got, DeskError) or got.id == 42
+            listed = await outcome(all_of(desk))
+            assert isinstance(listed, DeskError) or all(isinstance(each, Conversation) for each in listed)
+            assert not any(isinstance(read, DeskError) and read.maybe_applied for read in (got, listed))
+
+    anyio.run(call)
+
+
+# The headers that ask to wait
+
+NUMBERS = st.integers().map(str) | st.floats().map(str) | st.from_regex(r"[+-]?[0-9_]{1,30}(\.[0-9]*)?", fullmatch=True)
+DATES = st.datetimes(timezones=st.just(UTC)).map(partial(format_datetime, usegmt=True)) | st.from_regex(
+    r"(Mon, )?[0-9]{1,5} (Jan|Feb|Foo) [0-9]{1,6} [0-9]{1,3}:[0-9]{1,3}(:[0-9]{1,3})? ([+-][0-9]{1,9}|GMT|EST)",
+    fullmatch=True,
+)
+NEAR_DATES = st.integers(1_699_999_900, 1_700_000_200).map(
+    lambda seconds: format_datetime(datetime.fromtimestamp(seconds, UTC), usegmt=True)
+)
+NONSENSE = st.sampled_from(["9" * 5000, "٣", "0x10", "1e3", "inf", "nan", " 5 ", "-0", "5, 5", "١٧٠٠٠٠٠٠٣٠"])
+VALUES = NUMBERS | DATES | NEAR_DATES | NONSENSE | st.text(max_size=20)
+HEADERS = st.fixed_dictionaries(
+    {},
+    optional={
+        "Retry-After": VALUES,
+        "X-Rate-Limit-Limit": VALUES | st.just("120"),
+        "X-Rate-Limit-Remaining": VALUES | st.sampled_from(["0", "1", "119"]),
+        "X-Rate-Limit-Reset": VALUES | st.integers(1_699_999_900, 1_700_000_200).map(str),
+        "Date": VALUES,
+    },
+).map(
+    lambda headers: httpx.Headers(
+        [(name.encode(), value.encode("utf-8", "surrogatepass")) for name, value in headers.items()]
+    )
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(HEADERS, st.integers(0, 2**40))
+def test_retry_after_asks_for_a_finite_pause_or_for_none(headers: httpx.Headers, now: int) -> None:
+    seconds = retry_after(headers, now)
+    assert seconds is None or 0 <= seconds < math.inf
+
+
+@settings(max_examples=300, deadline=None)
+@given(HEADERS)
+def test_a_rate_window_resets_within_the_longest_window_or_makes_no_sense(headers: httpx.Headers) -> None:
+    limit = RateLimit.from_headers(headers)
+    assert limit is None or (limit.limit >= 1 and limit.remaining >= 0)
+    seconds = limit.resets_in(headers) if limit else None
+    assert seconds is None or 0 < seconds <= LONGEST_WINDOW
+
+
+@settings(max_examples=300, deadline=None)
+@given(VALUES)
+def test_a_date_is_finite_or_none(value: str) -> None:
+    date = http_date(value)
+    assert date is None or math.isfinite(date)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.sampled_from([200, 400, 425, 429, 503]), HEADERS)
+def test_no_headers_make_a_call_raise_anything_but_errors_of_ours(status: int, headers: httpx.Headers) -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(status, headers=headers, content=b'{"id": 42, "ticket_id": 7}')
+
+    async def call() -> None:
+        # A pause that is longer than the policy's or the deadline's is refused, not waited for.
+        async with AsyncDesk(
+            URL, token="t", transport=httpx.MockTransport(answer), retry=IMPATIENT, deadline=0.001
+        ) as desk:
+            for _ in range(2):
+                result = await outcome(desk.conversations.convert(42))
+                assert isinstance(result, (Conversation, DeskError))
+                if isinstance(result, DeadlineExceeded):
+                    assert not result.maybe_applied
+
+    anyio.run(call)
+
+
+# Any history of calls and faults
+
+
+class AnyHistory(RuleBasedStateMachine):
+    """A client and a fake Desk, which is told to fail in between."""
+
+    CONVERSATIONS = (1, 2, 3)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fake = FakeDesk(conversations=self.CONVERSATIONS, rate_limit=10**9)
+        self.reported: Counter[int] = Counter()
+        """Convert calls that reported success, or that the conversation may have been converted."""
+        self.runner = asyncio.Runner()
+        policy = RetryPolicy(max_attempts=3, backoff_base=0, settle=(0,))
+        self.desk = AsyncDesk(URL, token="t", transport=self.fake.transport, retry=policy)
+
+    def teardown(self) -> None:
+        self.runner.run(self.desk.aclose())
+        self.runner.close()
+
+    def tickets(self, conversation_id: int) -> list[int]:
+        return [ticket.id for ticket in self.fake.tickets if ticket.conversation_id == conversation_id]
+
+    def latest_ticket(self, conversation_id: int) -> int | None:
+        return max(self.tickets(conversation_id), default=None)
+
+    @rule(
+        status=st.sampled_from([500, 503, 429, 504, 408]),
+        headers=st.sampled_from([{}, {"Retry-After": "0"}]),
+        times=st.integers(1, 4),
+        method=st.sampled_from([None, "GET", "POST"]),
+    )
+    def fail(self, status: int, headers: dict[str, str], times: int, method: str | None) -> None:
+        retry = {"Retry-After": "0"} if status == 429 else headers  # or it asks to wait for the window's end
+        self.fake.fail(status=status, headers=retry, times=times, method=method)
+
+    @rule(
+        when=st.sampled_from(["before", "after"]),
+        times=st.integers(1, 4),
+        method=st.sampled_from([None, "GET", "POST"]),
+    )
+    def lose_answer(self, when: Literal["before", "after"], times: int, method: str | None) -> None:
+        self.fake.lose_answer(when, times=times, method=method)
+
+    @rule(conversation_id=st.sampled_from(CONVERSATIONS), verify_first=st.booleans())
+    def convert(self, conversation_id: int, verify_first: bool) -> None:
+        before = self.tickets(conversation_id)
+        result = self.runner.run(
+            outcome(self.desk.conversations.convert(conversation_id, subject="s", verify_first=verify_first))
+        )
+        after = self.tickets(conversation_id)
+        if isinstance(result, Conversation):
+            assert (result.id, result.ticket_id) == (conversation_id, after[-1])
+        elif not result.maybe_applied:
+            assert after == before
+        self.reported[conversation_id] += isinstance(result, Conversation) or result.maybe_applied
+        # So there is one at most where there was one call, or where every call looked first.
+        assert len(after) - len(before) <= (0 if verify_first and before else 1)
+
+    @rule(conversation_id=st.sampled_from((*CONVERSATIONS, 4)))
+    def get(self, conversation_id: int) -> None:
+        result = self.runner.run(outcome(self.desk.conversations.get(conversation_id)))
+        if isinstance(result, Conversation):
+            assert (result.id, result.ticket_id) == (conversation_id, self.latest_ticket(conversation_id))
+        else:
+            assert not result.maybe_applied
+            assert conversation_id == 4 or not isinstance(result, NotFoundError)
+
+    @rule()
+    def list_all(self) -> None:
+        result = self.runner.run(outcome(all_of(self.desk)))
+        if isinstance(result, DeskError):
+            assert not result.maybe_applied
+        else:
+            assert [one.id for one in result] == list(self.CONVERSATIONS)
+            assert [one.ticket_id for one in result] == [self.latest_ticket(number) for number in self.CONVERSATIONS]
+
+    @invariant()
+    def no_ticket_is_unaccounted_for(self) -> None:
+        for conversation_id in self.CONVERSATIONS:
+            assert len(self.tickets(conversation_id)) <= self.reported[conversation_id]
+
+
+TestAnyHistory = AnyHistory.TestCase
+TestAnyHistory.settings = settings(max_examples=60, stateful_step_count=20, deadline=None)

@@ -1,0 +1,468 @@
+"""No token, no address and no text of a message shows up where nobody looks for it.
+
+Every secret here holds the word `s3cret`, so that one search finds them all.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import logging
+import pickle
+import socket
+import ssl
+import traceback
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from typing import Any, cast
+
+import anyio
+import httpx
+import pytest
+from raw_server import RawServer, http, read_request
+
+from teamwork_desk import (
+    AsyncDesk,
+    AuthenticationError,
+    Contact,
+    CustomerRef,
+    CustomField,
+    DeadlineExceeded,
+    DeskError,
+    NotSentError,
+    OutcomeUnknownError,
+    PermissionDeniedError,
+    RateLimitedError,
+    RequestError,
+    ResponseDecodeError,
+    RetryPolicy,
+    ServerError,
+    StatusError,
+    TransportError,
+    ValidationError,
+)
+from teamwork_desk._auth import BearerAuth, check_token
+from teamwork_desk._conversations import Conversations
+from teamwork_desk.testing import FakeDesk
+from teamwork_desk_api.api.conversations.convert_conversation import convert_conversation
+from teamwork_desk_api.models import ConvertConversation
+
+SECRET = "s3cret"
+TOKEN = f"tkn-{SECRET}"
+ADDRESS = f"jo.{SECRET}@example.com"
+ARGUMENTS: dict[str, Any] = {
+    "bcc": [f"bcc.{ADDRESS}"],
+    "cc": [f"cc.{ADDRESS}"],
+    "customer": ADDRESS,
+    "customfields": [CustomField(id=7, value=f"a {SECRET} value")],
+    "message": f"a {SECRET} message",
+    "scheduled_email": {"to": ADDRESS},
+    "send_from": f"from.{ADDRESS}",
+    "subject": f"a {SECRET} subject",
+}
+NO_PAUSES = RetryPolicy(max_attempts=2, backoff_base=0, settle=(0,))
+NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+
+def a_desk(fake: FakeDesk, **options: Any) -> AsyncDesk:
+    defaults: dict[str, Any] = {"token": TOKEN, "transport": fake.transport, "retry": NO_PAUSES}
+    return AsyncDesk("https://acme.teamwork.com", **defaults | options)
+
+
+# The search
+
+
+def reachable(error: BaseException) -> Iterator[BaseException]:
+    """The error and all that led to it, also what `from None` hides."""
+    found: list[BaseException] = [error]
+    for one in found:
+        yield one
+        found += [other for other in (one.__cause__, one.__context__) if other and not any(other is it for it in found)]
+
+
+def held_by(value: object, seen: dict[int, object]) -> Iterator[str]:
+    """The text of everything that an object holds: what attributes, slots and containers lead to."""
+    if id(value) in seen or isinstance(value, (type, int, float, type(None))):
+        return
+    seen[id(value)] = value
+    if isinstance(value, (str, bytes, bytearray)):
+        yield value if isinstance(value, str) else bytes(value).decode("latin-1")
+        return
+    if isinstance(value, Mapping):
+        parts = [part for entry in cast("Mapping[object, object]", value).items() for part in entry]
+    elif isinstance(value, (list, tuple, set, frozenset)):
+        parts = list(cast("list[object]", value))
+    else:
+        slots = [slot for kind in type(value).__mro__ for slot in vars(kind).get("__slots__", ())]
+        parts = [getattr(value, name, None) for name in [*slots, "__dict__"]]
+    for part in parts:
+        yield from held_by(part, seen)
+
+
+def shown_by(error: BaseException) -> Iterator[tuple[str, str]]:
+    """What an error shows to whoever prints, formats, pickles or walks it, each with its place."""
+    yield "traceback", "".join(traceback.format_exception(error))
+    for one in reachable(error):
+        name = type(one).__name__
+        yield f"str of {name}", str(one)
+        yield f"repr of {name}", repr(one)
+        # What an answer said is kept on purpose, in these two alone.
+        state = {key: value for key, value in vars(one).items() if key not in ("body", "errors")}
+        yield f"attributes of {name}", "\n".join(held_by([one.args, state], {}))
+        for frame in traceback.StackSummary.extract(traceback.walk_tb(one.__traceback__), capture_locals=True):
+            # The caller's own arguments are in the caller's frames.
+            if frame.filename != __file__ and frame.name != Conversations.convert.__name__:
+                yield f"locals of {frame.name} under {name}", str(frame.locals)
+    if isinstance(error, DeskError):
+        twin = copy.copy(error)
+        if isinstance(twin, StatusError):
+            twin.body = b""
+        if isinstance(twin, ValidationError):
+            twin.errors = {}
+        yield "pickle", pickle.dumps(twin).decode("latin-1")
+
+
+def logged(caplog: pytest.LogCaptureFixture) -> Iterator[tuple[str, str]]:
+    """What every logger was told."""
+    for record in caplog.records:
+        yield f"log of {record.name}", record.getMessage()
+        yield f"arguments of a log of {record.name}", repr(record.args)
+
+
+def leaks(*shown: Iterator[tuple[str, str]]) -> list[tuple[str, str]]:
+    return [(place, text) for one in shown for place, text in one if SECRET in text]
+
+
+@pytest.fixture(autouse=True)
+def every_logger_tells_everything(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+
+
+def fail_with_a_secret_in(place: str) -> None:
+    header = f"Bearer {TOKEN}" if place == "local" else ""
+    error = httpx.ReadError(TOKEN if place == "message" else f"{len(header)} letters")
+    if place == "request":
+        error.request = httpx.Request("GET", "https://acme.teamwork.com", headers={"Authorization": f"Bearer {TOKEN}"})
+    if place == "body":
+        error.request = httpx.Request("POST", "https://acme.teamwork.com", json={"email": ADDRESS})
+    if place == "context":
+        error.__context__ = ValueError({"email": [ADDRESS]})
+    if place == "note":
+        error.add_note(TOKEN)
+    raise error
+
+
+@pytest.mark.parametrize("place", ["message", "request", "body", "context", "note", "local"])
+def test_the_search_finds_a_secret_in_every_place(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(httpx.ReadError) as raised:
+        fail_with_a_secret_in(place)
+    monkeypatch.setitem(globals(), "__file__", "elsewhere")
+    assert leaks(shown_by(raised.value))
+
+
+# What goes well
+
+
+async def test_a_conversion_shows_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    fake = FakeDesk(token=TOKEN, old_installation=True)
+    fake.add_conversation(42, token=SECRET, socket_id=SECRET, contact={"id": 1, "type": "email", "value": ADDRESS})
+    async with a_desk(fake) as desk:
+        conversation = await desk.conversations.convert(42, **ARGUMENTS)
+        listed = [await desk.conversations.get(42)] + [one async for one in desk.conversations.list()]
+        assert SECRET not in repr([desk, desk.conversations, desk.with_options(deadline=9), conversation, listed])
+        assert SECRET not in f"{desk} {conversation}"
+    assert SECRET not in repr([fake, fake.requests, fake.tickets])
+    assert leaks(logged(caplog)) == []
+
+
+PERSONAL: dict[str, Any] = {**ARGUMENTS, "customer": CustomerRef(email=ADDRESS), "email": ADDRESS}
+BODY = ConvertConversation(**PERSONAL)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        CustomerRef(email=ADDRESS),
+        CustomerRef(id=7, additional_properties={"phone": SECRET}),
+        CustomField(id=7, value=SECRET),
+        Contact(value=ADDRESS),
+        BODY,
+        convert_conversation(42, body=BODY),
+        BearerAuth(TOKEN),
+        check_token(TOKEN),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_a_value_that_holds_a_secret_does_not_show_it(value: object) -> None:
+    assert SECRET in "\n".join(held_by(value, {})), "it holds one"
+    assert SECRET not in f"{value!r} {value}"
+
+
+async def test_what_an_answer_holds_beyond_the_contract_is_told_without_its_values(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    fake = FakeDesk()
+    odd = {
+        "id": 42,
+        "state": {SECRET: ADDRESS},
+        "createdAt": ADDRESS,
+        "users": [ADDRESS],
+        "contact": ADDRESS,
+        "x": SECRET,
+    }
+    fake.fail(status=200, body=odd)
+    async with a_desk(fake) as desk:
+        assert SECRET not in repr(await desk.conversations.convert(42))
+    assert len([record for record in caplog.records if record.name == "teamwork_desk.drift"]) == 4
+    assert leaks(logged(caplog)) == []
+
+
+# What Desk and the gateways before it do
+
+
+def fault(**fault: Any) -> Callable[[FakeDesk], None]:
+    def inject(fake: FakeDesk) -> None:
+        fake.fail(**fault)
+
+    return inject
+
+
+def lose(when: Any, *then: Callable[[FakeDesk], None], times: int = 1) -> Callable[[FakeDesk], None]:
+    def inject(fake: FakeDesk) -> None:
+        fake.lose_answer(when, method="POST", times=times)
+        for one in then:
+            one(fake)
+
+    return inject
+
+
+QUOTED = json.dumps({"message": ARGUMENTS["message"], "email": ADDRESS, "token": TOKEN})
+REASONS = {"customer.email": [f"cannot be '{ADDRESS}'"], "cc[0]": [f"cc.{ADDRESS} bounced"]}
+
+ANSWERS: dict[str, tuple[Callable[[FakeDesk], None], type[DeskError]]] = {
+    "400 with reasons that quote": (fault(status=400, body={"errors": REASONS}), ValidationError),
+    "400 that is no validator": (fault(status=400, body=QUOTED), ValidationError),
+    "401": (fault(status=401, body=QUOTED), AuthenticationError),
+    "403": (fault(status=403, body=QUOTED), PermissionDeniedError),
+    "429": (fault(status=429, body=QUOTED, headers={"Retry-After": "300"}), RateLimitedError),
+    "429 that does not fit": (fault(status=429, body=QUOTED, headers={"Retry-After": "99"}), DeadlineExceeded),
+    "500 again and again": (fault(status=500, body=QUOTED, times=2, method="POST"), ServerError),
+    "504": (fault(status=504, body=QUOTED), OutcomeUnknownError),
+    "success that is no JSON": (fault(status=200, body=f"<p>{QUOTED}"), ResponseDecodeError),
+    "success that is cut off": (fault(status=200, body=QUOTED[:-1]), ResponseDecodeError),
+    "success that is a list": (fault(status=200, body=f"[{QUOTED}]"), ResponseDecodeError),
+    "success without an id": (fault(status=200, body=QUOTED), ResponseDecodeError),
+    "success with another id": (fault(status=200, body={"id": ADDRESS}), ResponseDecodeError),
+    "success that is no gzip": (
+        fault(status=200, body=QUOTED, headers={"Content-Encoding": "gzip"}),
+        ResponseDecodeError,
+    ),
+    "lost answers": (lose("before", times=2), TransportError),
+    "lost answer, look refused": (lose("after", fault(status=403, body=QUOTED)), OutcomeUnknownError),
+    "lost answer, look is no JSON": (lose("after", fault(status=200, body=QUOTED[1:])), OutcomeUnknownError),
+    "lost answer, look shows another": (
+        lose("after", fault(status=200, body={"conversations": [{"id": 42, "ticket_id": ADDRESS}]})),
+        OutcomeUnknownError,
+    ),
+}
+
+
+@pytest.mark.parametrize(("inject", "kind"), ANSWERS.values(), ids=ANSWERS)
+async def test_an_answer_shows_nothing(
+    inject: Callable[[FakeDesk], None], kind: type[DeskError], caplog: pytest.LogCaptureFixture
+) -> None:
+    fake = FakeDesk()
+    inject(fake)
+    async with a_desk(fake, deadline=60) as desk:
+        with pytest.raises(DeskError) as raised:
+            await desk.conversations.convert(42, **ARGUMENTS)
+    assert type(raised.value) is kind
+    assert leaks(shown_by(raised.value), logged(caplog)) == []
+
+
+# What connections do
+
+
+def answering(answer: bytes) -> Callable[[socket.socket], None]:
+    """Answer with bytes, in which `ECHO` is the request as it came, on one line."""
+
+    def serve(connection: socket.socket) -> None:
+        request = read_request(connection)
+        lines = [*request.head.splitlines(), request.body.decode()]
+        connection.sendall(answer.replace(b"ECHO", " ".join(lines).encode()))
+
+    return serve
+
+
+async def error_over_a_connection(answer: bytes) -> DeskError:
+    with RawServer(answering(answer)) as server:
+        async with AsyncDesk(server.url, token=TOKEN, retry=NO_PAUSES, verify=NO_TLS, trust_env=False) as desk:
+            with pytest.raises(DeskError) as raised:
+                await desk.conversations.convert(42, **ARGUMENTS)
+    return raised.value
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [
+        (b"", OutcomeUnknownError),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 99999\r\n\r\nECHO", ResponseDecodeError),
+        (b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nECHO", ResponseDecodeError),
+        (b"HTTP/1.1 403 Forbidden\r\nConnection: close\r\n\r\nECHO", PermissionDeniedError),
+    ],
+    ids=["none", "half a body", "no JSON", "an error"],
+)
+async def test_an_answer_over_a_connection_shows_nothing(
+    answer: bytes, kind: type[DeskError], caplog: pytest.LogCaptureFixture
+) -> None:
+    error = await error_over_a_connection(answer)
+    assert type(error) is kind
+    assert any(record.name.startswith("httpcore") for record in caplog.records)
+    assert leaks(shown_by(error), logged(caplog)) == []
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"ECHO\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nECHO\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: ECHO\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nECHO\r\n",
+    ],
+    ids=["no status line", "no header", "no length", "no chunk"],
+)
+async def test_bytes_that_are_no_http_and_echo_the_request_show_nothing(
+    answer: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    error = await error_over_a_connection(answer)
+    assert "RemoteProtocolError" in str(error)
+    # httpcore's own DEBUG log says what the bytes were.
+    ours = (entry for entry in logged(caplog) if "httpcore" not in entry[0])
+    assert leaks(shown_by(error), ours) == []
+
+
+async def test_a_conversion_over_a_connection_shows_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    answer = http(200, json.dumps({"id": 42, "ticket_id": 7, "token": SECRET}).encode())
+    with RawServer(answering(answer)) as server:
+        async with AsyncDesk(server.url, token=TOKEN, verify=NO_TLS, trust_env=False) as desk:
+            await desk.conversations.convert(42, **ARGUMENTS)
+    assert {record.name.partition(".")[0] for record in caplog.records} >= {"httpx", "httpcore"}
+    assert leaks(logged(caplog)) == []
+
+
+async def test_a_refused_connection_shows_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # bound and not listening: nobody else gets the port, and nobody answers
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        async with AsyncDesk(url, token=TOKEN, retry=NO_PAUSES, verify=NO_TLS, trust_env=False) as desk:
+            with pytest.raises(NotSentError) as raised:
+                await desk.conversations.convert(42, **ARGUMENTS)
+    assert leaks(shown_by(raised.value), logged(caplog)) == []
+
+
+class Hanging(httpx.AsyncBaseTransport):
+    """Reads a request and never answers."""
+
+    def __init__(self) -> None:
+        self.reached = anyio.Event()
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        async for _ in cast("AsyncIterator[bytes]", request.stream):
+            pass
+        self.reached.set()
+        await anyio.sleep_forever()
+        raise AssertionError
+
+
+async def test_a_deadline_shows_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    async with a_desk(FakeDesk(), transport=Hanging(), deadline=0.05) as desk:
+        with pytest.raises(OutcomeUnknownError) as raised:
+            await desk.conversations.convert(42, **ARGUMENTS)
+    assert leaks(shown_by(raised.value), logged(caplog)) == []
+
+
+async def test_a_cancelled_call_shows_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    transport, caught = Hanging(), list[BaseException]()
+
+    async def call(desk: AsyncDesk) -> None:
+        try:
+            await desk.conversations.convert(42, **ARGUMENTS)
+        except BaseException as error:
+            caught.append(error)
+            raise
+
+    async with a_desk(FakeDesk(), transport=transport) as desk, anyio.create_task_group() as calls:
+        calls.start_soon(call, desk)
+        await transport.reached.wait()
+        calls.cancel_scope.cancel()
+    (cancelled,) = caught
+    assert any(record.levelno == logging.WARNING and "42" in record.getMessage() for record in caplog.records)
+    assert leaks(shown_by(cancelled), logged(caplog)) == []
+
+
+@pytest.mark.parametrize("place", ["request", "response"])
+async def test_an_event_hook_that_fails_shows_nothing_of_the_request(
+    place: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def broken(event: httpx.Request | httpx.Response) -> None:
+        request = event if isinstance(event, httpx.Request) else event.request
+        raise httpx.RequestError("a hook failed", request=request)
+
+    async with a_desk(FakeDesk(), event_hooks={place: [broken]}) as desk:
+        with pytest.raises(DeskError) as raised:
+            await desk.conversations.convert(42, **ARGUMENTS)
+    assert leaks(shown_by(raised.value), logged(caplog)) == []
+
+
+# What a caller does
+
+
+class Unspeakable:
+    """Has no JSON form, and a repr that nobody is to see."""
+
+    def __repr__(self) -> str:
+        return SECRET
+
+
+WRONG: dict[str, dict[str, Any]] = {
+    "another type beside secrets": {"notify_customer": SECRET},
+    "text where there must be none": {"inbox": ADDRESS},
+    "one address for a list": {"cc": ADDRESS},
+    "a customer as a dict": {"customer": {"email": ADDRESS}},
+    "two customers": {"customer": CustomerRef(id=7, email=ADDRESS)},
+    "bytes": {"message": SECRET.encode()},
+    "broken text": {"message": f"{SECRET} \ud800"},
+    "no JSON form": {"customfields": [CustomField(id=7, value=Unspeakable())]},
+    "no finite number": {"customfields": [CustomField(id=7, value=float("nan"))]},
+    "a key that is no text": {"scheduled_email": {(SECRET,): 1}},
+}
+
+
+@pytest.mark.parametrize("arguments", WRONG.values(), ids=WRONG)
+async def test_a_refused_argument_shows_nothing(arguments: dict[str, Any], caplog: pytest.LogCaptureFixture) -> None:
+    async with a_desk(FakeDesk()) as desk:
+        with pytest.raises(RequestError) as raised:
+            await desk.conversations.convert(42, **ARGUMENTS | arguments)
+    assert leaks(shown_by(raised.value), logged(caplog)) == []
+
+
+async def test_a_refused_id_shows_nothing() -> None:
+    async with a_desk(FakeDesk()) as desk:
+        with pytest.raises(RequestError) as raised:
+            await desk.conversations.convert(cast("int", ADDRESS))
+    assert SECRET not in "".join(traceback.format_exception(raised.value))
+
+
+async def test_a_fresh_token_that_is_refused_shows_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    tokens = iter([f"{TOKEN}-1", f"{TOKEN}-2"])
+    async with a_desk(FakeDesk(token="another"), token=lambda: next(tokens)) as desk:
+        with pytest.raises(AuthenticationError) as raised:
+            await desk.conversations.convert(42, **ARGUMENTS)
+    assert leaks(shown_by(raised.value), logged(caplog)) == []
+
+
+@pytest.mark.parametrize("junk", [f"two {SECRET}", f"{SECRET}\n", SECRET.encode(), [SECRET]], ids=repr)
+async def test_a_token_that_is_none_shows_nothing(junk: Any, caplog: pytest.LogCaptureFixture) -> None:
+    async with a_desk(FakeDesk(), token=lambda: junk) as desk:
+        with pytest.raises(DeskError) as raised:
+            await desk.conversations.convert(42, **ARGUMENTS)
+    assert leaks(shown_by(raised.value), logged(caplog)) == []

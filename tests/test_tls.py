@@ -1,0 +1,141 @@
+"""TLS: who is talked to is proven before anything is said."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from pathlib import Path
+
+import pytest
+import trustme
+from raw_server import RawServer, Received, certify, client_tls, http, hung_up, read_request, server_tls, trust
+
+from teamwork_desk import AsyncDesk, DeadlineExceeded, DeskError, NotSentError, RetryPolicy
+
+POLICY = RetryPolicy(max_attempts=3, backoff_base=0, settle=())
+
+
+class SecureDesk(RawServer):
+    """Converts whatever it is asked for, over TLS."""
+
+    def __init__(self, tls: ssl.SSLContext | None) -> None:
+        super().__init__(self._exchange, tls=tls)
+        self.url = f"https://localhost:{self.port}"
+        self.received: list[Received] = []
+
+    def _exchange(self, connection: socket.socket) -> None:
+        self.received.append(read_request(connection))
+        connection.sendall(http(200, b'{"id": 42, "ticket_id": 7}'))
+
+
+@pytest.fixture(scope="module")
+def ca() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture(scope="module")
+def demanding(ca: trustme.CA) -> ssl.SSLContext:
+    """A server's context that demands a certificate of the client."""
+    context = trust(server_tls(ca), ca)
+    context.verify_mode = ssl.CERT_REQUIRED
+    return context
+
+
+async def test_a_server_of_an_unknown_ca_is_refused_at_once_by_default(ca: trustme.CA) -> None:
+    with SecureDesk(server_tls(ca)) as server:
+        async with AsyncDesk(server.url, token="t", retry=POLICY) as desk:
+            with pytest.raises(NotSentError, match="certificate verify failed") as caught:
+                await desk.conversations.convert(42)
+    assert (caught.value.attempts, caught.value.maybe_applied) == (1, False)
+    assert (server.connections, server.received) == (1, [])
+
+
+async def test_a_server_of_another_name_is_refused_at_once(ca: trustme.CA) -> None:
+    with SecureDesk(server_tls(ca, "desk.example.com")) as server:
+        async with AsyncDesk(server.url, token="t", retry=POLICY, verify=client_tls(ca)) as desk:
+            with pytest.raises(NotSentError, match="Hostname mismatch") as caught:
+                await desk.conversations.convert(42)
+    assert (caught.value.attempts, caught.value.maybe_applied) == (1, False)
+    assert (server.connections, server.received) == (1, [])
+
+
+async def test_a_private_ca_is_trusted_through_verify(ca: trustme.CA) -> None:
+    with SecureDesk(server_tls(ca)) as server:
+        async with AsyncDesk(server.url, token="t", verify=client_tls(ca)) as desk:
+            conversation = await desk.conversations.convert(42)
+    assert conversation.ticket_id == 7
+    assert len(server.received) == 1
+
+
+async def test_a_private_ca_is_trusted_through_the_environment(
+    ca: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ca.cert_pem.write_to_path(tmp_path / "ca.pem")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    with SecureDesk(server_tls(ca)) as server:
+        async with AsyncDesk(server.url, token="t") as desk:
+            assert (await desk.conversations.convert(42)).ticket_id == 7
+        async with AsyncDesk(server.url, token="t", retry=POLICY, trust_env=False) as desk:
+            with pytest.raises(NotSentError):
+                await desk.conversations.convert(42)
+    assert len(server.received) == 1
+
+
+async def test_a_client_certificate_is_shown(ca: trustme.CA, demanding: ssl.SSLContext) -> None:
+    context = certify(client_tls(ca), ca, "worker@example.com")
+    with SecureDesk(demanding) as server:
+        async with AsyncDesk(server.url, token="t", verify=context) as desk:
+            conversation = await desk.conversations.convert(42)
+    assert conversation.ticket_id == 7
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+async def test_a_missing_client_certificate_is_an_error_of_ours(
+    ca: trustme.CA, demanding: ssl.SSLContext, version: ssl.TLSVersion
+) -> None:
+    context = client_tls(ca)
+    context.maximum_version = version
+    with SecureDesk(demanding) as server:
+        async with AsyncDesk(server.url, token="t", retry=POLICY, verify=context) as desk:
+            # With TLS 1.3 the refusal may come after the request, whose outcome is then not known.
+            with pytest.raises(DeskError):
+                await desk.conversations.convert(42)
+    assert server.received == []
+
+
+async def test_plain_http_on_a_tls_port_is_an_error_of_ours(ca: trustme.CA) -> None:
+    def speak_plainly(connection: socket.socket) -> None:
+        connection.recv(1)
+        connection.sendall(http(400, b"speak HTTP"))
+
+    with RawServer(speak_plainly) as server:
+        url = server.url.replace("http", "https")
+        async with AsyncDesk(url, token="t", retry=POLICY, verify=client_tls(ca)) as desk:
+            with pytest.raises(NotSentError, match="SSL") as caught:
+                await desk.conversations.convert(42)
+    assert (caught.value.attempts, caught.value.maybe_applied) == (3, False)
+
+
+async def test_tls_on_a_port_of_plain_http_is_an_error_of_ours(ca: trustme.CA) -> None:
+    with SecureDesk(server_tls(ca)) as server:
+        async with AsyncDesk(server.url.replace("https", "http"), token="t", retry=POLICY) as desk:
+            with pytest.raises(DeskError) as caught:
+                await desk.conversations.convert(42)
+    assert (caught.value.attempts, caught.value.maybe_applied) == (1, True)
+    assert server.received == []
+
+
+async def test_a_handshake_without_end_ends_at_the_deadline_with_nothing_sent(ca: trustme.CA) -> None:
+    hellos: list[bytes] = []
+
+    def keep_silent(connection: socket.socket) -> None:
+        hellos.append(connection.recv(65536))
+        assert hung_up(connection, within=5)
+
+    with RawServer(keep_silent) as server:
+        url = server.url.replace("http", "https")
+        async with AsyncDesk(url, token="t", retry=POLICY, verify=client_tls(ca), deadline=0.3) as desk:
+            with pytest.raises(DeadlineExceeded) as caught:
+                await desk.conversations.convert(42)
+    assert not caught.value.maybe_applied
+    assert len(hellos) == 1

@@ -1,0 +1,124 @@
+"""What a service writes: every line of it is accepted by mypy --strict and pyright strict."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import datetime
+from typing import assert_type
+
+import httpx
+
+from teamwork_desk import (
+    AsyncDesk,
+    Contact,
+    Conversation,
+    CustomerRef,
+    CustomField,
+    DeskError,
+    EntityRef,
+    RateLimit,
+    RateLimitedError,
+    RequestError,
+    RetryPolicy,
+    StatusError,
+    ValidationError,
+)
+from teamwork_desk.testing import FakeDesk, RecordedRequest, Ticket
+
+
+async def token() -> str:
+    """Give a token."""
+    return "a-token"
+
+
+async def build() -> None:
+    """Build clients in every way."""
+    async with AsyncDesk() as from_environment:
+        assert_type(from_environment, AsyncDesk)
+    async with AsyncDesk("https://acme.teamwork.com", token=token) as desk:
+        assert_type(desk.with_options(timeout=5, deadline=60.0, email_fallback="never"), AsyncDesk)
+        assert_type(desk.with_options(timeout=httpx.Timeout(5, connect=1)), AsyncDesk)
+        assert_type(desk.rate_limit, RateLimit | None)
+    desk = AsyncDesk(
+        url="https://acme.teamwork.com",
+        token=lambda: "a-token",
+        timeout=30,
+        deadline=120,
+        retry=RetryPolicy(max_attempts=2, on_unknown="raise", settle=(0.5, 1)),
+        email_fallback="always",
+        transport=FakeDesk().transport,
+        proxy="http://proxy.example.com",
+        verify=False,
+        http2=True,
+        limits=httpx.Limits(max_connections=10),
+        trust_env=False,
+    )
+    assert_type(await desk.aclose(), None)
+
+
+async def convert(desk: AsyncDesk, words: tuple[str, ...], fields: list[CustomField]) -> Conversation:
+    """Convert with every kind of argument."""
+    conversation = await desk.conversations.convert(
+        42,
+        agent=EntityRef(id=7),
+        bcc=words,
+        cc=["jo@example.com"],
+        customer=CustomerRef(email="jo@example.com"),
+        customfields=fields,
+        edit_method="markdown",
+        files=[7, EntityRef(id=8)],
+        from_thread_id=7,
+        inbox=7,
+        message="",
+        notify_customer=False,
+        scheduled_email={"at": None},
+        subject=None,
+        tags=["billing", 7, EntityRef(id=8)],
+        verify_first=True,
+    )
+    await desk.conversations.convert(42, customer=7, tags=words, files=(7,), edit_method="a-new-one")
+    await desk.conversations.convert(conversation_id=42, customer="jo@example.com", customfields=())
+    assert_type(conversation.id, int | None)
+    assert_type(conversation.ticket_id, int | None)
+    assert_type(conversation.created_at, datetime | None)
+    assert_type(conversation.contact, Contact | None)
+    assert_type(conversation.users, list[EntityRef] | None)
+    return conversation
+
+
+async def read(desk: AsyncDesk) -> None:
+    """Read one and many."""
+    assert_type(await desk.conversations.get(42), Conversation)
+    conversations = desk.conversations.list(filter={"ticket_id": {"$eq": None}}, order_by="id", order_mode="desc")
+    assert_type(conversations, AsyncIterator[Conversation])
+    async for conversation in conversations:
+        assert_type(conversation, Conversation)
+
+
+def explain(error: DeskError) -> None:
+    """Look into errors."""
+    assert_type(error.attempts, int)
+    assert_type(error.maybe_applied, bool)
+    assert_type(error.conversation_id, int | None)
+    if isinstance(error, RequestError):
+        as_value_error: ValueError = error
+        raise as_value_error
+    if isinstance(error, ValidationError):
+        assert_type(error.errors, dict[str, list[str]])
+    if isinstance(error, RateLimitedError):
+        assert_type(error.retry_after, float | None)
+        assert_type(error.rate_limit, RateLimit | None)
+    if isinstance(error, StatusError):
+        assert_type(error.status_code, int)
+        assert_type(error.headers, httpx.Headers)
+        assert_type(error.body, bytes)
+        assert_type(error.request_id, str | None)
+
+
+def test_a_service() -> None:
+    """Look into the fake."""
+    fake = FakeDesk(old_installation=True)
+    assert_type(fake.tickets, list[Ticket])
+    assert_type(fake.requests, list[RecordedRequest])
+    fake.fail(status=503, headers={"Retry-After": "1"}, method="POST")
+    fake.lose_answer("after", times=2)
