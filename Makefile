@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check generate format build pin clean
+.PHONY: help demo test check soak contract diff generate format build pin clean
 
 help: ## List the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -24,9 +24,20 @@ demo: $(READY) ## Regenerate, start a fake Desk, convert a handful of conversati
 	@$(BIN)/python examples/demo.py
 
 test: $(READY) ## Run all tests, with branch coverage
-	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage run -m pytest -m 'not campaign'
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
+	$(BIN)/python -m pytest -m campaign
+
+soak: $(READY) ## Convert with random faults and a fresh seed for SECONDS (120), and print the ledger
+	$(BIN)/python tests/campaign.py --seconds $(or $(SECONDS),120)
+	$(BIN)/python tests/campaign.py --seconds $(or $(SECONDS),120) --transport aiohttp
+
+contract: $(READY) ## Let third parties judge the contract (needs Node.js)
+	@$(BIN)/python openapi/judges/judge.py
+
+diff: $(READY) ## Tell what changed since BASE (the last v* tag), and the version it needs
+	@$(BIN)/python openapi/diff.py $(BASE)
 
 check: $(READY) ## Lint, type-check, and compare generated/ with what the contract yields
 	$(BIN)/python openapi/generate.py --check
@@ -50,4 +61,4 @@ pin: $(READY) ## Pin the newest development tools, with hashes
 		--no-emit-index-url --no-emit-find-links --custom-compile-command 'make pin' --quiet -o requirements-dev.txt
 
 clean: ## Remove what the verbs made
-	rm -rf $(VENV) build dist .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) build dist .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache openapi/judges/node_modules

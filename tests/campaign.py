@@ -147,8 +147,8 @@ class Ledger:
     def __str__(self) -> str:
         outcomes = ", ".join(f"{count} {outcome}" for outcome, count in self.outcomes.most_common())
         return (
-            f"{self.outcomes.total()} conversions, {self.faults.total()} faults of {len(self.faults)} kinds: {outcomes};"
-            f" converted twice {len(self.twice)}, misreported {len(self.misreported)},"
+            f"{self.outcomes.total()} conversions, {self.faults.total()} faults of {len(self.faults)} kinds: "
+            f"{outcomes}; converted twice {len(self.twice)}, misreported {len(self.misreported)},"
             f" untyped exceptions {len(self.untyped)}, not survived {len(self.lost)}"
         )
 

@@ -10,6 +10,8 @@ from httpx_aiohttp import AiohttpTransport
 
 CONVERSIONS = 5_000
 
+pytestmark = pytest.mark.campaign
+
 
 @pytest.fixture
 def seed() -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 
 import anyio
 import httpx
@@ -24,28 +25,36 @@ async def hold_every_slot(desk: AsyncDesk, server: FaultServer) -> None:
             calls.start_soon(desk.conversations.get, number)
 
 
+@pytest.mark.campaign
 async def test_every_slot_lives_after_10000_calls_cancelled_or_timed_out_at_random_instants() -> None:
     draw = random.Random(20261123)
     with FaultServer() as server:
         async with AsyncDesk(server.url, token="t", limits=LIMITS, retry=ONCE) as desk:
-            numbers = iter(range(10_000))
             ended = 0
 
-            async def cut_short() -> None:
+            async def cut_short(numbers: Iterator[int], longest: float) -> None:
                 nonlocal ended
                 for number in numbers:
-                    patience = draw.random() * 0.01
+                    patience = draw.random() * longest
                     try:
                         with anyio.move_on_after(patience if number % 2 else None):
-                            await desk.with_options(timeout=patience + 1e-6).conversations.get(number + 1)
+                            await desk.with_options(timeout=patience + 1e-6).conversations.get(number)
                             ended += 1
                     except TransportError:
                         pass
 
-            async with anyio.create_task_group() as workers:
-                for _ in range(4 * CAP):
-                    workers.start_soon(cut_short)
-            assert 0 < ended < 10_000
+            async def run(calls: int, longest: float) -> float:
+                numbers, begun = iter(range(1, calls + 1)), anyio.current_time()
+                async with anyio.create_task_group() as workers:
+                    for _ in range(4 * CAP):
+                        workers.start_soon(cut_short, numbers, longest)
+                return (anyio.current_time() - begun) / calls * 4 * CAP
+
+            usual = await run(200, 60)
+            assert ended
+            ended = 0
+            await run(10_000, 2 * usual)
+            assert ended < 10_000
             await hold_every_slot(desk, server)
 
 
@@ -61,6 +70,15 @@ async def test_a_full_client_is_named_as_the_cause() -> None:
                 with pytest.raises(NotSentError, match="every connection is busy"):
                     await desk.conversations.get(2)
                 calls.cancel_scope.cancel()
+
+
+async def test_a_caller_waits_for_a_connection_that_is_busy() -> None:
+    one = httpx.Limits(max_connections=1)
+    with FaultServer() as server:
+        async with AsyncDesk(server.url, token="t", limits=one) as desk, anyio.create_task_group() as calls:
+            for number in range(1, 4):
+                calls.start_soon(desk.conversations.get, number)
+        assert (len(server.requests), server.connections) == (3, 1)
 
 
 async def test_idle_connections_beyond_the_limit_are_closed() -> None:

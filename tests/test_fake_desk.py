@@ -153,9 +153,9 @@ ADDRESS = "must be a valid email address"
         ({"inbox": {"id": 1, "type": 0, "delete": None, "meta": None}}, None),
         ({"inbox": {"id": 1, "type": True}}, {"inbox.type": ["must be a string or a whole number"]}),
         ({"tags": [{"id": 1, "delete": 0}]}, {"tags[0].delete": ["must be a boolean"]}),
-        ({"files": [{"id": 1, "meta": []}]}, {"files[0].meta": ["must be an object"]}),
+        ({"files": [{"id": 1, "meta": ["x"]}]}, {"files[0].meta": ["must be an object"]}),
         (
-            {"customfields": [{"id": 1, "value": None, "meta": []}, {"value": 2}]},
+            {"customfields": [{"id": 1, "value": None, "meta": ["x"]}, {"value": 2}]},
             {"customfields[1].id": ["must be set"]},
         ),
         ({"files": [{"id": 1}, {"id": 1.5}]}, {"files[1].id": [WHOLE]}),

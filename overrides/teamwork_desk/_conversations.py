@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import warnings
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from functools import partial
 from typing import Any, Literal, NoReturn, Protocol, TypeVar, cast
 
@@ -22,7 +21,7 @@ from teamwork_desk_api.types import DecodeError, Hook, Request
 
 from ._email_fallback import resolve_customer, says_customer_is_missing, with_deprecated_email
 from ._errors import NotFoundError, RequestError, ValidationError
-from ._http import Call, Session, Settings, logger
+from ._http import Call, Session, Settings, encode_json, logger
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -199,7 +198,7 @@ class Conversations:
         filter: Mapping[str, Any] | None = None,
         order_by: str | None = None,
         order_mode: Literal["asc", "desc"] | str | None = None,
-    ) -> AsyncIterator[Conversation]:
+    ) -> AsyncGenerator[Conversation]:
         """Iterate over conversations, one page in memory at a time.
 
         Args:
@@ -217,7 +216,7 @@ class Conversations:
             DeskError: Anything else, as the error tree says.
         """
         with Call(self._session, self._settings):
-            text = None if filter is None else _to_json(filter)
+            text = None if filter is None else encode_json(filter).decode()
         page_number = 1
         while True:
             with Call(self._session, self._settings) as call:
@@ -284,13 +283,6 @@ def _filter_by_id(conversation_id: int) -> str:
 
 def _not_found(conversation_id: int) -> NotFoundError:
     return NotFoundError(f"the listing has no conversation {conversation_id}", status_code=404)
-
-
-def _to_json(filter: Mapping[str, Any]) -> str:
-    try:
-        return json.dumps(filter, separators=(",", ":"), allow_nan=False)
-    except (TypeError, ValueError, RecursionError):
-        raise RequestError("filter: it has no JSON form; use plain values, and dates as ISO 8601 text") from None
 
 
 def _check_id(conversation_id: Any) -> None:

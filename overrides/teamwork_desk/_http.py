@@ -203,7 +203,7 @@ class Call:
             DeskError: As the error tree says.
         """
         session = self._session
-        body = _Body(_encode(request.body))
+        body = _Body(encode_json(request.body))
         safe = request.method in SAFE_METHODS
         if not safe:
             self._body = body
@@ -215,7 +215,7 @@ class Call:
             error = _error_of(request, exchange)
             if error is None:
                 try:
-                    result = request.decode(_json(exchange.content), session.report_drift)
+                    result = request.decode(_json(exchange.content) if exchange.content else None, session.report_drift)
                 except DecodeError as unreadable:
                     error = ResponseDecodeError(
                         f"{_name(request)} succeeded, but its answer is unreadable: {unreadable}"
@@ -346,7 +346,12 @@ def _content_headers(body: _Body) -> list[tuple[str, str]]:
     return [("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
 
 
-def _encode(body: Any) -> bytes:
+def encode_json(body: Any) -> bytes:
+    """Encode what goes out as JSON; None is nothing.
+
+    Raises:
+        RequestError: It has no JSON form.
+    """
     if body is None:
         return b""
     try:
@@ -363,7 +368,7 @@ def _json(content: bytes) -> Any:
     except RecursionError:
         reason = "it is nested too deeply"
     except ValueError:
-        reason = "it is no JSON" if content else "it is empty"
+        reason = "it is no JSON"
     # Outside the handler: the original holds the whole answer.
     raise DecodeError(reason)
 

@@ -132,11 +132,8 @@ def http_date(value: str | None) -> float | None:
     """Return an HTTP date as epoch seconds, or None where it is none."""
     try:
         date = parsedate_to_datetime(value or "")
-    except (ValueError, IndexError, OverflowError):
-        return None
-    try:
         return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
-    except OverflowError:
+    except (ValueError, IndexError, OverflowError):
         return None
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from datetime import datetime
 from typing import assert_type
 
@@ -90,7 +90,7 @@ async def read(desk: AsyncDesk) -> None:
     """Read one and many."""
     assert_type(await desk.conversations.get(42), Conversation)
     conversations = desk.conversations.list(filter={"ticket_id": {"$eq": None}}, order_by="id", order_mode="desc")
-    assert_type(conversations, AsyncIterator[Conversation])
+    assert_type(conversations, AsyncGenerator[Conversation])
     async for conversation in conversations:
         assert_type(conversation, Conversation)
 

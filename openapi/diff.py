@@ -1,0 +1,453 @@
+"""Tell what a change does to callers, and which version it needs: `make diff BASE=<ref>`.
+
+It compares the working tree with a git ref, the last release if none is named: the contract by rules of its own, the
+two Python packages with griffe. `--check` fails where pyproject.toml promises less than the change needs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import re
+import shutil
+import subprocess
+import tarfile
+import tempfile
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
+from enum import IntEnum
+from pathlib import Path
+from typing import Any, cast
+
+import griffe
+import yaml
+from attrs import frozen
+from generate import differences
+from packaging.version import Version
+
+ROOT = Path(__file__).resolve().parents[1]
+GIT = shutil.which("git") or "git"
+PACKAGES = {"teamwork_desk": "overrides", "teamwork_desk_api": "generated"}
+LIMITS = (
+    "maximum",
+    "minimum",
+    "exclusiveMaximum",
+    "exclusiveMinimum",
+    "maxLength",
+    "minLength",
+    "maxItems",
+    "minItems",
+)
+ANY = {"any", "Any"}
+WIDER = {"integer": "number", "int": "float"}
+NOTHING: frozenset[str] = frozenset()
+BOTH_WAYS = frozenset({"sent", "read"})
+
+
+class Level(IntEnum):
+    """What a change means for callers, and the step of a version from 1.0.0 on."""
+
+    NOTHING = 0
+    PATCH = 1
+    MINOR = 2
+    MAJOR = 3
+
+
+LABELS = {Level.PATCH: "fix", Level.MINOR: "addition", Level.MAJOR: "BREAKING"}
+
+
+@frozen(order=True)
+class Change:
+    """One change, and what it means."""
+
+    level: Level
+    text: str
+
+
+@frozen(kw_only=True)
+class Fact:
+    """What is known of an operation, a parameter, a body, an answer or a field, or of a name in Python.
+
+    Attributes:
+        types: The types it may have.
+        ways: Whether callers send or read it; neither, where they do not see it.
+        required: Whether callers must send it, or an answer cannot be read without it.
+        nullable: Whether it may be null.
+        deprecated: Whether it is deprecated.
+        values: The values known, if not all are.
+        limits: Its bounds.
+    """
+
+    types: frozenset[str]
+    ways: frozenset[str]
+    required: bool = False
+    nullable: bool = False
+    deprecated: bool = False
+    values: frozenset[str] = NOTHING
+    limits: frozenset[tuple[str, float]] = frozenset()
+
+
+# The rules
+
+
+def compare(old: Mapping[str, Fact], new: Mapping[str, Fact]) -> Iterator[Change]:
+    """Compare the facts of two contracts."""
+    for name in sorted(old.keys() | new.keys()):
+        owner = _owner(name)
+        if owner != name and (owner in old) != (owner in new):
+            continue  # its owner was added or removed, which says it all
+        before, after = old.get(name), new.get(name)
+        if before is None:
+            assert after is not None  # noqa: S101 - one of the two has it
+            yield _added(name, after)
+        elif after is None:
+            yield Change(Level.MAJOR if before.ways else Level.PATCH, f"{name}: removed")
+        else:
+            yield from changes(name, before, after)
+
+
+def _owner(name: str) -> str:
+    return re.split(r"[.( ]", name, maxsplit=1)[0]
+
+
+def _added(name: str, fact: Fact) -> Change:
+    if fact.required and "sent" in fact.ways:
+        return Change(Level.MAJOR, f"{name}: added, and callers must send it")
+    return Change(Level.MINOR if fact.ways else Level.PATCH, f"{name}: added")
+
+
+def changes(name: str, before: Fact, after: Fact) -> Iterator[Change]:
+    """Compare what is known of one name."""
+    ways = before.ways | after.ways
+    if before.types != after.types:
+        yield _retyped(name, before.types, after.types, ways)
+    if before.nullable != after.nullable:
+        text = "may be null" if after.nullable else "is no longer null"
+        yield Change(Level.PATCH, f"{name}: {text}; in Python it may be None either way")
+    if after.required and not before.required and ways:
+        text = "callers must send it" if "sent" in ways else "an answer without it cannot be read"
+        yield Change(Level.MAJOR, f"{name}: now required; {text}")
+    if before.required and not after.required:
+        yield Change(Level.MINOR if ways else Level.PATCH, f"{name}: no longer required")
+    if before.deprecated != after.deprecated:
+        text = "deprecated" if after.deprecated else "no longer deprecated"
+        yield Change(Level.MINOR if after.deprecated else Level.PATCH, f"{name}: {text}")
+    if gained := after.values - before.values:
+        yield Change(Level.MINOR if ways else Level.PATCH, f"{name}: new values {', '.join(sorted(gained))}")
+    if lost := before.values - after.values:
+        sent = "; callers may send them" if "sent" in ways else ""
+        yield Change(Level.MAJOR if sent else Level.PATCH, f"{name}: no longer has {', '.join(sorted(lost))}{sent}")
+    yield from _limited(name, dict(before.limits), dict(after.limits), ways)
+
+
+def _retyped(name: str, before: frozenset[str], after: frozenset[str], ways: frozenset[str]) -> Change:
+    lost = {each for each in before if not _takes(after, each)}
+    gained = {each for each in after if not _takes(before, each)}
+    verb = "changed" if lost and gained else "narrowed" if lost else "widened"
+    text = f"{name}: {verb} from {_joined(before)} to {_joined(after)}"
+    if lost and "sent" in ways:
+        return Change(Level.MAJOR, f"{text}; callers send what is no longer taken")
+    if gained and "read" in ways:
+        return Change(Level.MAJOR, f"{text}; callers read what they do not expect")
+    return Change(Level.MINOR if gained and ways else Level.PATCH, text)
+
+
+def _takes(types: frozenset[str], one: str) -> bool:
+    return one in types or bool(ANY & types) or WIDER.get(one) in types
+
+
+def _joined(types: frozenset[str]) -> str:
+    return " | ".join(sorted(types))
+
+
+def _limited(
+    name: str, before: Mapping[str, float], after: Mapping[str, float], ways: frozenset[str]
+) -> Iterator[Change]:
+    for limit in sorted(before.keys() | after.keys()):
+        old, new = before.get(limit), after.get(limit)
+        if old == new:
+            continue
+        narrower = old is None or (new is not None and (new < old) == ("max" in limit.lower()))
+        level = Level.MAJOR if narrower else Level.MINOR
+        verb = "narrowed" if narrower else "widened"
+        text = f"{name}: {verb}, {limit} from {old} to {new}"
+        yield Change(level if "sent" in ways else Level.PATCH, text)
+
+
+# The contract
+
+
+def facts(contract: Any) -> dict[str, Fact]:
+    """Flatten a contract into what is known of each name in it."""
+    found: dict[str, Fact] = {}
+    for address, methods in contract["paths"].items():
+        for method, operation in methods.items():
+            name = operation["operationId"]
+            found[name] = Fact(
+                types=frozenset({f"{method.upper()} {address}"}),
+                ways=frozenset({"called"}),
+                deprecated=operation.get("deprecated", False),
+            )
+            for raw in operation.get("parameters", ()):
+                parameter = _resolved(contract, raw)
+                found[f"{name}({parameter['name']})"] = _fact(parameter["schema"], {"sent"}, parameter)
+            for label, part, ways in _contents(contract, operation):
+                content = part.get("content", {}).get("application/json", {})
+                found[f"{name} {label}"] = _fact(content.get("schema", {"type": "nothing"}), ways, part)
+    ways_of = schema_ways(contract)
+    for name, schema in contract["components"]["schemas"].items():
+        ways = ways_of.get(name, NOTHING)
+        found[name] = Fact(types=_types(schema), ways=ways)
+        for part in (schema, *(part for part in schema.get("allOf", ()) if "$ref" not in part)):
+            required = part.get("required", ())
+            for field, value in part.get("properties", {}).items():
+                found[f"{name}.{field}"] = _fact(value, ways, {"required": field in required})
+            if isinstance(part.get("additionalProperties"), dict):
+                found[f"{name}.*"] = _fact(part["additionalProperties"], ways, {})
+    return found
+
+
+def schema_ways(contract: Any) -> dict[str, frozenset[str]]:
+    """Tell for each schema whether it is a part of what callers send, of what they read, or both."""
+    found: dict[str, frozenset[str]] = {}
+    for methods in contract["paths"].values():
+        for operation in methods.values():
+            for _, part, ways in _contents(contract, operation):
+                _spread(contract, part, ways, found)
+    return found
+
+
+def _contents(contract: Any, operation: Any) -> Iterator[tuple[str, Any, frozenset[str]]]:
+    """Yield the body and the answers; callers read those that are no errors."""
+    if "requestBody" in operation:
+        yield "body", _resolved(contract, operation["requestBody"]), frozenset({"sent"})
+    for status, answer in operation["responses"].items():
+        yield f"-> {status}", _resolved(contract, answer), frozenset({"read"}) if status[0] == "2" else NOTHING
+
+
+def _spread(contract: Any, node: Any, ways: frozenset[str], found: dict[str, frozenset[str]]) -> None:
+    if isinstance(node, list):
+        for part in cast("Iterable[Any]", node):
+            _spread(contract, part, ways, found)
+    elif isinstance(node, dict):
+        for key, part in cast("dict[str, Any]", node).items():
+            if key == "$ref":
+                name = part.rpartition("/")[2]
+                if not ways <= found.get(name, NOTHING):
+                    found[name] = found.get(name, NOTHING) | ways
+                    _spread(contract, _resolved(contract, node), ways, found)
+            elif key not in ("example", "examples"):
+                _spread(contract, part, ways, found)
+
+
+def _resolved(contract: Any, node: Any) -> Any:
+    if "$ref" in node:
+        for key in node["$ref"].split("/")[1:]:
+            contract = contract[key]
+        return contract
+    return node
+
+
+def _fact(schema: Any, ways: Iterable[str], holder: Any) -> Fact:
+    types = _types(schema)
+    return Fact(
+        types=types - {"null"},
+        ways=frozenset(ways),
+        required=holder.get("required", False),
+        nullable="null" in types,
+        deprecated=schema.get("deprecated", holder.get("deprecated", False)),
+        values=frozenset(map(str, schema.get("x-extensible-enum", ()))),
+        limits=frozenset((limit, schema[limit]) for limit in LIMITS if limit in schema),
+    )
+
+
+def _types(schema: Any) -> frozenset[str]:
+    if "$ref" in schema:
+        return frozenset({schema["$ref"].rpartition("/")[2]})
+    if "allOf" in schema:
+        return frozenset({" & ".join(sorted(_joined(_types(part)) for part in schema["allOf"]))})
+    if parts := schema.get("anyOf", schema.get("oneOf")):
+        return frozenset[str]().union(*map(_types, parts))
+    kinds = schema.get("type", "any")
+    types: set[str] = set()
+    for kind in [kinds] if isinstance(kinds, str) else kinds:
+        if kind == "array":
+            types |= {f"array of {item}" for item in _types(schema["items"])}
+        else:
+            types.add(f"{kind} ({schema['format']})" if kind == "string" and "format" in schema else kind)
+    return frozenset(types)
+
+
+# The Python surface
+
+
+def python_changes(old: Path, new: Path, ways_of: Mapping[str, frozenset[str]]) -> set[Change]:
+    """Compare the packages of two trees: griffe tells what is gone, the types that it does not compare are ours."""
+    before, after = Surface(old, ways_of), Surface(new, ways_of)
+    found = {
+        Change(Level.MAJOR, _told(breakage))
+        for path in before.objects.keys() & after.objects.keys()
+        for breakage in griffe.find_breaking_changes(before.objects[path], after.objects[path])
+    }
+    fresh = after.facts.keys() - before.facts.keys()
+    for name, fact in after.facts.items():
+        if name not in fresh:
+            found.update(changes(name, before.facts[name], fact))
+        elif not any(name.startswith((f"{other}.", f"{other}(")) for other in fresh):
+            found.add(Change(Level.MINOR, f"{name}: added"))
+    return found
+
+
+class Surface:
+    """What callers see of the packages in a tree, with the private classes that public signatures name.
+
+    Attributes:
+        objects: The packages and the private classes.
+        facts: What is known of each public name.
+    """
+
+    def __init__(self, tree: Path, ways_of: Mapping[str, frozenset[str]]) -> None:
+        folders = [tree / folder for folder in PACKAGES.values()]
+        loader = griffe.GriffeLoader(search_paths=folders, allow_inspection=False)
+        self.objects: dict[str, Any] = {package: loader.load(package, try_relative_path=False) for package in PACKAGES}
+        self.facts: dict[str, Fact] = {}
+        loader.resolve_aliases()
+        self._all = loader.modules_collection
+        self._ways_of = ways_of
+        for package in PACKAGES:
+            self._walk(self.objects[package])
+
+    def _walk(self, holder: Any) -> None:
+        for member in holder.members.values():
+            if not member.is_public:
+                continue
+            target = member.final_target if member.is_alias else member
+            name = _shown(target.path)
+            if name in self.facts or target.package.path not in PACKAGES:
+                continue
+            if target.is_attribute:
+                ways = self._ways_of.get(holder.name, BOTH_WAYS)
+                self.facts[name] = Fact(types=self._types(target.annotation), ways=ways)
+            elif target.is_function:
+                self.facts[name] = Fact(types=self._types(target.returns), ways=frozenset({"read"}))
+                for parameter in target.parameters:
+                    types = self._types(parameter.annotation)
+                    self.facts[f"{name}({parameter.name})"] = Fact(types=types, ways=frozenset({"sent"}))
+            else:
+                self.facts[name] = Fact(types=frozenset({target.kind.value}), ways=BOTH_WAYS)
+                self._walk(target)
+
+    def _types(self, annotation: Any) -> frozenset[str]:
+        """Return the members of an annotation, and follow the private classes in it."""
+        for part in annotation.iterate() if isinstance(annotation, griffe.Expr) else ():
+            path = part.canonical_path if isinstance(part, griffe.ExprName) else ""
+            if path.startswith("teamwork_desk._") and path not in self.objects and self._all[path].is_class:
+                self.objects[path] = self._all[path]
+                self._walk(self._all[path])
+        return members(str(annotation))
+
+
+def members(annotation: str) -> frozenset[str]:
+    """Split a union, also within a list and its like; a literal beside str says nothing to a type checker."""
+    parts, depth = [""], 0
+    for piece in re.split(r"( \| |[\[\]])", annotation):
+        depth += {"[": 1, "]": -1}.get(piece, 0)
+        if piece == " | " and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += piece
+    if len(parts) > 1:
+        plain = [part for part in parts if "str" not in parts or not part.startswith("Literal[")]
+        return frozenset[str]().union(*map(members, plain))
+    within = re.fullmatch(r"([\w.]+)\[([^,]+)\]", annotation)
+    return frozenset({f"{within[1]}[{item}]" for item in members(within[2])} if within else {annotation})
+
+
+def _shown(path: str) -> str:
+    return re.sub(r"\._\w+", "", path)
+
+
+def _told(breakage: griffe.Breakage) -> str:
+    place, _, what = breakage.explain(griffe.ExplanationStyle.MARKDOWN).removeprefix("- ").partition(": ")
+    module = breakage.obj.module.path
+    return re.sub("[`*]", "", f"{_shown(module)}.{place}: {what[:2].lower()}{what[2:]}")
+
+
+# The version
+
+
+def needed(released: Version, level: Level) -> Version:
+    """Return the lowest version that promises a change; before 1.0.0 what breaks is a minor step, all else a patch."""
+    major, minor, patch = released.major, released.minor, released.micro
+    if level is Level.NOTHING:
+        return released
+    if major == 0:
+        return Version(f"0.{minor + 1}.0" if level is Level.MAJOR else f"0.{minor}.{patch + 1}")
+    steps = {Level.MAJOR: f"{major + 1}.0.0", Level.MINOR: f"{major}.{minor + 1}.0"}
+    return Version(steps.get(level, f"{major}.{minor}.{patch + 1}"))
+
+
+def version_of(tree: Path) -> Version:
+    """Return the version in a tree's pyproject.toml."""
+    return Version(tomllib.loads((tree / "pyproject.toml").read_text("utf-8"))["project"]["version"])
+
+
+def promises(version: Version, least: Version) -> bool:
+    """Tell whether a version, or the release it prepares, is high enough."""
+    return Version(version.base_version) >= least
+
+
+def _git(*arguments: str) -> bytes | None:
+    run = subprocess.run([GIT, *arguments], cwd=ROOT, capture_output=True, check=False)
+    return None if run.returncode else run.stdout
+
+
+def _tell(title: str, found: Iterable[Change]) -> None:
+    print(f"\n{title}")
+    for change in sorted(found, reverse=True) or [Change(Level.NOTHING, "nothing that callers see")]:
+        print(f"  {LABELS.get(change.level, ''):9} {change.text}")
+
+
+def report(base: Path) -> bool:
+    """Print what changed since a tree, and tell whether the version promises enough."""
+    old, new = (yaml.safe_load((tree / "openapi" / "desk.yaml").read_text("utf-8")) for tree in (base, ROOT))
+    old_ways, new_ways = schema_ways(old), schema_ways(new)
+    ways_of = {name: old_ways.get(name, NOTHING) | new_ways.get(name, NOTHING) for name in {**old_ways, **new_ways}}
+    in_contract, in_python = set(compare(facts(old), facts(new))), python_changes(base, ROOT, ways_of)
+    _tell("The API, as openapi/desk.yaml has it", in_contract)
+    _tell("The Python surface, for those who call it", in_python)
+    touched = any(differences(base / folder, ROOT / folder) for folder in PACKAGES.values())
+    level = max([Level.PATCH if touched else Level.NOTHING, *(change.level for change in in_contract | in_python)])
+    released, version = version_of(base), version_of(ROOT)
+    least = needed(released, level)
+    step = f"needs a step to {least} at least" if least > released else "needs no step"
+    print(f"\nThe version: {released} {step}; pyproject.toml has {version}.")
+    if released.major == 0:
+        print("Before 1.0.0 a breaking change is a minor step, and any other a patch.")
+    return promises(version, least)
+
+
+def main() -> None:
+    """Compare, and with --check judge."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("base", nargs="?", help="a git ref; left out: the last v* tag")
+    parser.add_argument("--check", action="store_true", help="fail where the version promises less than is needed")
+    options = parser.parse_args()
+    tag = _git("describe", "--tags", "--abbrev=0", "--match", "v[0-9]*")
+    ref: str = options.base or (tag or b"").decode().strip()
+    if not ref:
+        print("Nothing was released yet: there is no v* tag to compare with.")
+        return
+    archive = _git("archive", ref, "pyproject.toml", "openapi/desk.yaml", *PACKAGES.values())
+    if archive is None:
+        raise SystemExit(f"{ref} is no commit with a contract")
+    print(f"From {ref} to the working tree")
+    with tempfile.TemporaryDirectory() as folder:
+        with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+            tar.extractall(folder, filter="data")
+        if not report(Path(folder)) and options.check:
+            raise SystemExit("The version in pyproject.toml promises less than this change needs.")
+
+
+if __name__ == "__main__":
+    main()

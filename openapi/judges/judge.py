@@ -1,0 +1,388 @@
+"""Let third parties judge the contract: `make contract`.
+
+- openapi-spec-validator: the contract is valid OpenAPI.
+- Spectral: it keeps the style of spectral.yaml, each rule of which fires on bad.yaml.
+- Prism: a mock that validates requests accepts what the SDK sends for every operation and every field of a body, and
+  refuses the same fields with a wrong value, with the contract's 400.
+- schemathesis: FakeDesk does what the contract says.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import json
+import logging
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Awaitable, Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from importlib import import_module
+from pathlib import Path
+from typing import Any, cast, get_type_hints
+
+import httpx
+import yaml
+from attrs import frozen
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+from teamwork_desk import AsyncDesk, DeskError, RetryPolicy, ValidationError
+from teamwork_desk.testing import FakeDesk
+
+HERE = Path(__file__).resolve().parent
+CONTRACT = HERE.parent / "desk.yaml"
+MODULES = HERE / "node_modules"
+NEEDS_NODE = "make contract needs Node.js 18 or newer with npm: install them with your system's package manager"
+TOKEN = "a-token"  # noqa: S105 - a fake Desk's
+
+
+def judge_validity(contract: Any) -> Iterator[str]:
+    """Ask openapi-spec-validator."""
+    for error in OpenAPIV31SpecValidator(contract).iter_errors():
+        yield f"{'/'.join(map(str, error.path))}: {error.message}"
+
+
+# Spectral
+
+
+def judge_style() -> Iterator[str]:
+    """Ask Spectral about the contract, and about the contract that breaks each of our rules."""
+    yield from (f"line {line}: {rule}: {message}" for line, rule, message in _spectral(CONTRACT))
+    bad = HERE / "bad.yaml"
+    rules = own_rules(yaml.safe_load((HERE / "spectral.yaml").read_text("utf-8")))
+    found = {(line, rule) for line, rule, _ in _spectral(bad) if rule in rules}
+    yield from misfires(expected_findings(bad.read_text("utf-8")), found)
+
+
+def own_rules(ruleset: Any) -> set[str]:
+    """Return the names of the rules that a ruleset defines itself."""
+    return {name for name, rule in ruleset["rules"].items() if isinstance(rule, dict)}
+
+
+def expected_findings(text: str) -> set[tuple[int, str]]:
+    """Return the line and the rule of each finding that the comments of a bad contract demand."""
+    return {
+        (number, rule)
+        for number, line in enumerate(text.splitlines(), 1)
+        if not line.lstrip().startswith("#")
+        for rule in line.partition(" # ")[2].split()
+    }
+
+
+def misfires(expected: set[tuple[int, str]], found: set[tuple[int, str]]) -> Iterator[str]:
+    """Name the rules that are blind, and those that see what is not there."""
+    yield from (f"bad.yaml, line {line}: {rule} does not fire" for line, rule in sorted(expected - found))
+    yield from (f"bad.yaml, line {line}: {rule} fires" for line, rule in sorted(found - expected))
+
+
+def _spectral(contract: Path) -> list[tuple[int, str, str]]:
+    command: list[str | Path] = [
+        MODULES / ".bin" / "spectral",
+        "lint",
+        "--ruleset",
+        HERE / "spectral.yaml",
+        "-q",
+        "-f",
+        "json",
+        contract,
+    ]
+    run = subprocess.run(command, cwd=HERE, capture_output=True, text=True, check=False)
+    try:
+        findings = json.loads(run.stdout)
+    except ValueError:
+        raise SystemExit(f"Spectral failed:\n{run.stdout}{run.stderr}") from None
+    return [(each["range"]["start"]["line"] + 1, each["code"], each["message"]) for each in findings]
+
+
+# Prism
+
+
+def judge_requests(contract: Any) -> list[str]:
+    """Ask Prism about what the SDK sends."""
+    with _prism() as url:
+        return asyncio.run(_try_everything(url, contract))
+
+
+@contextmanager
+def _prism() -> Generator[str]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    with tempfile.TemporaryFile("w+") as log:
+        command: list[str | Path] = [
+            MODULES / ".bin" / "prism",
+            "mock",
+            "--errors",
+            "--host",
+            "127.0.0.1",
+            "--port",
+            str(port),
+            CONTRACT,
+        ]
+        process = subprocess.Popen(command, cwd=HERE, stdout=log, stderr=subprocess.STDOUT)
+        try:
+            patience = time.monotonic() + 60
+            while not _listens(port):
+                if process.poll() is not None or time.monotonic() > patience:
+                    log.seek(0)
+                    raise SystemExit(f"Prism does not start:\n{log.read()}")
+                time.sleep(0.1)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+@frozen
+class Trial:
+    """A call, and the place in the request for which it is to be refused; None if it is to be accepted."""
+
+    what: str
+    call: Callable[[], Awaitable[Any]]
+    refused_for: str | None = None
+
+
+async def _try_everything(url: str, contract: Any) -> list[str]:
+    findings: list[str] = []
+    violations: list[str] = []
+
+    async def note(answer: httpx.Response) -> None:
+        told = json.loads(answer.headers.get("sl-violations", "[]"))
+        violations[:] = sorted({"/".join(violation["location"][:3]) for violation in told})
+
+    logging.getLogger("teamwork_desk.drift").addHandler(_Listener(findings))
+    options: dict[str, Any] = {"retry": RetryPolicy(max_attempts=1), "event_hooks": {"response": [note]}}
+    async with AsyncDesk(url, token=TOKEN, **options) as desk:
+        for trial in [*trials(contract, desk), *named_trials(contract, desk)]:
+            violations.clear()
+            outcome = "accepted"
+            try:
+                await trial.call()
+            except ValidationError as error:
+                outcome = f"refused, with {len(error.errors)} errors by field"
+            except DeskError as error:
+                outcome = f"failed: {error}"
+            expected = "accepted" if trial.refused_for is None else "refused, with 1 errors by field"
+            if outcome != expected or violations != ([trial.refused_for] if trial.refused_for else []):
+                findings.append(f"{trial.what}: {outcome}; Prism finds fault with {violations or 'nothing'}")
+    return findings
+
+
+class _Listener(logging.Handler):
+    """Keeps what the SDK logs: values in the mock's answers that it did not foresee."""
+
+    def __init__(self, messages: list[str]) -> None:
+        super().__init__()
+        self._messages = messages
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._messages.append(f"an answer is not read as the contract says: {record.getMessage()}")
+
+
+def trials(contract: Any, desk: AsyncDesk) -> Iterator[Trial]:
+    """Try every operation with its examples, and every field of a body with a right and with a wrong value."""
+    for operation in operations(contract):
+        name, function = operation["operationId"], function_of(operation)
+        arguments = example_arguments(operation, function)
+        yield Trial(name, partial(_send, desk, function, arguments))
+        for field, schema in body_fields(contract, operation):
+            model = get_type_hints(function)["body"]
+            right = model.from_dict({field: sample(contract, schema)})
+            # Set under its Python name, and found at fault under the contract's.
+            wrong = model(**{attribute_of(right): "text" if schema.get("type") == "boolean" else True})
+            yield Trial(f"{name} with {field}", partial(_send, desk, function, {**arguments, "body": right}))
+            if set(schema) & {"type", "allOf", "anyOf"}:
+                call = partial(_send, desk, function, {**arguments, "body": wrong})
+                yield Trial(f"{name} with a wrong {field}", call, f"request/body/{field}")
+
+
+def named_trials(contract: Any, desk: AsyncDesk) -> Iterator[Trial]:
+    """Try the methods that have names."""
+    convert = next(each for each in operations(contract) if each["operationId"] == "convertConversation")
+    model = get_type_hints(function_of(convert))["body"]
+    for field, schema in body_fields(contract, convert):
+        body = model.from_dict({field: sample(contract, schema)})
+        arguments = {attribute_of(body): getattr(body, attribute_of(body))}
+        yield Trial(f"conversations.convert with {field}", partial(desk.conversations.convert, 42, **arguments))
+    old = desk.with_options(email_fallback="always").conversations
+    yield Trial("conversations.convert on an old installation", partial(old.convert, 42, customer="jo@example.com"))
+    yield Trial("conversations.get", partial(desk.conversations.get, 42))
+    yield Trial("conversations.list", partial(_drain, desk))
+
+
+async def _send(desk: AsyncDesk, function: Callable[..., Any], arguments: dict[str, Any]) -> None:
+    await desk.send(function(**arguments))
+
+
+async def _drain(desk: AsyncDesk) -> None:
+    async for _ in desk.conversations.list(filter={"id": {"$eq": 42}}, order_by="createdAt", order_mode="asc"):
+        pass
+
+
+def operations(contract: Any) -> list[Any]:
+    """Return the operations of a contract."""
+    return [operation for path in contract["paths"].values() for operation in path.values()]
+
+
+def snake(name: str) -> str:
+    """Turn a name of the contract into the generator's."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+
+
+def function_of(operation: Any) -> Callable[..., Any]:
+    """Return the generated function of an operation."""
+    name = snake(operation["operationId"])
+    function: Callable[..., Any] = getattr(
+        import_module(f"teamwork_desk_api.api.{snake(operation['tags'][0])}.{name}"), name
+    )
+    return function
+
+
+def example_arguments(operation: Any, function: Callable[..., Any]) -> dict[str, Any]:
+    """Return the arguments of a generated function, from the examples of its operation."""
+    names = {name.rstrip("_"): name for name in inspect.signature(function).parameters}
+    arguments = {names[snake(each["name"])]: each["example"] for each in operation.get("parameters", ())}
+    if "requestBody" in operation:
+        example = operation["requestBody"]["content"]["application/json"]["example"]
+        arguments["body"] = get_type_hints(function)["body"].from_dict(example)
+    return arguments
+
+
+def body_fields(contract: Any, operation: Any) -> list[tuple[str, Any]]:
+    """Return the name and the schema of each field of an operation's body."""
+    if "requestBody" not in operation:
+        return []
+    schema = resolved(contract, operation["requestBody"]["content"]["application/json"]["schema"])
+    return list(schema.get("properties", {}).items())
+
+
+def attribute_of(body: Any) -> str:
+    """Return the name of the one attribute that is set."""
+    values = cast("dict[str, Any]", body.__dict__)
+    (name,) = [name for name, value in values.items() if value]
+    return name
+
+
+def resolved(contract: Any, schema: Any) -> Any:
+    """Follow a schema's reference, and the one that stands first in allOf, anyOf or oneOf."""
+    for key in ("allOf", "anyOf", "oneOf"):
+        if key in schema:
+            return resolved(contract, schema[key][0])
+    if "$ref" not in schema:
+        return schema
+    return resolved(contract, contract["components"]["schemas"][schema["$ref"].rpartition("/")[2]])
+
+
+def sample(contract: Any, schema: Any) -> Any:
+    """Return a value that a schema takes; of an object, the first property only."""
+    schema = resolved(contract, schema)
+    kinds = schema.get("type", "string")
+    match kinds if isinstance(kinds, str) else kinds[0]:
+        case "object":
+            properties = list(schema.get("properties", {"any": {}}).items())[:1]
+            return {name: sample(contract, part) for name, part in properties}
+        case "array":
+            return [sample(contract, schema["items"])]
+        case "boolean":
+            return True
+        case "integer" | "number":
+            return 1
+        case _:
+            return {"date": "2024-12-19", "date-time": "2024-12-19T16:02:34Z"}.get(
+                schema.get("format"), schema.get("x-extensible-enum", ["text"])[0]
+            )
+
+
+# schemathesis
+
+
+def judge_fake_desk() -> list[str]:
+    """Ask schemathesis about FakeDesk."""
+    return asyncio.run(_try_fake_desk())
+
+
+async def _try_fake_desk() -> list[str]:
+    logging.getLogger("uvicorn").setLevel(logging.CRITICAL)  # of requests that are no HTTP
+    with tempfile.TemporaryDirectory() as scratch:
+        async with FakeDesk(token=TOKEN, rate_limit=sys.maxsize).serve() as url:
+            process = await asyncio.create_subprocess_exec(
+                *(Path(sys.executable).parent / "schemathesis", "--config-file", HERE / "schemathesis.toml"),
+                *("run", CONTRACT, "--url", url, "--header", f"Authorization: Bearer {TOKEN}", "--no-color"),
+                cwd=scratch,
+                env={**os.environ, "SCHEMATHESIS_HOOKS": str(HERE / "hooks.py")},
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.STDOUT,
+            )
+            output, _ = await process.communicate()
+    report = output.decode()
+    if process.returncode == 0:
+        print(f"  {next((line.strip() for line in report.splitlines() if ' generated, ' in line), '')}")
+        return []
+    return [report]
+
+
+def require_node() -> None:
+    """Install what package-lock.json names, unless it is there.
+
+    Raises:
+        SystemExit: Node or npm is missing or too old, or npm fails.
+    """
+    node, npm = shutil.which("node"), shutil.which("npm")
+    if node is None or npm is None:
+        raise SystemExit(NEEDS_NODE)
+    version = subprocess.run([node, "--version"], capture_output=True, text=True, check=False).stdout.strip()
+    if not is_new_enough(version):
+        raise SystemExit(f"{NEEDS_NODE}; {node} is {version}")
+    installed, lock = MODULES / ".package-lock.json", HERE / "package-lock.json"
+    if not installed.exists() or installed.stat().st_mtime < lock.stat().st_mtime:
+        print("npm ci", flush=True)
+        run = subprocess.run([npm, "ci", "--loglevel", "error"], cwd=HERE, stdout=subprocess.DEVNULL, check=False)
+        if run.returncode:
+            raise SystemExit("npm ci failed")
+
+
+def is_new_enough(version: str) -> bool:
+    """Tell whether a version of Node, such as v20.1.2, runs the judges."""
+    number = re.match(r"v(\d+)\.", version)
+    return number is not None and int(number[1]) >= 18
+
+
+def main() -> None:
+    """Hear every judge, and fail with what they find."""
+    require_node()
+    warnings.simplefilter("ignore", DeprecationWarning)  # email= is called on purpose
+    contract = yaml.safe_load(CONTRACT.read_text("utf-8"))
+    judges: dict[str, Callable[[], Iterable[str]]] = {
+        "openapi-spec-validator: the contract is valid": lambda: judge_validity(contract),
+        "Spectral: it keeps our style, and every rule of it fires": judge_style,
+        "Prism: it takes what the SDK sends, and refuses the rest": lambda: judge_requests(contract),
+        "schemathesis: FakeDesk does what it says": judge_fake_desk,
+    }
+    found = 0
+    for claim, judge in judges.items():
+        began = time.monotonic()
+        print(claim, flush=True)
+        findings = list(judge())
+        found += len(findings)
+        for finding in findings:
+            print(f"  FOUND {finding}")
+        print(f"  {'no' if findings else 'yes'}, in {time.monotonic() - began:.1f} s", flush=True)
+    if found:
+        raise SystemExit(f"{found} findings")
+
+
+if __name__ == "__main__":
+    main()

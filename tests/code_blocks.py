@@ -1,0 +1,42 @@
+"""The Python blocks of a written page, run as a reader would run them."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def blocks(page: Path) -> list[str]:
+    """The Python blocks of a page, in order."""
+    return re.findall(r"```python\n(.*?)```", page.read_text("utf-8"), re.DOTALL)
+
+
+@contextmanager
+def fake_desk() -> Generator[str]:
+    """Serve a fake Desk from the command line, and yield its URL."""
+    command = [sys.executable, "-m", "teamwork_desk.testing", "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        first_line = server.stdout.readline()
+        match = re.search(r"http://[\w.]+:\d+", first_line)
+        assert match, first_line
+        yield match[0]
+        server.send_signal(signal.SIGINT)
+
+
+def run(block: str, url: str) -> None:
+    """Run a block, with the environment pointing at a Desk; it must neither fail nor warn."""
+    environment = {**os.environ, "TEAMWORK_DESK_URL": url, "TEAMWORK_DESK_TOKEN": "t"}
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", block], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert not done.stderr

@@ -1,0 +1,124 @@
+"""`get` and `list`, and where they stop."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import parse_qs
+
+import httpx
+import pytest
+
+from teamwork_desk import AsyncDesk, ConfigurationError, NotFoundError, RequestError
+from teamwork_desk.testing import FakeDesk
+
+
+def desk_over(transport: httpx.AsyncBaseTransport) -> AsyncDesk:
+    return AsyncDesk("https://desk.example", token="t", transport=transport)
+
+
+class Pages:
+    """Answers listings with the same page for ever, as told."""
+
+    def __init__(self, **page: Any) -> None:
+        self.page = page
+        self.asked: list[str] = []
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        self.asked.append(parse_qs(request.url.query.decode())["page"][0])
+        return httpx.Response(200, json=self.page)
+
+
+async def test_get_returns_the_conversation() -> None:
+    fake = FakeDesk()
+    async with desk_over(fake.transport) as desk:
+        assert (await desk.conversations.get(42)).id == 42
+    assert fake.requests[0].query["filter"] == '{"id":{"$eq":42}}'
+
+
+async def test_get_raises_where_there_is_none() -> None:
+    async with desk_over(FakeDesk(conversations=[1]).transport) as desk:
+        with pytest.raises(NotFoundError, match="no conversation 42") as caught:
+            await desk.conversations.get(42)
+    assert (caught.value.status_code, caught.value.conversation_id, caught.value.attempts) == (404, 42, 1)
+
+
+async def test_get_does_not_take_another_conversation_for_the_one_asked_for() -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, json={"conversations": [{"id": 1}, {"id": True}, {"id": None}]})
+
+    async with desk_over(httpx.MockTransport(answer)) as desk:
+        with pytest.raises(NotFoundError):
+            await desk.conversations.get(42)
+
+
+async def test_list_goes_over_all_pages_and_stops() -> None:
+    fake = FakeDesk(conversations=range(1, 251))
+    async with desk_over(fake.transport) as desk:
+        listed = [conversation.id async for conversation in desk.conversations.list(order_by="id", order_mode="asc")]
+    assert listed == list(range(1, 251))
+    assert [request.query["page"] for request in fake.requests] == ["1", "2", "3"]
+    assert {request.query["pageSize"] for request in fake.requests} == {"100"}
+
+
+async def test_list_asks_for_a_page_only_when_it_is_needed() -> None:
+    fake = FakeDesk(conversations=range(1, 251))
+    async with desk_over(fake.transport) as desk:
+        listing = desk.conversations.list()
+        for _ in range(100):
+            await anext(listing)
+        assert len(fake.requests) == 1
+        await anext(listing)
+        assert len(fake.requests) == 2
+        await listing.aclose()
+
+
+async def test_list_filters() -> None:
+    fake = FakeDesk()
+    async with desk_over(fake.transport) as desk:
+        await desk.conversations.convert(1)
+        converted = desk.conversations.list(filter={"ticket_id": {"$ne": None}})
+        assert [conversation.id async for conversation in converted] == [1]
+
+
+async def test_list_of_nothing() -> None:
+    async with desk_over(FakeDesk(conversations=[]).transport) as desk:
+        assert [conversation async for conversation in desk.conversations.list()] == []
+
+
+@pytest.mark.parametrize(
+    ("page", "asked"),
+    [
+        ({"conversations": [{"id": 1}], "pagination": {"hasMorePages": False}}, 1),
+        ({"conversations": [{"id": 1}], "pagination": {"hasMorePages": None}}, 1),
+        ({"conversations": [{"id": 1}], "pagination": None}, 1),
+        ({"conversations": [{"id": 1}]}, 1),
+        ({"conversations": [], "pagination": {"hasMorePages": True}}, 1),
+        ({"conversations": None, "pagination": {"hasMorePages": True}}, 1),
+        ({"conversations": [{"id": 1}], "pagination": {"hasMorePages": True, "page": 1}}, 2),
+    ],
+    ids=str,
+)
+async def test_list_stops_on_its_own(page: dict[str, Any], asked: int) -> None:
+    pages = Pages(**page)
+    async with desk_over(httpx.MockTransport(pages)) as desk:
+        async for _ in desk.conversations.list():
+            assert len(pages.asked) < 10
+    assert len(pages.asked) == asked
+
+
+@pytest.mark.parametrize("filter", [{"id": object()}, {"id": float("nan")}, {"id": {1, 2}}])
+async def test_a_filter_without_a_json_form_is_refused(filter: dict[str, Any]) -> None:
+    fake = FakeDesk()
+    async with desk_over(fake.transport) as desk:
+        with pytest.raises(RequestError, match="JSON form"):
+            await anext(desk.conversations.list(filter=filter))
+    assert not fake.requests
+
+
+@pytest.mark.parametrize(
+    "options", [{"proxy": "bad://proxy"}, {"verify": "no/such/file"}, {"limits": 3}, {"event_hooks": 3}], ids=str
+)
+@pytest.mark.filterwarnings("ignore:`verify=<str>` is deprecated")
+def test_an_option_that_httpx_refuses_is_refused_at_once(options: Any) -> None:
+    with pytest.raises(ConfigurationError, match="httpx refuses an option"):
+        AsyncDesk("https://desk.example", token="t", **options)
