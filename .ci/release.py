@@ -1,0 +1,223 @@
+"""Make a release out of a clean tree: check, build twice, look inside, install, smoke-test, tag.
+
+`python .ci/release.py x.y.z` leaves the sdist and the wheel in dist/ and a tag in the repository. It sends nothing
+anywhere: the last lines it prints are the commands that do.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import tomllib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from zipfile import ZipFile
+
+ROOT = Path(__file__).resolve().parents[1]
+CHECKS = (("make", "check"), ("make", "test"))
+PACKAGES = ("generated/teamwork_desk_api/", "overrides/teamwork_desk/")
+IN_THE_SDIST = (*PACKAGES, "openapi/", "CHANGELOG.md", "LICENSE", "README.md", "pyproject.toml")
+MAY_BE_IN_THE_SDIST = (*IN_THE_SDIST, ".gitignore", "PKG-INFO")
+SMOKE = """
+import asyncio, sys, warnings
+import teamwork_desk
+from teamwork_desk.testing import FakeDesk
+
+async def main(version):
+    fake = FakeDesk()
+    async with teamwork_desk.AsyncDesk("https://acme.teamwork.com", token="any", transport=fake.transport) as desk:
+        conversation = await desk.conversations.convert(42)
+    assert [ticket.id for ticket in fake.tickets] == [conversation.ticket_id]
+    assert fake.requests[0].headers["user-agent"] == f"teamwork-desk/{version}"
+    assert teamwork_desk.__version__ == version
+
+warnings.simplefilter("error")
+asyncio.run(main(sys.argv[1]))
+"""
+
+_VERSION = re.compile(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)")
+_HEADING = re.compile(r"^## (.*)\n", re.MULTILINE)
+_DATED = re.compile(r"\[(.+)\] - \d{4}-\d\d-\d\d")
+_Version = tuple[int, int, int]
+
+
+def parse_version(text: str) -> _Version | None:
+    """Return a version as numbers; None where it is not x.y.z."""
+    match = _VERSION.fullmatch(text)
+    return (int(match[1]), int(match[2]), int(match[3])) if match else None
+
+
+def follows(version: _Version, last: _Version) -> bool:
+    """Whether a version is the next patch, minor or major one."""
+    major, minor, patch = last
+    return version in ((major, minor, patch + 1), (major, minor + 1, 0), (major + 1, 0, 0))
+
+
+def changelog_entry(changelog: str, version: str) -> str:
+    """Return what the changelog says about a version; nothing where it has no dated entry."""
+    links = re.search(r"^\[.+\]: ", changelog, re.MULTILINE)
+    parts = iter(_HEADING.split(changelog[: links.start() if links else None])[1:])
+    for heading, text in zip(parts, parts, strict=True):
+        dated = _DATED.fullmatch(heading)
+        if dated and dated[1] == version:
+            return text.strip()
+    return ""
+
+
+def refusals(*, version: str, declared: str, tags: Iterable[str], status: str, changelog: str) -> list[str]:
+    """Name every reason not to begin.
+
+    Args:
+        version: The version to release.
+        declared: The version in pyproject.toml.
+        tags: The repository's tags.
+        status: What `git status --porcelain` prints.
+        changelog: The changelog's text.
+    """
+    reasons: list[str] = []
+    numbers = parse_version(version)
+    released = [number for tag in tags if tag.startswith("v") and (number := parse_version(tag[1:]))]
+    if numbers is None:
+        reasons.append(f"{version!r} is no version such as 1.2.3")
+    elif numbers in released:
+        reasons.append(f"{version} is released already: there is a tag v{version}")
+    elif released and not follows(numbers, max(released)):
+        reasons.append(f"{version} is no step from {'.'.join(map(str, max(released)))}")
+    if declared != version:
+        reasons.append(f"pyproject.toml says version {declared}")
+    if status:
+        reasons.append("the tree is dirty:\n" + status.rstrip())
+    if not changelog_entry(changelog, version):
+        reasons.append(f"CHANGELOG.md has no entry '## [{version}] - YYYY-MM-DD'")
+    return reasons
+
+
+def faults_of_sdist(names: Iterable[str], tracked: Iterable[str]) -> list[str]:
+    """Compare an sdist's files, below its top folder, with the repository's."""
+    held, expected = set(names), {name for name in tracked if name.startswith(IN_THE_SDIST)}
+    return [
+        *(f"missing in the sdist: {name}" for name in sorted(expected - held)),
+        *(f"in the sdist by mistake: {name}" for name in sorted(held) if not name.startswith(MAY_BE_IN_THE_SDIST)),
+    ]
+
+
+def faults_of_wheel(names: Iterable[str], tracked: Iterable[str]) -> list[str]:
+    """Compare a wheel's files with the repository's."""
+    packed = set(names)
+    modules = {name for name in packed if ".dist-info/" not in name}
+    expected = {name.partition("/")[2] for name in tracked if name.startswith(PACKAGES)}
+    marker = [] if any(name.endswith(".dist-info/licenses/LICENSE") for name in packed) else ["LICENSE"]
+    return [
+        *(f"missing in the wheel: {name}" for name in [*sorted(expected - modules), *marker]),
+        *(f"in the wheel by mistake: {name}" for name in sorted(modules - expected)),
+    ]
+
+
+def run(*command: str | Path, cwd: Path, **environment: str) -> str:
+    """Run a command and return what it prints.
+
+    Raises:
+        SystemExit: It fails.
+    """
+    done = subprocess.run(
+        command, cwd=cwd, env={**os.environ, **environment}, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise SystemExit(f"{shlex.join(map(str, command))} failed:\n{done.stdout}{done.stderr}")
+    return done.stdout
+
+
+def build(root: Path, commit: str, scratch: Path) -> list[Path]:
+    """Build the sdist, and the wheel out of it, from a fresh clone of a commit."""
+    clone, output = scratch / "clone", scratch / "dist"
+    run("git", "clone", "--quiet", "--no-checkout", str(root), str(clone), cwd=root)
+    run("git", "checkout", "--quiet", "--detach", commit, cwd=clone)
+    moment = run("git", "log", "-1", "--format=%ct", cwd=clone).strip()
+    command = (sys.executable, "-m", "build", "--no-isolation", "--outdir", output, clone)
+    run(*command, cwd=clone, SOURCE_DATE_EPOCH=moment)
+    return sorted(output.iterdir())
+
+
+def inspect(wheel: Path, sdist: Path, tracked: Sequence[str]) -> list[str]:
+    """Name what should be in the distributions and is not, or is and should not be."""
+    with ZipFile(wheel) as packed, tarfile.open(sdist) as packed_sources:
+        sources = [name.partition("/")[2] for name in packed_sources.getnames()]
+        return [*faults_of_wheel(packed.namelist(), tracked), *faults_of_sdist(sources, tracked)]
+
+
+def smoke(distribution: Path, version: str, scratch: Path) -> None:
+    """Install a distribution alone, and convert a conversation with it."""
+    uv = (sys.executable, "-m", "uv")
+    run(*uv, "venv", "--quiet", "--python", sys.executable, "venv", cwd=scratch)
+    python = scratch / "venv" / "bin" / "python"
+    run(*uv, "pip", "install", "--quiet", "--python", python, distribution, cwd=scratch)
+    run(python, "-I", "-c", SMOKE, version, cwd=scratch)
+
+
+def release(root: Path, version: str, checks: Iterable[Sequence[str]] = CHECKS) -> list[Path]:
+    """Make a release, and return its distributions.
+
+    Raises:
+        SystemExit: There is a reason not to; nothing is tagged then.
+    """
+    declared = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))["project"]["version"]
+    changelog = (root / "CHANGELOG.md").read_text("utf-8")
+    reasons = refusals(
+        version=version,
+        declared=declared,
+        tags=run("git", "tag", cwd=root).split(),
+        status=run("git", "status", "--porcelain", cwd=root),
+        changelog=changelog,
+    )
+    if reasons:
+        raise SystemExit("\n".join(["no release:", *reasons]))
+    commit = run("git", "rev-parse", "HEAD", cwd=root).strip()
+    tracked = run("git", "ls-files", cwd=root).splitlines()
+    for check in checks:
+        print(shlex.join(check), flush=True)
+        run(*check, cwd=root)
+    if run("git", "status", "--porcelain", cwd=root) or run("git", "rev-parse", "HEAD", cwd=root).strip() != commit:
+        raise SystemExit("the checks changed the tree")
+    with tempfile.TemporaryDirectory() as scratch:
+        folders = [Path(scratch) / name for name in ("once", "twice", "from-sdist", "from-wheel")]
+        for folder in folders:
+            folder.mkdir()
+        once, twice = (build(root, commit, folder) for folder in folders[:2])
+        if [(path.name, path.read_bytes()) for path in once] != [(path.name, path.read_bytes()) for path in twice]:
+            raise SystemExit("two builds of one commit differ")
+        print("built twice, the same bytes")
+        sdist, wheel = sorted(once, key=lambda path: path.suffix)
+        run(sys.executable, "-m", "twine", "check", "--strict", sdist, wheel, cwd=root)
+        if faults := inspect(wheel, sdist, tracked):
+            raise SystemExit("\n".join(faults))
+        for distribution, folder in ((sdist, folders[2]), (wheel, folders[3])):
+            smoke(distribution, version, folder)
+            print(f"{distribution.name} is whole, installs alone and works")
+        (root / "dist").mkdir(exist_ok=True)
+        kept = [Path(shutil.copy2(path, root / "dist")) for path in (sdist, wheel)]
+    message = f"teamwork-desk {version}\n\n{changelog_entry(changelog, version)}"
+    run("git", "tag", "--annotate", "--cleanup=verbatim", "--message", message, f"v{version}", commit, cwd=root)
+    return kept
+
+
+def main() -> None:
+    """Release, and tell what is left to do."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("version", help="the version to release, such as 1.2.3")
+    version: str = parser.parse_args().version
+    kept = release(ROOT, version)
+    paths = [str(path.relative_to(ROOT)) for path in kept]
+    print(f"Tagged v{version}. Nothing has left this machine; to publish it:")
+    print(f"  git push origin v{version}")
+    print(f"  {shlex.join(['twine', 'upload', *paths])}")
+
+
+if __name__ == "__main__":
+    main()
