@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from functools import cache
+from importlib.metadata import version
 from types import FunctionType
 from typing import Any
 
@@ -111,3 +112,12 @@ def test_a_member_and_its_arguments_are_documented(name: str) -> None:
     if isinstance(member, FunctionType):
         for argument in list(inspect.signature(member).parameters)[1:]:
             assert f"    {argument}: " in documentation
+
+
+def test_the_version_is_the_distributions() -> None:
+    assert teamwork_desk.__version__ == version("teamwork-desk")
+
+
+def test_there_is_nothing_else() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = teamwork_desk.nothing

@@ -58,3 +58,12 @@ __all__ = [
     "UnprocessableError",
     "ValidationError",
 ]
+
+
+def __getattr__(name: str) -> str:
+    """Read `__version__` when it is asked for: importlib.metadata is slow to import."""
+    if name == "__version__":
+        from importlib.metadata import version  # noqa: PLC0415
+
+        return version("teamwork-desk")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

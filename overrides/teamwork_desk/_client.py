@@ -10,7 +10,6 @@ import sys
 from collections.abc import Callable, Mapping
 from functools import partial
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from importlib.metadata import version
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Self, TypedDict, TypeGuard, TypeVar, Unpack, cast
 
@@ -101,6 +100,8 @@ class AsyncDesk:
             connections = _connect(transport, httpx_options, f"AsyncDesk({origin!r})")
         except (AttributeError, ImportError, OSError, TypeError, ValueError) as error:
             raise ConfigurationError(f"httpx refuses an option: {error}") from error
+        from importlib.metadata import version  # noqa: PLC0415 - slow to import
+
         self._wire(Session(origin, auth, connections, f"teamwork-desk/{version('teamwork-desk')}"), settings)
 
     def _wire(self, session: Session, settings: Settings) -> None:
