@@ -29,7 +29,7 @@ from teamwork_desk import (
     StatusError,
     TransportError,
 )
-from teamwork_desk._http import MAX_ANSWER_BYTES
+from teamwork_desk._exchange import MAX_ANSWER_BYTES
 
 GIGABYTE = 1 << 30
 POLICY = RetryPolicy(max_attempts=2, backoff_base=0, settle=(0,))

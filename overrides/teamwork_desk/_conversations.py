@@ -21,7 +21,8 @@ from teamwork_desk_api.types import DecodeError, Hook, Request
 
 from ._email_fallback import resolve_customer, says_customer_is_missing, with_deprecated_email
 from ._errors import NotFoundError, RequestError, ValidationError
-from ._http import Call, Session, Settings, encode_json, logger
+from ._exchange import encode_json
+from ._http import Call, Session, Settings, logger
 
 T_co = TypeVar("T_co", covariant=True)
 

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import random
-import time
-import zlib
 from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Any, Literal, Self, TypeAlias, TypeVar
@@ -14,9 +11,8 @@ from urllib.parse import urlsplit
 
 import anyio
 import httpx
-from attrs import evolve, field, frozen
+from attrs import evolve, frozen
 
-from teamwork_desk_api.models import Validator
 from teamwork_desk_api.types import DecodeError, Request
 
 from ._auth import BearerAuth, Token
@@ -26,32 +22,22 @@ from ._errors import (
     ConfigurationError,
     DeadlineExceeded,
     DeskError,
-    NotSentError,
     OutcomeUnknownError,
-    RequestError,
     ResponseDecodeError,
-    TransportError,
     scrub,
-    status_error,
 )
-from ._pacing import Pacer, RateLimit
+from ._exchange import Body, Exchange, decode_json, encode_json, error_of, is_safe, name_of, read
+from ._pacing import Pacer
 from ._retry import (
     Effect,
     RetryPolicy,
     RetryQuota,
-    effect_of_failure,
-    effect_of_status,
     is_permanent,
-    retry_after,
     seems_sent,
 )
 
 T = TypeVar("T")
 
-MAX_ANSWER_BYTES = 16 * 1024 * 1024
-"""A page of 100 conversations has about 200 KB."""
-SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-"""They change nothing (RFC 9110, 9.2.1), so they may always be sent again."""
 
 logger = logging.getLogger("teamwork_desk")
 drift_logger = logging.getLogger("teamwork_desk.drift")
@@ -92,57 +78,6 @@ class Session:
             drift_logger.warning("%s: expected %s, got %s", path, expected, got)
 
 
-class _Body(httpx.AsyncByteStream):
-    """A request's body that notes when the transport reads it: from then on the request may have left.
-
-    An attempt can read it once, so no transport can send it again on its own.
-    """
-
-    def __init__(self, content: bytes) -> None:
-        self._content = content
-        self.was_read = False
-
-    def __len__(self) -> int:
-        return len(self._content)
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> bytes:
-        if self.was_read:
-            raise StopAsyncIteration
-        self.was_read = True
-        return self._content
-
-
-@frozen(kw_only=True)
-class _Exchange:
-    """What came of one attempt: an answer, a failure, or an answer whose body failed."""
-
-    sent: bool
-    status_code: int | None = None
-    headers: httpx.Headers = field(factory=httpx.Headers)
-    content: bytes = field(default=b"", repr=False)
-    failure: Exception | None = None
-
-    @property
-    def effect(self) -> Effect:
-        if self.status_code is not None:
-            return effect_of_status(self.status_code, has_retry_after=self.retry_after is not None)
-        return effect_of_failure(self.failure, sent=self.sent)
-
-    @property
-    def retry_after(self) -> float | None:
-        return retry_after(self.headers, time.time())
-
-    @property
-    def pause_asked_for(self) -> float | None:
-        if self.retry_after is None and self.status_code == 429:
-            limit = RateLimit.from_headers(self.headers)
-            return limit.resets_in(self.headers) if limit else None
-        return self.retry_after
-
-
 class Call:
     """One call of a user: its deadline, its attempts, and what they may have done.
 
@@ -157,7 +92,7 @@ class Call:
         self._deadline = anyio.current_time() + settings.deadline
         self._scope = anyio.CancelScope(deadline=self._deadline)
         self._unsettled = False
-        self._body: _Body | None = None
+        self._body: Body | None = None
 
     def __enter__(self) -> Self:
         self._scope.__enter__()
@@ -203,8 +138,8 @@ class Call:
             DeskError: As the error tree says.
         """
         session = self._session
-        body = _Body(encode_json(request.body))
-        safe = request.method in SAFE_METHODS
+        body = Body(encode_json(request.body))
+        safe = is_safe(request)
         if not safe:
             self._body = body
         token = await session.auth.token()
@@ -212,13 +147,13 @@ class Call:
         retries = 0
         while True:
             exchange = await self._attempt(request, body, token)
-            error = _error_of(request, exchange)
+            error = error_of(request, exchange)
             if error is None:
                 try:
-                    result = request.decode(_json(exchange.content) if exchange.content else None, session.report_drift)
+                    result = request.decode(decode_json(exchange.content), session.report_drift)
                 except DecodeError as unreadable:
                     error = ResponseDecodeError(
-                        f"{_name(request)} succeeded, but its answer is unreadable: {unreadable}"
+                        f"{name_of(request)} succeeded, but its answer is unreadable: {unreadable}"
                     )
                 else:
                     session.quota.give_back(retries)
@@ -239,7 +174,7 @@ class Call:
             retries += 1
             await self._back_off(exchange, error, retries)
 
-    async def _attempt(self, request: Request[Any], body: _Body, token: Token) -> _Exchange:
+    async def _attempt(self, request: Request[Any], body: Body, token: Token) -> Exchange:
         session, timeout, handshake = self._session, self._settings.timeout, Handshake()
         extensions: dict[str, Any] = {"timeout": timeout.as_dict()}
         if session.origin.startswith("https:"):
@@ -247,7 +182,7 @@ class Call:
         http_request = httpx.Request(
             request.method,
             session.origin + request.target,
-            headers=[*session.headers, *_content_headers(body), ("Authorization", f"Bearer {token.value}")],
+            headers=[*session.headers, *body.headers, ("Authorization", f"Bearer {token.value}")],
             # Without a body there must be no stream: the aiohttp transport would send it in chunks.
             stream=body if self._body is body else None,
             extensions=extensions,
@@ -258,16 +193,16 @@ class Call:
             async with session.connections.borrow(timeout.pool) as client:
                 self.attempts += 1
                 answer = await client.send(http_request, stream=True)
-                content = await _read(answer)
-            return _Exchange(sent=True, status_code=answer.status_code, headers=answer.headers, content=content)
+                content = await read(answer)
+            return Exchange(sent=True, status_code=answer.status_code, headers=answer.headers, content=content)
         except ConfigurationError:
             raise
         except Exception as failure:  # whatever a transport or an event hook raises: what was sent must be told
             scrub(failure, http_request)
             if answer is None:
                 sent = body.was_read if self._body is body else seems_sent(failure)
-                return _Exchange(sent=sent, failure=failure)
-            return _Exchange(sent=True, status_code=answer.status_code, headers=answer.headers, failure=failure)
+                return Exchange(sent=sent, failure=failure)
+            return Exchange(sent=True, status_code=answer.status_code, headers=answer.headers, failure=failure)
         finally:
             session.pacer.leave(None if answer is None else answer.headers)
             await handshake.abandon()
@@ -307,7 +242,7 @@ class Call:
             raise unknown
         return None
 
-    async def _back_off(self, exchange: _Exchange, error: DeskError, retries: int) -> None:
+    async def _back_off(self, exchange: Exchange, error: DeskError, retries: int) -> None:
         """Pause before the next attempt; raise the error where there must be none."""
         policy, session = self._settings.retry, self._session
         asked_for = exchange.pause_asked_for or 0.0
@@ -334,124 +269,3 @@ class Call:
 
 
 Look: TypeAlias = Callable[[Call], Awaitable[T | None]]
-
-
-def _name(request: Request[Any]) -> str:
-    return f"{request.method} {request.target.partition('?')[0]}"
-
-
-def _content_headers(body: _Body) -> list[tuple[str, str]]:
-    if not len(body):
-        return []
-    return [("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
-
-
-def encode_json(body: Any) -> bytes:
-    """Encode what goes out as JSON; None is nothing.
-
-    Raises:
-        RequestError: It has no JSON form.
-    """
-    if body is None:
-        return b""
-    try:
-        return json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
-    except (TypeError, ValueError, RecursionError) as error:
-        reason = type(error).__name__
-    # Outside the handler: the original holds the text it could not encode.
-    raise RequestError(f"the arguments have no JSON form ({reason}): use plain values, finite numbers and valid text")
-
-
-def _json(content: bytes) -> Any:
-    try:
-        return json.loads(content)
-    except RecursionError:
-        reason = "it is nested too deeply"
-    except ValueError:
-        reason = "it is no JSON"
-    # Outside the handler: the original holds the whole answer.
-    raise DecodeError(reason)
-
-
-async def _read(answer: httpx.Response) -> bytes:
-    """Read a body within bounds: httpx's own decoding has none, and a few KB of gzip may hold gigabytes."""
-    if answer.is_stream_consumed:
-        return answer.content  # a transport that answers from memory, such as httpx.MockTransport
-    content = bytearray()
-    is_too_large = False
-    try:
-        async for chunk in answer.aiter_raw():
-            if is_too_large:
-                break
-            content += chunk
-            if len(content) > MAX_ANSWER_BYTES:
-                is_too_large = True
-                # The next read fails, so that httpx's generators end in order.
-                await answer.aclose()
-    except httpx.TransportError:
-        if not is_too_large:
-            raise
-    finally:
-        await answer.aclose()
-    if is_too_large:
-        raise DecodeError(f"it is larger than {MAX_ANSWER_BYTES} bytes")
-    encoding = answer.headers.get("content-encoding", "identity").strip().lower()
-    if encoding == "identity":
-        return bytes(content)
-    if encoding != "gzip":
-        raise DecodeError("it has a content encoding that was not asked for")
-    decompressor = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
-    try:
-        decompressed = decompressor.decompress(content, MAX_ANSWER_BYTES)
-    except zlib.error:
-        raise DecodeError("it is no gzip") from None
-    if not decompressor.eof:
-        raise DecodeError(f"it is cut off, or larger than {MAX_ANSWER_BYTES} bytes")
-    return decompressed
-
-
-def _error_of(request: Request[Any], exchange: _Exchange) -> DeskError | None:
-    """Return the error for an exchange; None for a success whose body was received."""
-    name, failure, status = _name(request), exchange.failure, exchange.status_code
-    reason = _reason(failure)
-    error: DeskError
-    if status is None and not exchange.sent:
-        error = NotSentError(f"{name} was not sent: {reason}")
-    elif status is None:
-        error = TransportError(f"{name} was sent, and no answer came: {reason}")
-    elif not 200 <= status < 300:
-        error = status_error(
-            f"{name} was answered with {status}",
-            status_code=status,
-            headers=exchange.headers,
-            body=exchange.content,
-            errors=_field_errors(exchange.content),
-            retry_after=exchange.pause_asked_for,
-            rate_limit=RateLimit.from_headers(exchange.headers),
-        )
-    elif failure is None:
-        return None
-    elif request.method in SAFE_METHODS:
-        error = TransportError(f"{name} was answered, and the answer did not come whole: {reason}")
-    else:
-        error = ResponseDecodeError(f"{name} succeeded, and the answer did not come whole: {reason}")
-    error.__cause__ = failure
-    return error
-
-
-def _reason(failure: BaseException | None) -> str:
-    """Name a failure, and what the first of its causes says that has something to say."""
-    name = type(failure).__name__
-    if not isinstance(failure, (httpx.RequestError, DecodeError)):
-        return name  # an event hook's own: its text is not ours to show
-    cause: BaseException | None = failure
-    while cause is not None and not (isinstance(cause, (httpx.RequestError, DecodeError, OSError)) and str(cause)):
-        cause = cause.__cause__ or cause.__context__
-    return f"{name}: {cause}" if cause else name
-
-
-def _field_errors(content: bytes) -> dict[str, list[str]]:
-    try:
-        return Validator.from_dict(_json(content)).errors or {}
-    except (DecodeError, TypeError):
-        return {}
