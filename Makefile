@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check soak contract diff generate format build pin clean
+.PHONY: help demo test check soak contract diff docs matrix release generate format build pin clean
 
 help: ## List the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -45,6 +45,15 @@ check: $(READY) ## Lint, type-check, and compare generated/ with what the contra
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/pyright
+
+docs: $(READY) ## Build the reference site into build/site/
+	$(BIN)/python -m mkdocs build --strict --quiet --config-file docs/mkdocs.yml
+
+matrix: $(READY) ## Run the suite on every Python there is, with the newest and the oldest dependencies
+	$(BIN)/python .ci/matrix.py
+
+release: $(READY) ## Check, build, try and tag VERSION; nothing leaves this machine
+	@$(BIN)/python .ci/release.py $(VERSION)
 
 generate: $(READY) ## Regenerate generated/ from openapi/
 	$(BIN)/python openapi/generate.py

@@ -147,7 +147,8 @@ async def read(answer: httpx.Response) -> bytes:
         if not is_too_large:
             raise
     finally:
-        await answer.aclose()
+        if not answer.is_closed:  # closing twice costs as much as the first time
+            await answer.aclose()
     if is_too_large:
         raise DecodeError(f"it is larger than {MAX_ANSWER_BYTES} bytes")
     encoding = answer.headers.get("content-encoding", "identity").strip().lower()
