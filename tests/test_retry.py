@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from email.utils import format_datetime
 from typing import Any
 
+import aiohttp
 import httpx
 import pytest
 from attrs.exceptions import FrozenInstanceError
@@ -428,3 +429,18 @@ def test_a_quota_is_a_count_between_nothing_and_its_capacity(steps: list[int | N
             quota.give_back(retries)
             points = min(500, points + max(1, retries * 5))
     assert retries_left(quota) == points // 5
+
+
+@pytest.mark.parametrize(
+    ("error", "effect"),
+    [
+        (aiohttp.ClientPayloadError(), Effect.ENDED),
+        (aiohttp.ServerDisconnectedError(), Effect.ENDED),
+        (aiohttp.ClientConnectionError(), Effect.ENDED),
+        (aiohttp.ServerTimeoutError(), Effect.RUNNING),
+        (aiohttp.SocketTimeoutError(), Effect.RUNNING),
+    ],
+    ids=repr,
+)
+def test_an_error_of_aiohttp_that_its_transport_lets_through(error: Exception, effect: Effect) -> None:
+    assert effect_of_failure(error, sent=True) is effect

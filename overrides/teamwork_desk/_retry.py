@@ -106,8 +106,14 @@ def effect_of_failure(error: Exception | None, *, sent: bool) -> Effect:
     if isinstance(error, httpx.ConnectTimeout) and error.__cause__ and not _is_caused_by(error, TimeoutError):
         return Effect.ENDED
     # What is neither, such as an error of an event hook, does not prove that the connection has failed.
-    is_broken = isinstance(error, httpx.TransportError) and not isinstance(error, httpx.TimeoutException)
-    return Effect.ENDED if is_broken else Effect.RUNNING
+    is_broken = isinstance(error, httpx.TransportError) or _is_of_aiohttp(error)
+    is_timeout = isinstance(error, (httpx.TimeoutException, TimeoutError))
+    return Effect.ENDED if is_broken and not is_timeout else Effect.RUNNING
+
+
+def _is_of_aiohttp(error: Exception | None) -> bool:
+    """Whether it is one of aiohttp's own errors: its transport lets some through, such as that of a broken answer."""
+    return any(kind.__module__.startswith("aiohttp.") for kind in type(error).__mro__)
 
 
 def seems_sent(error: Exception) -> bool:
