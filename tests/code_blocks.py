@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import signal
 import subprocess
 import sys
 from collections.abc import Generator
@@ -28,8 +27,10 @@ def fake_desk() -> Generator[str]:
         first_line = server.stdout.readline()
         match = re.search(r"http://[\w.]+:\d+", first_line)
         assert match, first_line
-        yield match[0]
-        server.send_signal(signal.SIGINT)
+        try:
+            yield match[0]
+        finally:
+            server.terminate()  # an interrupt is ignored where a shell started the tests in the background
 
 
 def run(block: str, url: str) -> None:

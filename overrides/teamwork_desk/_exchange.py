@@ -151,9 +151,12 @@ async def read(answer: httpx.Response) -> bytes:
             await answer.aclose()
     if is_too_large:
         raise DecodeError(f"it is larger than {MAX_ANSWER_BYTES} bytes")
-    encoding = answer.headers.get("content-encoding", "identity").strip().lower()
+    return _decompress(bytes(content), answer.headers.get("content-encoding", "identity").strip().lower())
+
+
+def _decompress(content: bytes, encoding: str) -> bytes:
     if encoding == "identity":
-        return bytes(content)
+        return content
     if encoding != "gzip":
         raise DecodeError("it has a content encoding that was not asked for")
     decompressor = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
