@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-import operator
 import re
 import time
-from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from email.utils import formatdate
@@ -19,19 +18,17 @@ from urllib.parse import parse_qsl
 import httpx
 from attrs import field, frozen
 
+from ._filter import FILTERABLE, compile_filter, sort_key
+from ._validator import each, one_of, page_number, problems_of
+
 MAX_PAGE_SIZE = 100
 DEFAULT_PAGE_SIZE = 50
 FIRST_TICKET = 1_000_001
 GO_ZERO_TIME = "0001-01-01T00:00:00Z"
-FILTERABLE = ("contactId", "createdAt", "deletedAt", "id", "state", "ticket_id", "token", "updatedAt")
 INCLUDABLE = ("contacts", "conversationmessages", "customers", "users", "all")
 
 _LIST = "/desk/api/v2/conversations.json"
 _CONVERT = re.compile(r"/desk/api/v2/conversations/([0-9]{1,19})/convert\.json")
-_ADDRESS = re.compile(r"[^@\s]+@[^@\s.]+(\.[^@\s.]+)+")
-
-_Problems = Iterator[tuple[str, str]]
-_Check = Callable[[str, Any], _Problems]
 
 
 @frozen
@@ -298,7 +295,7 @@ class FakeDesk:
         conversation = self._conversations.get(conversation_id)
         if conversation is None:
             return _refused(404, "id", "is unknown")
-        problems = _problems(
+        problems = problems_of(
             body, has_contact=bool(conversation.get("contact")), old_installation=self._old_installation
         )
         if problems:
@@ -311,10 +308,10 @@ class FakeDesk:
     def _list(self, arguments: Mapping[str, str]) -> Answer:
         order_by, order_mode = arguments.get("orderBy", "id"), arguments.get("orderMode", "asc")
         problems = [
-            *_one_of(FILTERABLE, "orderBy", order_by),
-            *_one_of(("asc", "desc"), "orderMode", order_mode),
-            *_each(partial(_one_of, INCLUDABLE), "includes", _words(arguments.get("includes"))),
-            *(problem for name in ("page", "pageSize") for problem in _count(name, arguments.get(name, "1"))),
+            *one_of(FILTERABLE, "orderBy", order_by),
+            *one_of(("asc", "desc"), "orderMode", order_mode),
+            *each(partial(one_of, INCLUDABLE), "includes", _words(arguments.get("includes"))),
+            *(problem for name in ("page", "pageSize") for problem in page_number(name, arguments.get(name, "1"))),
         ]
         found: list[dict[str, Any]] = []
         try:
@@ -324,7 +321,7 @@ class FakeDesk:
             problems.append(("filter", "must be a valid filter"))
         if problems:
             return _invalid(problems)
-        found.sort(key=partial(_sort_key, order_by), reverse=order_mode == "desc")
+        found.sort(key=partial(sort_key, order_by), reverse=order_mode == "desc")
         page = int(arguments.get("page", 1))
         size = min(int(arguments.get("pageSize", DEFAULT_PAGE_SIZE)), MAX_PAGE_SIZE)
         pages = math.ceil(len(found) / size)
@@ -388,182 +385,3 @@ def _words(text: str | None) -> list[str]:
 
 
 # What convert refuses: a check yields the path of each fault with Desk's message for it.
-
-
-def _typed(kind: type, message: str, path: str, value: Any) -> _Problems:
-    if type(value) is not kind:
-        yield path, message
-
-
-_boolean: _Check = partial(_typed, bool, "must be a boolean")
-_object: _Check = partial(_typed, dict, "must be an object")
-_text: _Check = partial(_typed, str, "must be a string")
-_whole: _Check = partial(_typed, int, "must be a whole number")
-
-
-def _one_of(choices: Iterable[str], path: str, value: Any) -> _Problems:
-    if value not in choices:
-        yield path, f"must be one of '{', '.join(choices)}'"
-
-
-def _count(path: str, text: str) -> _Problems:
-    if not re.fullmatch("[1-9][0-9]{0,17}", text):
-        yield path, "must be a whole number"
-
-
-def _address(path: str, value: Any) -> _Problems:
-    if not isinstance(value, str) or not _ADDRESS.fullmatch(value):
-        yield path, "must be a valid email address"
-
-
-def _subject(path: str, value: Any) -> _Problems:
-    yield from _text(path, value)
-    if isinstance(value, str) and len(value) > 255:
-        yield path, "must be shorter than 256 characters"
-
-
-def _identified(path: str, value: Any) -> _Problems:
-    if value.__class__ is not dict:
-        yield path, "must be an object"
-    elif value.get("id") is None:
-        yield f"{path}.id", "must be set"
-    else:
-        yield from _whole(f"{path}.id", value["id"])
-
-
-def _kind(path: str, value: Any) -> _Problems:
-    if type(value) not in (str, int):
-        yield path, "must be a string or a whole number"
-
-
-def _reference(path: str, value: Any) -> _Problems:
-    yield from _identified(path, value)
-    for name, check in {"type": _kind, "delete": _boolean, "meta": _object}.items():
-        if value.__class__ is dict and value.get(name) is not None:
-            yield from check(f"{path}.{name}", value[name])
-
-
-def _tag(path: str, value: Any) -> _Problems:
-    if not isinstance(value, str):
-        yield from _reference(path, value)
-
-
-def _each(check: _Check, path: str, value: Any) -> _Problems:
-    if value.__class__ is not list:
-        yield path, "must be a list"
-        return
-    for index, item in enumerate(value):
-        yield from check(f"{path}[{index}]", item)
-
-
-def _customer(path: str, value: Any) -> _Problems:
-    if value.__class__ is not dict:
-        yield path, "must be an object"
-        return
-    for name, check in {"id": _whole, "email": _address}.items():
-        if value.get(name) is not None:
-            yield from check(f"{path}.{name}", value[name])
-
-
-_CHECKS: dict[str, _Check] = {
-    **dict.fromkeys(("agent", "inbox", "parent", "priority", "source", "status", "tickettemplate", "type"), _reference),
-    **dict.fromkeys(("bcc", "cc"), partial(_each, _address)),
-    "customfields": partial(_each, _identified),
-    "files": partial(_each, _reference),
-    **dict.fromkeys(("fromThreadId", "fromTicketId"), _whole),
-    **dict.fromkeys(("message", "sendFrom"), _text),
-    "customer": _customer,
-    "editMethod": partial(_one_of, ("html", "markdown")),
-    "email": _address,
-    "notifyCustomer": _boolean,
-    "scheduledEmail": _object,
-    "subject": _subject,
-    "tags": partial(_each, _tag),
-}
-
-
-def _problems(body: Any, *, has_contact: bool, old_installation: bool) -> list[tuple[str, str]]:
-    if body.__class__ is not dict:
-        return [("body", "must be a JSON object")]
-    fields: dict[str, Any] = {name: value for name, value in body.items() if value is not None}
-    if old_installation and fields.get("customer").__class__ is dict:
-        fields["customer"] = {name: value for name, value in fields["customer"].items() if name != "email"}
-        has_contact = False
-    problems = [problem for name, check in _CHECKS.items() if name in fields for problem in check(name, fields[name])]
-    customer = fields.setdefault("customer", {})
-    if customer.__class__ is dict:
-        has_id = customer.get("id") is not None
-        has_email = customer.get("email") is not None or "email" in fields
-        if has_id and has_email:
-            problems.append(("customer", "cannot be 'id and email'"))
-        if not (has_id or has_email or has_contact or "fromThreadId" in fields):
-            problems.append(("customer", "must be set"))
-    return problems
-
-
-# The listing's filter.
-
-_Test = Callable[[Mapping[str, Any]], bool]
-
-
-def compile_filter(query: Any) -> _Test:
-    """Turn a decoded filter into a test of one conversation.
-
-    Raises:
-        ValueError: It is no filter that Desk knows.
-    """
-    if query.__class__ is not dict:
-        raise ValueError("a filter is an object")
-    tests: list[_Test] = []
-    for key, value in query.items():
-        if key in ("$and", "$or") and value.__class__ is list:
-            tests.append(partial(_combined, all if key == "$and" else any, [compile_filter(part) for part in value]))
-        elif key in FILTERABLE and value.__class__ is dict:
-            for name, operand in value.items():
-                if name not in _OPERATORS or (name in ("$in", "$nin") and operand.__class__ is not list):
-                    raise ValueError("unknown operator or operand")
-                tests.append(partial(_compared, key, _OPERATORS[name], _comparable(key, operand)))
-        else:
-            raise ValueError("unknown field or operator")
-    return partial(_combined, all, tests)
-
-
-_OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
-    "$eq": operator.eq,
-    "$ne": operator.ne,
-    "$lt": operator.lt,
-    "$lte": operator.le,
-    "$gt": operator.gt,
-    "$gte": operator.ge,
-    "$in": lambda value, operand: value in operand,
-    "$nin": lambda value, operand: value not in operand,
-}
-
-
-def _combined(combine: Callable[[Iterable[bool]], bool], tests: list[_Test], conversation: Mapping[str, Any]) -> bool:
-    return combine(test(conversation) for test in tests)
-
-
-def _compared(name: str, holds: Callable[[Any, Any], bool], operand: Any, conversation: Mapping[str, Any]) -> bool:
-    try:
-        return holds(_comparable(name, conversation.get(name)), operand)
-    except TypeError:  # no order between the two, such as null and a number
-        return False
-
-
-def _comparable(name: str, value: Any) -> Any:
-    if value.__class__ is list:
-        return [_comparable(name, item) for item in value]
-    if name.endswith("At") and isinstance(value, str):
-        try:
-            moment = datetime.fromisoformat(value)
-        except ValueError:
-            return value
-        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return value
-
-
-def _sort_key(name: str, conversation: Mapping[str, Any]) -> tuple[str, Any]:
-    """Order values of one type among each other: null has no order with anything."""
-    value = _comparable(name, conversation.get(name))
-    return ("" if value is None else type(value).__name__, value)
