@@ -5,9 +5,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
+BENCH_VENV := build/bench-venv
+COMPILE := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --upgrade --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --custom-compile-command 'make pin' --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check soak contract diff docs matrix release generate format build pin clean
+.PHONY: help demo test check bench soak contract diff docs matrix release generate format build pin clean
 
 help: ## List the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -19,6 +22,12 @@ $(READY): requirements-dev.txt pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
+$(BENCH_VENV)/ready: $(READY) benchmarks/requirements.txt
+	$(BIN)/python -m venv --clear $(BENCH_VENV)
+	$(BENCH_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r benchmarks/requirements.txt
+	$(BENCH_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
 demo: $(READY) ## Regenerate, start a fake Desk, convert a handful of conversations over HTTP
 	@$(BIN)/python openapi/generate.py
 	@$(BIN)/python examples/demo.py
@@ -28,6 +37,9 @@ test: $(READY) ## Run all tests, with branch coverage
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 	$(BIN)/python -m pytest -m campaign
+
+bench: $(BENCH_VENV)/ready ## Measure against httpx and the peers, and write benchmarks/results.md (BENCH=--quick for a short run)
+	$(BIN)/python benchmarks/bench.py $(BENCH)
 
 soak: $(READY) ## Convert with random faults and a fresh seed for SECONDS (120), and print the ledger
 	$(BIN)/python tests/campaign.py --seconds $(or $(SECONDS),120)
@@ -66,8 +78,8 @@ build: $(READY) ## Build the sdist and the wheel into dist/
 	$(BIN)/python -m build --no-isolation --outdir dist .
 
 pin: $(READY) ## Pin the newest development tools, with hashes
-	$(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --upgrade --generate-hashes \
-		--no-emit-index-url --no-emit-find-links --custom-compile-command 'make pin' --quiet -o requirements-dev.txt
+	$(COMPILE) --group dev -o requirements-dev.txt
+	$(COMPILE) --extra aiohttp --group bench -o benchmarks/requirements.txt
 
 clean: ## Remove what the verbs made
 	rm -rf $(VENV) build dist .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache openapi/judges/node_modules

@@ -34,7 +34,7 @@ T = TypeVar("T")
 
 _HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+")
 API_PATH = "/desk/api/v2"
-DEFAULT_LIMITS = httpx.Limits(max_connections=100, max_keepalive_connections=20)
+DEFAULT_LIMITS = httpx.Limits(max_connections=100, max_keepalive_connections=100)
 
 
 class HttpxOptions(TypedDict, total=False):

@@ -1,0 +1,284 @@
+"""What is measured, each in a fresh process that bench.py starts: prints its result as JSON.
+
+Every case posts a body of the same size, reads the same answer, and keeps the defaults a user of that library gets.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import os
+import sys
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from importlib import import_module
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import httpx
+
+Call = Callable[[], Awaitable[Any]]
+
+PATH = "/desk/api/v2/conversations/42/convert.json"
+MESSAGE = "The customer asks for a refund. " * 4
+BODY = {
+    "customer": {"email": "jo@example.com"},
+    "inbox": {"id": 7},
+    "message": MESSAGE,
+    "notifyCustomer": False,
+    "subject": "Refund for order 1017",
+    "tags": ["billing"],
+}
+ADDRESSES = ["one@example.com", "two@example.com"]
+FULL = {
+    **{
+        key: {"id": 7} for key in ("agent", "inbox", "parent", "priority", "source", "status", "tickettemplate", "type")
+    },
+    "bcc": ADDRESSES,
+    "cc": ADDRESSES,
+    "customer": {"email": "jo@example.com"},
+    "customfields": [{"id": 1}],
+    "editMethod": "html",
+    "email": "jo@example.com",
+    "files": [{"id": 1}, {"id": 2}],
+    "fromThreadId": 1,
+    "fromTicketId": 2,
+    "message": MESSAGE,
+    "notifyCustomer": False,
+    "scheduledEmail": {"sendAt": "tomorrow"},
+    "sendFrom": "help@example.com",
+    "subject": "Refund for order 1017",
+    "tags": ["billing", {"id": 3}],
+}
+
+
+@asynccontextmanager
+async def raw(url: str, transport: httpx.AsyncBaseTransport | None = None) -> AsyncGenerator[Call]:
+    """Bare httpx."""
+    headers = {"Authorization": "Bearer t"}
+    async with httpx.AsyncClient(transport=transport) as client:
+
+        async def call() -> Any:
+            return (await client.post(url + PATH, json=BODY, headers=headers)).json()
+
+        yield call
+
+
+@asynccontextmanager
+async def sdk(url: str, transport: httpx.AsyncBaseTransport | None = None) -> AsyncGenerator[Call]:
+    """This SDK: retries, pacing, deadline, lenient decoding and typed models are all on."""
+    from teamwork_desk import AsyncDesk  # noqa: PLC0415 - only where it is measured
+
+    async with AsyncDesk(url, token="t", transport=transport) as desk:  # noqa: S106
+        yield lambda: desk.conversations.convert(
+            42,
+            subject="Refund for order 1017",
+            message=MESSAGE,
+            customer="jo@example.com",
+            inbox=7,
+            tags=["billing"],
+            notify_customer=False,
+        )
+
+
+@asynccontextmanager
+async def raw_aiohttp(url: str) -> AsyncGenerator[Call]:
+    """Bare httpx with the aiohttp transport."""
+    async with raw(url, import_module("httpx_aiohttp").AiohttpTransport(limits=httpx.Limits())) as call:
+        yield call
+
+
+@asynccontextmanager
+async def sdk_aiohttp(url: str) -> AsyncGenerator[Call]:
+    """This SDK with the aiohttp transport."""
+    async with sdk(url, import_module("httpx_aiohttp").AiohttpTransport(limits=httpx.Limits())) as call:
+        yield call
+
+
+@asynccontextmanager
+async def stock(url: str) -> AsyncGenerator[Call]:
+    """What openapi-python-client makes of the same contract with its own templates."""
+    models = import_module("stock_desk.models")
+    operation = import_module("stock_desk.api.conversations.convert_conversation")
+    async with import_module("stock_desk").AuthenticatedClient(base_url=url, token="t") as client:  # noqa: S106
+        yield lambda: operation.asyncio(
+            42,
+            client=client,
+            body=models.ConvertConversation(
+                subject="Refund for order 1017",
+                message=MESSAGE,
+                customer=models.CustomerRef(email="jo@example.com"),
+                inbox=models.EntityRef(id=7),
+                tags=["billing"],
+                notify_customer=False,
+            ),
+        )
+
+
+@asynccontextmanager
+async def anthropic(url: str) -> AsyncGenerator[Call]:
+    """Its `post`, which decodes to plain JSON."""
+    async with import_module("anthropic").AsyncAnthropic(base_url=url, api_key="t") as client:
+        yield lambda: client.post(PATH, body=BODY, cast_to=object)
+
+
+@asynccontextmanager
+async def openai(url: str) -> AsyncGenerator[Call]:
+    """Its `post`, which decodes to plain JSON."""
+    async with import_module("openai").AsyncOpenAI(base_url=url, api_key="t") as client:
+        yield lambda: client.post(PATH, body=BODY, cast_to=object)
+
+
+@asynccontextmanager
+async def githubkit(url: str) -> AsyncGenerator[Call]:
+    """Its `arequest` and `.json()`."""
+    async with import_module("githubkit").GitHub("t", base_url=url) as client:
+
+        async def call() -> Any:
+            return (await client.arequest("POST", url + PATH, json=BODY)).json()
+
+        yield call
+
+
+@asynccontextmanager
+async def intercom(url: str) -> AsyncGenerator[Call]:
+    """Its own conversion of a conversation to a ticket."""
+    client = import_module("intercom").AsyncIntercom(token="t", base_url=url)  # noqa: S106
+    attributes = {"subject": ""}
+    sent = {"ticket_type_id": "7", "attributes": attributes}
+    attributes["subject"] = "x" * (size(BODY) - size(sent))
+    yield lambda: client.conversations.convert_to_ticket(42, **sent)
+
+
+CASES: dict[str, Any] = {
+    "raw": raw,
+    "sdk": sdk,
+    "raw-aiohttp": raw_aiohttp,
+    "sdk-aiohttp": sdk_aiohttp,
+    "stock": stock,
+    "anthropic": anthropic,
+    "openai": openai,
+    "githubkit": githubkit,
+    "python-intercom": intercom,
+}
+
+
+def size(body: Any) -> int:
+    """Return how many bytes a body has on the wire."""
+    return len(json.dumps(body, separators=(",", ":")))
+
+
+async def run(call: Call, callers: int, calls: int) -> float:
+    """Return the CPU microseconds per call."""
+    turns = iter(range(calls))
+
+    async def caller() -> None:
+        for _ in turns:
+            await call()
+
+    start = time.process_time()
+    await asyncio.gather(*(caller() for _ in range(callers)))
+    return (time.process_time() - start) / calls * 1e6
+
+
+async def measure_call(case: str, url: str, callers: str, calls: str) -> float:
+    """Return the CPU microseconds per call of a case, warmed up."""
+    async with CASES[case](url) as call:
+        await run(call, int(callers), max(200, 3 * int(callers)))
+        return await run(call, int(callers), int(calls))
+
+
+async def measure_growth(url: str, thousands: str) -> dict[str, float]:
+    """Return how cost and memory grow with the calls of one client."""
+    async with sdk(url) as call:
+        await run(call, 1, 2_000)
+        before = memory()
+        costs = [await run(call, 1, 1_000) for _ in range(int(thousands))]
+        sequential = memory() - before
+        await run(call, 64, 2_000)
+        before = memory()
+        await run(call, 64, 10_000)
+        return {
+            "flat": median(costs[-5:]) / median(costs[:5]),
+            "sequential": sequential,
+            "concurrent": memory() - before,
+        }
+
+
+async def measure_listing(url: str, conversations: str) -> float:
+    """Return how many MB listing takes at most beyond what the first 2,000 conversations took."""
+    from teamwork_desk import AsyncDesk  # noqa: PLC0415 - only where it is measured
+
+    count, before, most = 0, 0.0, 0.0
+    async with AsyncDesk(url, token="t") as desk:  # noqa: S106
+        async for _ in desk.conversations.list():
+            count += 1
+            if count == 2_000:
+                before = memory()
+            elif count % 1_050 == 0:  # in the middle of a page
+                most = max(most, memory() - before if before else 0)
+            if count == int(conversations):
+                break
+    return most
+
+
+def memory() -> float:
+    """Return the resident memory in MB."""
+    gc.collect()
+    return int(Path("/proc/self/statm").read_text("ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def measure_models() -> dict[str, list[float]]:
+    """Return the ratios to the stock output of decoding and encoding; standard input holds an answer and a page."""
+    from teamwork_desk._exchange import decode_json, encode_json  # noqa: PLC0415
+    from teamwork_desk_api.api.conversations import convert_conversation, list_conversations  # noqa: PLC0415
+    from teamwork_desk_api.models import Conversation, ConvertConversation  # noqa: PLC0415
+    from teamwork_desk_api.types import ignore  # noqa: PLC0415
+
+    stock_models = import_module("stock_desk.models")
+    given = json.load(sys.stdin)
+    example, page = given["answer"], json.dumps(given["page"]).encode()
+    request, stock_request = ConvertConversation.from_dict(FULL), stock_models.ConvertConversation.from_dict(FULL)
+    decode_page = list_conversations.list_conversations().decode
+    convert = convert_conversation.convert_conversation
+    stock_convert = getattr(import_module("stock_desk.api.conversations.convert_conversation"), "_get_kwargs")  # noqa: B009
+    pairs: dict[str, tuple[Callable[[], Any], Callable[[], Any], int]] = {
+        "decode the seed's example": (
+            lambda: Conversation.from_dict(example),
+            lambda: stock_models.Conversation.from_dict(example),
+            500,
+        ),
+        "decode a page of 100, JSON included": (
+            lambda: decode_page(decode_json(page), ignore),
+            lambda: stock_models.ConversationPage.from_dict(json.loads(page)),
+            5,
+        ),
+        "encode a full request, JSON included": (
+            lambda: encode_json(convert(42, body=request).body),
+            lambda: json.dumps(stock_convert(42, body=stock_request)["json"]).encode(),
+            500,
+        ),
+    }
+    return {name: [_cpu(ours, n) / _cpu(theirs, n) for _ in range(25)] for name, (ours, theirs, n) in pairs.items()}
+
+
+def _cpu(function: Callable[[], Any], times: int) -> float:
+    function()
+    start = time.process_time()
+    for _ in range(times):
+        function()
+    return time.process_time() - start
+
+
+def main() -> None:
+    """Run what the arguments name."""
+    what, *arguments = sys.argv[1:]
+    coroutines: dict[str, Any] = {"call": measure_call, "growth": measure_growth, "listing": measure_listing}
+    print(json.dumps(measure_models() if what == "models" else asyncio.run(coroutines[what](*arguments))))
+
+
+if __name__ == "__main__":
+    main()

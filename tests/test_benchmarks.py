@@ -1,0 +1,48 @@
+"""The benchmarks compare like with like."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="module")
+def cases() -> Any:
+    sys.path.insert(0, str(ROOT / "benchmarks"))
+    try:
+        return importlib.import_module("cases")
+    finally:
+        sys.path.remove(str(ROOT / "benchmarks"))
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_both_sides_send_the_same_bytes_and_read_the_same_answer(cases: Any) -> None:
+    sent: dict[str, list[tuple[str, bytes]]] = {}
+    for name in ("raw", "sdk"):
+
+        def answer(request: httpx.Request, name: str = name) -> httpx.Response:
+            assert request.headers["authorization"] == "Bearer t"
+            sent.setdefault(name, []).append((str(request.url), request.content))
+            return httpx.Response(200, json={"id": 42, "ticket_id": 7})
+
+        async with cases.CASES[name]("http://127.0.0.1:1", httpx.MockTransport(answer)) as call:
+            assert await cases.run(call, 3, 10) > 0
+    assert len(sent["raw"]) == 10
+    assert sent["raw"] == sent["sdk"]
+    assert cases.size(cases.BODY) == len(sent["raw"][0][1])
+
+
+def test_the_full_request_is_full(cases: Any) -> None:
+    schemas = yaml.safe_load((ROOT / "openapi" / "desk.yaml").read_text("utf-8"))["components"]["schemas"]
+
+    assert cases.FULL.keys() == schemas["ConvertConversation"]["properties"].keys()
+    assert json.loads(json.dumps(cases.FULL)) == cases.FULL
