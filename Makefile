@@ -59,7 +59,7 @@ check: $(READY) ## Lint, type-check, and compare generated/ with what the contra
 	$(BIN)/pyright
 
 docs: $(READY) ## Build the reference site into build/site/
-	$(BIN)/python -m mkdocs build --strict --quiet --config-file docs/mkdocs.yml
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet --config-file docs/mkdocs.yml
 
 matrix: $(READY) ## Run the suite on every Python there is, with the newest and the oldest dependencies
 	$(BIN)/python .ci/matrix.py

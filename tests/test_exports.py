@@ -118,6 +118,7 @@ def test_the_version_is_the_distributions() -> None:
     assert teamwork_desk.__version__ == version("teamwork-desk")
 
 
-def test_there_is_nothing_else() -> None:
-    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
-        _ = teamwork_desk.nothing
+@pytest.mark.parametrize("name", ["nothing"])
+def test_there_is_nothing_else(name: str) -> None:
+    with pytest.raises(AttributeError, match=f"no attribute '{name}'"):
+        getattr(teamwork_desk, name)

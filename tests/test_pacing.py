@@ -11,7 +11,7 @@ import httpx
 import pytest
 import trio.testing
 
-from teamwork_desk import AsyncDesk, DeadlineExceeded, RateLimit, RetryPolicy
+from teamwork_desk import AsyncDesk, DeadlineExceeded, RateLimit, RateLimitedError, RetryPolicy
 from teamwork_desk._pacing import JITTER, UNTOLD
 from teamwork_desk.testing import FakeDesk
 
@@ -235,3 +235,20 @@ async def test_a_caller_who_gives_up_waiting_does_not_hold_up_the_others() -> No
             calls.start_soon(desk.conversations.convert, 3)
             let_time_jump()
     assert [ticket.conversation_id for ticket in fake.tickets] == [1, 3]
+
+
+async def test_a_refusal_holds_everyone_for_as_long_as_asked_not_for_the_window() -> None:
+    answers = [httpx.Response(200, json=ANSWER, headers=window(119)), httpx.Response(429, headers={"Retry-After": "1"})]
+
+    async def answer(request: httpx.Request) -> httpx.Response:
+        return answers.pop(0) if answers else httpx.Response(200, json=ANSWER)
+
+    let_time_jump()
+    once = RetryPolicy(max_attempts=1, backoff_base=0)
+    async with desk_over(httpx.MockTransport(answer), retry=once) as desk:
+        await desk.conversations.get(1)
+        with pytest.raises(RateLimitedError):
+            await desk.conversations.get(1)
+        begun = anyio.current_time()
+        await desk.conversations.get(1)
+    assert anyio.current_time() - begun <= 1 + JITTER

@@ -1,5 +1,7 @@
 """Async Python SDK for Teamwork Desk: turn a conversation into a ticket, once."""
 
+import typing as _typing
+
 from teamwork_desk_api.models import (
     Contact,
     Conversation,
@@ -60,10 +62,14 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> str:
-    """Read `__version__` when it is asked for: importlib.metadata is slow to import."""
-    if name == "__version__":
-        from importlib.metadata import version  # noqa: PLC0415
+__version__: str
 
-        return version("teamwork-desk")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+if not _typing.TYPE_CHECKING:  # a type checker would take every misspelt name for it
+
+    def __getattr__(name: str) -> str:
+        """Read `__version__` when it is asked for: importlib.metadata is slow to import."""
+        if name == "__version__":
+            from importlib.metadata import version  # noqa: PLC0415
+
+            return version("teamwork-desk")
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

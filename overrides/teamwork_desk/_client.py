@@ -241,7 +241,7 @@ def _connect(transport: httpx.AsyncBaseTransport | None, options: HttpxOptions, 
         return Connections(make_client, cap=None, keep=0, owner=owner)
     # Made once: reading the CA certificates takes longer than a call.
     rest["verify"] = httpx.create_ssl_context(
-        rest.pop("verify", True), rest.pop("cert", None), rest.get("trust_env", True)
+        verify=rest.pop("verify", True), cert=rest.pop("cert", None), trust_env=rest.get("trust_env", True)
     )
     one = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=limits.keepalive_expiry)
     cap = sys.maxsize if limits.max_connections is None else limits.max_connections

@@ -124,7 +124,8 @@ class Pacer:
     async def _wait_for_room(self, deadline: float) -> None:
         while not self._has_room():
             self._check_fits(deadline)
-            pause = max(self._held_until, self._resets_at) - anyio.current_time()
+            now = anyio.current_time()
+            pause = (self._held_until if now < self._held_until else self._resets_at) - now
             with anyio.move_on_after(pause + random.random() * JITTER if pause > 0 else None):
                 await self._answered.wait()
 
