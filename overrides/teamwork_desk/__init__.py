@@ -64,7 +64,8 @@ __all__ = [
 
 __version__: str
 
-if not _typing.TYPE_CHECKING:  # a type checker would take every misspelt name for it
+# A type checker would take every misspelt name for it.
+if not _typing.TYPE_CHECKING:  # pragma: no branch
 
     def __getattr__(name: str) -> str:
         """Read `__version__` when it is asked for: importlib.metadata is slow to import."""
