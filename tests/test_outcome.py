@@ -165,12 +165,40 @@ async def test_verify_first_returns_what_is_converted_already() -> None:
         assert server.converts[7] == 1
 
 
+async def test_verify_first_converts_once_for_callers_at_the_same_time() -> None:
+    tickets: list[int | None] = []
+
+    async def convert_first(desk: AsyncDesk, conversation_id: int) -> None:
+        tickets.append((await desk.conversations.convert(conversation_id, verify_first=True)).ticket_id)
+
+    with FaultServer() as server:
+        async with AsyncDesk(server.url, token="t", retry=QUICK) as desk, anyio.create_task_group() as calls:
+            for view in (desk, desk.with_options(deadline=60)) * 3:
+                calls.start_soon(convert_first, view, 7)
+                calls.start_soon(convert_first, view, 8)
+        assert (server.converts[7], server.converts[8]) == (1, 1)
+    assert len(tickets) == 12
+    assert len(set(tickets)) == 2
+
+
+async def test_a_call_waits_for_another_of_its_conversation_no_longer_than_its_deadline() -> None:
+    with FaultServer({7: always(fault("hang"))}) as server:
+        async with AsyncDesk(server.url, token="t") as desk, anyio.create_task_group() as calls:
+            calls.start_soon(desk.conversations.convert, 7)
+            while not server.requests:
+                await anyio.sleep(0.001)
+            result = await convert(desk.with_options(deadline=0.05))
+            calls.cancel_scope.cancel()
+        assert type(result) is DeadlineExceeded
+        assert (result.attempts, result.maybe_applied, len(server.requests)) == (0, False, 1)
+
+
 async def test_verify_first_sends_nothing_where_it_cannot_look() -> None:
     with FaultServer({7: Plan(listing="forbidden")}) as server:
         async with AsyncDesk(server.url, token="t", retry=QUICK) as desk:
             result = await convert(desk, verify_first=True)
         assert type(result) is PermissionDeniedError
-        assert (result.maybe_applied, server.converts[7]) == (False, 0)
+        assert (result.maybe_applied, result.attempts, server.converts[7]) == (False, 0, 0)
 
 
 async def test_reads_are_sent_again_whatever_became_of_them() -> None:
@@ -241,7 +269,7 @@ async def test_cancellation_propagates_and_is_told_if_the_request_had_left(
                 await anyio.sleep(0.001)
             calls.cancel_scope.cancel()
     messages = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
-    assert messages == (["interrupted: it is unknown whether conversation 7 was converted"] if warned else [])
+    assert messages == (["convert 7: interrupted: it is unknown what became of it"] if warned else [])
 
 
 async def test_the_retry_quota_bounds_what_an_outage_sees() -> None:

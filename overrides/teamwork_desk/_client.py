@@ -24,6 +24,7 @@ from ._conversations import Conversations
 from ._email_fallback import EmailFallback
 from ._errors import ConfigurationError
 from ._http import Call, Session, Settings
+from ._observe import find_observer, log_to_stderr
 from ._pacing import RateLimit
 from ._retry import RetryPolicy
 
@@ -91,6 +92,7 @@ class AsyncDesk:
         transport: httpx.AsyncBaseTransport | None = None,
         **httpx_options: Unpack[HttpxOptions],
     ) -> None:
+        log_to_stderr()
         origin = parse_origin(_from_environment("TEAMWORK_DESK_URL", "url") if url is None else url)
         settings = _check(
             Settings(timeout=_timeout(timeout), deadline=deadline, retry=retry, email_fallback=email_fallback)
@@ -102,7 +104,8 @@ class AsyncDesk:
             raise ConfigurationError(f"httpx refuses an option: {error}") from error
         from importlib.metadata import version  # noqa: PLC0415 - slow to import
 
-        self._wire(Session(origin, auth, connections, f"teamwork-desk/{version('teamwork-desk')}"), settings)
+        user_agent = f"teamwork-desk/{version('teamwork-desk')}"
+        self._wire(Session(origin, auth, connections, find_observer(origin), user_agent), settings)
 
     def _wire(self, session: Session, settings: Settings) -> None:
         self._session = session
@@ -152,7 +155,7 @@ class AsyncDesk:
         Raises:
             DeskError: As the error tree says.
         """
-        with Call(self._session, self._settings) as call:
+        with Call(self._session, self._settings, request.operation) as call:
             return await call.send(request)
 
     async def aclose(self) -> None:

@@ -22,7 +22,8 @@ from teamwork_desk_api.types import DecodeError, Hook, Request
 from ._email_fallback import resolve_customer, says_customer_is_missing, with_deprecated_email
 from ._errors import NotFoundError, RequestError, ValidationError
 from ._exchange import encode_json
-from ._http import Call, Session, Settings, logger
+from ._http import Call, Session, Settings
+from ._observe import logger
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -121,7 +122,7 @@ class Conversations:
         """
         if email is not None:
             warnings.warn("email= is deprecated, use customer=", DeprecationWarning, stacklevel=2)
-        with Call(self._session, self._settings, conversation_id=conversation_id) as call:
+        with Call(self._session, self._settings, "convert", conversation_id) as call:
             _check_id(conversation_id)
             body = ConvertConversation(
                 agent=_reference(agent),
@@ -148,9 +149,11 @@ class Conversations:
                 type=_reference(type),
             )
             request = _request(conversation_id, body)
-            if verify_first and (found := await _find_converted(conversation_id, call)) is not None:
-                return found
-            return await self._convert(call, conversation_id, body, request)
+            # Together with a call of the same client, a look and the conversion after it would miss the other's ticket.
+            async with self._session.lock(conversation_id):
+                if verify_first and (found := await call.look(partial(_find_converted, conversation_id))) is not None:
+                    return found
+                return await self._convert(call, conversation_id, body, request)
 
     async def _convert(
         self, call: Call, conversation_id: int, body: ConvertConversation, request: Request[Conversation]
@@ -185,7 +188,7 @@ class Conversations:
             NotFoundError: There is none with this id.
             DeskError: Anything else, as the error tree says.
         """
-        with Call(self._session, self._settings, conversation_id=conversation_id) as call:
+        with Call(self._session, self._settings, "get", conversation_id) as call:
             _check_id(conversation_id)
             page = await call.send(list_conversations(filter=_filter_by_id(conversation_id)))
             for conversation in page.conversations or ():
@@ -216,12 +219,10 @@ class Conversations:
             RequestError: The filter has no JSON form.
             DeskError: Anything else, as the error tree says.
         """
-        with Call(self._session, self._settings):
-            text = None if filter is None else encode_json(filter).decode()
         page_number = 1
         while True:
-            with Call(self._session, self._settings) as call:
-                page = await call.send(_page(text, order_by, order_mode, page_number))
+            with Call(self._session, self._settings, "list") as call:
+                page = await call.send(_page(filter, order_by, order_mode, page_number))
             for conversation in page.conversations or ():
                 yield conversation
             where = page.pagination
@@ -235,11 +236,12 @@ class Conversations:
             page_number += 1
 
 
-def _page(filter: str | None, order_by: str | None, order_mode: str | None, page: int) -> Request[ConversationPage]:
+def _page(
+    filter: Mapping[str, Any] | None, order_by: str | None, order_mode: str | None, page: int
+) -> Request[ConversationPage]:
+    text = None if filter is None else encode_json(filter).decode()
     try:
-        return list_conversations(
-            filter=filter, order_by=order_by, order_mode=order_mode, page=page, page_size=PAGE_SIZE
-        )
+        return list_conversations(filter=text, order_by=order_by, order_mode=order_mode, page=page, page_size=PAGE_SIZE)
     except (TypeError, ValueError):
         raise RequestError("order_by, order_mode: expected valid text") from None
 

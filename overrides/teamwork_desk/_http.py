@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Any, Literal, Self, TypeAlias, TypeVar
 from urllib.parse import urlsplit
+from weakref import WeakValueDictionary
 
 import anyio
 import httpx
@@ -27,6 +28,7 @@ from ._errors import (
     scrub,
 )
 from ._exchange import Body, Exchange, decode_json, encode_json, error_of, is_safe, name_of, read
+from ._observe import Attempt, Ending, Observation, Observer, drift_logger, logger
 from ._pacing import Pacer
 from ._retry import (
     Effect,
@@ -37,10 +39,6 @@ from ._retry import (
 )
 
 T = TypeVar("T")
-
-
-logger = logging.getLogger("teamwork_desk")
-drift_logger = logging.getLogger("teamwork_desk.drift")
 
 
 @frozen(kw_only=True)
@@ -56,10 +54,13 @@ class Settings:
 class Session:
     """What all views of one client share."""
 
-    def __init__(self, origin: str, auth: BearerAuth, connections: Connections, user_agent: str) -> None:
+    def __init__(
+        self, origin: str, auth: BearerAuth, connections: Connections, observer: Observer | None, user_agent: str
+    ) -> None:
         self.origin = origin
         self.auth = auth
         self.connections = connections
+        self.observer = observer
         self.pacer = Pacer()
         self.quota = RetryQuota()
         self.prefers_deprecated_email = False
@@ -70,6 +71,11 @@ class Session:
             ("User-Agent", user_agent),
         ]
         self._drift: set[tuple[str, str, str]] = set()
+        self._locks: WeakValueDictionary[int, anyio.Lock] = WeakValueDictionary()
+
+    def lock(self, conversation_id: int) -> anyio.Lock:
+        """Return the lock under which one call at a time converts a conversation."""
+        return self._locks.setdefault(conversation_id, anyio.Lock(fast_acquire=True))
 
     def report_drift(self, path: str, expected: str, got: str) -> None:
         """Log, once per path and kind, a value that the contract does not foresee."""
@@ -84,17 +90,33 @@ class Call:
     As a context manager it bounds what it holds by the deadline, and completes the errors that leave it.
     """
 
-    def __init__(self, session: Session, settings: Settings, *, conversation_id: int | None = None) -> None:
+    def __init__(
+        self,
+        session: Session,
+        settings: Settings,
+        operation: str,
+        conversation_id: int | None = None,
+        *,
+        part_of: Call | None = None,
+    ) -> None:
         self.attempts = 0
         self._session = session
         self._settings = settings
+        self._operation = operation
         self._conversation_id = conversation_id
-        self._deadline = anyio.current_time() + settings.deadline
+        self._part_of = part_of
+        self._began = anyio.current_time()
+        self._deadline = self._began + settings.deadline
         self._scope = anyio.CancelScope(deadline=self._deadline)
         self._unsettled = False
         self._body: Body | None = None
+        self._observation: Observation | None = None
 
     def __enter__(self) -> Self:
+        if self._part_of is not None:
+            self._observation = self._part_of._observation
+        elif self._session.observer is not None:
+            self._observation = self._session.observer(self._operation, self._conversation_id)
         self._scope.__enter__()
         return self
 
@@ -103,6 +125,8 @@ class Call:
     ) -> Literal[False]:
         if self._scope.__exit__(kind, error, traceback) and error is not None:
             error = self.expired()
+        if self._part_of is None:
+            self._tell_end(error)
         if isinstance(error, DeskError):
             error.attempts, error.maybe_applied = self.attempts, self.maybe_applied
             error.conversation_id = self._conversation_id
@@ -110,9 +134,27 @@ class Call:
                 error.__context__ = None
             # The frames below hold the token and the body, and crash reporters print locals.
             raise error.with_traceback(None)
-        if error is not None and self.maybe_applied:
-            logger.warning("interrupted: it is unknown whether conversation %s was converted", self._conversation_id)
         return False
+
+    def _tell_end(self, error: BaseException | None) -> None:
+        if error is not None and self.maybe_applied:
+            reason = error if isinstance(error, DeskError) else "interrupted: it is unknown what became of it"
+            logger.warning("%s: %s", self, reason)
+        if self._observation is None and not logger.isEnabledFor(logging.INFO):
+            return
+        outcome = "ok" if error is None else type(error).__name__ if isinstance(error, Exception) else "cancelled"
+        ending = Ending(
+            outcome=outcome,
+            attempts=self.attempts,
+            maybe_applied=error is not None and self.maybe_applied,
+            seconds=anyio.current_time() - self._began,
+        )
+        logger.info("%s: %s, attempts: %d, %.3f s", self, outcome, ending.attempts, ending.seconds)
+        if self._observation is not None:
+            self._observation.ended(ending)
+
+    def __str__(self) -> str:
+        return f"{self._operation} {self._conversation_id}" if self._conversation_id else self._operation
 
     @property
     def maybe_applied(self) -> bool:
@@ -146,7 +188,10 @@ class Call:
         may_reauthenticate = True
         retries = 0
         while True:
+            began = anyio.current_time()
             exchange = await self._attempt(request, body, token)
+            if self._observation is not None or logger.isEnabledFor(logging.DEBUG):
+                self._tell_attempt(request, exchange, anyio.current_time() - began)
             error = error_of(request, exchange)
             if error is None:
                 try:
@@ -174,6 +219,12 @@ class Call:
             retries += 1
             await self._back_off(exchange, error, retries)
 
+    async def look(self, look: Look[T]) -> T | None:
+        """Look what became of a request, in a call of its own and within what is left of the deadline."""
+        remaining = evolve(self._settings, deadline=self._deadline - anyio.current_time())
+        with Call(self._session, remaining, self._operation, self._conversation_id, part_of=self) as looking:
+            return await look(looking)
+
     async def _attempt(self, request: Request[Any], body: Body, token: Token) -> Exchange:
         session, timeout, handshake = self._session, self._settings.timeout, Handshake()
         extensions: dict[str, Any] = {"timeout": timeout.as_dict()}
@@ -187,7 +238,7 @@ class Call:
             stream=body if self._body is body else None,
             extensions=extensions,
         )
-        await session.pacer.enter(self._deadline)
+        self._tell_wait("rate limit", await session.pacer.enter(self._deadline))
         answer: httpx.Response | None = None
         try:
             async with session.connections.borrow(timeout.pool) as client:
@@ -226,13 +277,11 @@ class Call:
         if look is None or policy.on_unknown == "raise":
             raise unknown
         for pause in (0.0, *policy.settle):
-            await self._pause(pause, error)
+            await self._pause("settling", pause, error)
             if not quota.spend():
                 raise unknown
-            remaining = evolve(self._settings, deadline=self._deadline - anyio.current_time())
             try:
-                with Call(self._session, remaining, conversation_id=self._conversation_id) as looking:
-                    found = await look(looking)
+                found = await self.look(look)
             except DeskError as blind:
                 raise unknown from blind
             quota.give_back(1)
@@ -253,13 +302,32 @@ class Call:
             session.pacer.hold(pause)
         if retries >= policy.max_attempts or not session.quota.spend():
             raise error
-        await self._pause(pause, error)
+        await self._pause("back-off", pause, error)
 
-    async def _pause(self, seconds: float, error: DeskError) -> None:
+    async def _pause(self, reason: str, seconds: float, error: DeskError) -> None:
         if anyio.current_time() + seconds > self._deadline:
             raise self.expired(f"a pause of {seconds:.1f} s does not fit") from error
         if seconds:
             await anyio.sleep(seconds)
+            self._tell_wait(reason, seconds)
+
+    def _tell_wait(self, reason: str, seconds: float) -> None:
+        if seconds and self._observation is not None:
+            self._observation.waited(reason, seconds)
+
+    def _tell_attempt(self, request: Request[Any], exchange: Exchange, seconds: float) -> None:
+        attempt = Attempt(
+            method=request.method,
+            path=request.target.partition("?")[0],
+            status_code=exchange.status_code,
+            failure=type(exchange.failure).__name__ if exchange.failure else None,
+            effect=exchange.effect.value,
+            seconds=seconds,
+        )
+        result = attempt.failure or attempt.status_code
+        logger.debug("%s: %s %s: %s (%s), %.3f s", self, attempt.method, attempt.path, result, attempt.effect, seconds)
+        if self._observation is not None:
+            self._observation.attempted(attempt)
 
     def _outcome_unknown(self, reason: str) -> OutcomeUnknownError:
         subject = (

@@ -74,24 +74,31 @@ class Pacer:
         self._turnstile = anyio.Lock()
         self._answered = anyio.Event()
 
-    async def enter(self, deadline: float) -> None:
+    async def enter(self, deadline: float) -> float:
         """Wait for a place, first come, first served, and take it.
 
         Args:
             deadline: when the call must end, by the event loop's clock.
 
+        Returns:
+            The seconds waited.
+
         Raises:
             DeadlineExceeded: The window does not reset before the deadline.
         """
+        waited = 0.0
         if self._waiting or not self._has_room():
             self._check_fits(deadline)
+            began = anyio.current_time()
             self._waiting += 1
             try:
                 async with self._turnstile:
                     await self._wait_for_room(deadline)
             finally:
                 self._waiting -= 1
+            waited = anyio.current_time() - began
         self._in_flight += 1
+        return waited
 
     def leave(self, headers: httpx.Headers | None) -> None:
         """Give the place back, and learn from the answer if there was one."""

@@ -1,0 +1,3 @@
+"""Spans and metrics."""
+
+raise ImportError
