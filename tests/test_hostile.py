@@ -152,7 +152,6 @@ NO_ANSWER: dict[str, bytes] = {
     "two Content-Lengths": http(200, CONVERTED, "Content-Length: 7"),
     "a negative Content-Length": http(200, CONVERTED).replace(b"Length: 26", b"Length: -1"),
     "an unknown Transfer-Encoding": http(200, CONVERTED, "Transfer-Encoding: rot13"),
-    "a redirect to nowhere": http(307, b"", "Location: http://desk:port/"),
     "520": http(520, b"<html>Web server is returning an unknown error</html>"),
     "599": http(599, CONVERTED),
     "999": http(999, CONVERTED),

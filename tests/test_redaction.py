@@ -340,12 +340,23 @@ async def test_bytes_that_are_no_http_and_echo_the_request_show_nothing(
     assert leaks(shown_by(error), ours) == []
 
 
-async def test_a_conversion_over_a_connection_shows_nothing(caplog: pytest.LogCaptureFixture) -> None:
+async def do_nothing(request: httpx.Request) -> None:
+    """A hook: with one, an httpx client stands around the connection."""
+
+
+@pytest.mark.parametrize(
+    ("hooks", "loggers"),
+    [({}, {"teamwork_desk", "httpcore"}), ({"request": [do_nothing]}, {"teamwork_desk", "httpcore", "httpx"})],
+    ids=["a transport", "a client"],
+)
+async def test_a_conversion_over_a_connection_shows_nothing(
+    hooks: dict[str, Any], loggers: set[str], caplog: pytest.LogCaptureFixture
+) -> None:
     answer = http(200, json.dumps({"id": 42, "ticket_id": 7, "token": SECRET}).encode())
     with RawServer(answering(answer)) as server:
-        async with AsyncDesk(server.url, token=TOKEN, verify=NO_TLS, trust_env=False) as desk:
+        async with AsyncDesk(server.url, token=TOKEN, verify=NO_TLS, trust_env=False, event_hooks=hooks) as desk:
             await desk.conversations.convert(42, **ARGUMENTS)
-    assert {record.name.partition(".")[0] for record in caplog.records} >= {"httpx", "httpcore"}
+    assert {record.name.partition(".")[0] for record in caplog.records} >= loggers
     assert leaks(logged(caplog)) == []
 
 

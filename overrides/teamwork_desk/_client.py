@@ -6,12 +6,8 @@ import ipaddress
 import math
 import os
 import re
-import sys
-from collections.abc import Callable, Mapping
-from functools import partial
-from http.cookiejar import CookieJar
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NoReturn, Self, TypedDict, TypeGuard, TypeVar, Unpack, cast
+from typing import Any, NoReturn, Self, TypeGuard, TypeVar, Unpack, cast
 
 import httpx
 from attrs import evolve
@@ -19,7 +15,7 @@ from attrs import evolve
 from teamwork_desk_api.types import Request
 
 from ._auth import BearerAuth, TokenProvider
-from ._connections import Connections
+from ._connections import HttpxOptions, connect
 from ._conversations import Conversations
 from ._email_fallback import EmailFallback
 from ._errors import ConfigurationError
@@ -28,28 +24,10 @@ from ._observe import find_observer, log_to_stderr
 from ._pacing import RateLimit
 from ._retry import RetryPolicy
 
-if TYPE_CHECKING:
-    import ssl
-
 T = TypeVar("T")
 
 _HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+")
 API_PATH = "/desk/api/v2"
-DEFAULT_LIMITS = httpx.Limits(max_connections=100, max_keepalive_connections=100)
-
-
-class HttpxOptions(TypedDict, total=False):
-    """What goes to httpx unchanged: https://www.python-httpx.org/api/#asyncclient."""
-
-    proxy: httpx.URL | str | httpx.Proxy | None
-    verify: ssl.SSLContext | str | bool
-    cert: str | tuple[str, str] | tuple[str, str, str] | None
-    http1: bool
-    http2: bool
-    limits: httpx.Limits
-    mounts: Mapping[str, httpx.AsyncBaseTransport | None] | None
-    trust_env: bool
-    event_hooks: Mapping[str, list[Callable[..., Any]]] | None
 
 
 class AsyncDesk:
@@ -99,7 +77,7 @@ class AsyncDesk:
         )
         auth = BearerAuth(_from_environment("TEAMWORK_DESK_TOKEN", "token") if token is None else token)
         try:
-            connections = _connect(transport, httpx_options, f"AsyncDesk({origin!r})")
+            connections = connect(transport, httpx_options, f"AsyncDesk({origin!r})")
         except (AttributeError, ImportError, OSError, TypeError, ValueError) as error:
             raise ConfigurationError(f"httpx refuses an option: {error}") from error
         from importlib.metadata import version  # noqa: PLC0415 - slow to import
@@ -177,13 +155,6 @@ class AsyncDesk:
         raise TypeError("an AsyncDesk holds a token and open connections, and cannot be pickled or copied")
 
 
-class _NoCookies(CookieJar):
-    """Keeps none: Desk's API needs none, and reading them costs a hundredth of a call."""
-
-    def extract_cookies(self, response: object, request: object) -> None:
-        """Leave the answer's cookies where they are."""
-
-
 def parse_origin(url: object) -> str:
     """Return the origin of an installation's URL.
 
@@ -231,25 +202,6 @@ def _check(settings: Settings) -> Settings:
     if settings.email_fallback not in ("auto", "always", "never"):
         raise ConfigurationError('email_fallback: expected "auto", "always" or "never"')
     return settings
-
-
-def _connect(transport: httpx.AsyncBaseTransport | None, options: HttpxOptions, owner: str) -> Connections:
-    """Prepare the connections: one client a slot, or one client where the transport pools by itself."""
-    if unknown := options.keys() - HttpxOptions.__annotations__.keys():
-        raise ConfigurationError(f"unknown options: {', '.join(sorted(unknown))}")
-    rest: dict[str, Any] = {**options, "cookies": _NoCookies()}
-    limits = rest.pop("limits", DEFAULT_LIMITS)
-    if transport is not None or options.get("http2") or options.get("mounts"):
-        make_client = partial(httpx.AsyncClient, transport=transport, limits=limits, **rest)
-        return Connections(make_client, cap=None, keep=0, owner=owner)
-    # Made once: reading the CA certificates takes longer than a call.
-    rest["verify"] = httpx.create_ssl_context(
-        verify=rest.pop("verify", True), cert=rest.pop("cert", None), trust_env=rest.get("trust_env", True)
-    )
-    one = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=limits.keepalive_expiry)
-    cap = sys.maxsize if limits.max_connections is None else limits.max_connections
-    keep = cap if limits.max_keepalive_connections is None else limits.max_keepalive_connections
-    return Connections(partial(httpx.AsyncClient, limits=one, **rest), cap=cap, keep=keep, owner=owner)
 
 
 def _timeout(value: object) -> httpx.Timeout:

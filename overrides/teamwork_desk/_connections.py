@@ -1,43 +1,115 @@
-"""The connections: a cap of slots, each an httpx client of one connection.
+"""The connections: a cap of slots, each an httpx transport or client of one connection.
 
 httpx's own pool scans itself at every request, so that a call's cost triples at 64 callers, and a call cancelled while
-the pool is full can leave a connection in it that nobody can use again (encode/httpcore#1093). A client of one
+the pool is full can leave a connection in it that nobody can use again (encode/httpcore#1093). A slot of one
 connection has nothing to scan, and is thrown away when its call does not end in an answer.
 """
 
 from __future__ import annotations
 
+import sys
 import warnings
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import Any
+from functools import partial
+from http.cookiejar import CookieJar
+from typing import TYPE_CHECKING, Any, TypedDict
+from urllib.request import getproxies
 
 import anyio
 import httpx
+from attrs import frozen
 
 from ._errors import ConfigurationError
+
+if TYPE_CHECKING:
+    import ssl
+
+DEFAULT_LIMITS = httpx.Limits(max_connections=100, max_keepalive_connections=100)
 
 _CLOSING = 1.0
 """Seconds to close a connection politely after a cancellation, before it is dropped."""
 
 
+class HttpxOptions(TypedDict, total=False):
+    """What goes to httpx unchanged: https://www.python-httpx.org/api/#asyncclient."""
+
+    proxy: httpx.URL | str | httpx.Proxy | None
+    verify: ssl.SSLContext | str | bool
+    cert: str | tuple[str, str] | tuple[str, str, str] | None
+    http1: bool
+    http2: bool
+    limits: httpx.Limits
+    mounts: Mapping[str, httpx.AsyncBaseTransport | None] | None
+    trust_env: bool
+    event_hooks: Mapping[str, list[Callable[..., Any]]] | None
+
+
+@frozen
+class Slot:
+    """What carries a request."""
+
+    send: Callable[[httpx.Request], Awaitable[httpx.Response]]
+    aclose: Callable[[], Awaitable[None]]
+
+
+def _transport_slot(transport: httpx.AsyncBaseTransport) -> Slot:
+    # Without the client around it, which costs a tenth of a call and serves its own options only.
+    return Slot(transport.handle_async_request, transport.aclose)
+
+
+def _client_slot(client: httpx.AsyncClient) -> Slot:
+    return Slot(partial(client.send, stream=True), client.aclose)
+
+
+class _NoCookies(CookieJar):
+    """Keeps none: Desk's API needs none, and reading them costs a hundredth of a call."""
+
+    def extract_cookies(self, response: object, request: object) -> None:
+        """Leave the answer's cookies where they are."""
+
+
+def connect(transport: httpx.AsyncBaseTransport | None, options: HttpxOptions, owner: str) -> Connections:
+    """Prepare the connections: one slot each, or one slot for all where the transport pools by itself."""
+    if unknown := options.keys() - HttpxOptions.__annotations__.keys():
+        raise ConfigurationError(f"unknown options: {', '.join(sorted(unknown))}")
+    needs_client = any(options.get(name) for name in ("event_hooks", "mounts", "proxy"))
+    if transport is not None and not needs_client:
+        return Connections(lambda: _transport_slot(transport), cap=None, keep=0, owner=owner)
+    for_client: dict[str, Any] = {"limits": DEFAULT_LIMITS, **options, "cookies": _NoCookies()}
+    if transport is not None or options.get("http2") or options.get("mounts"):
+        make = partial(httpx.AsyncClient, transport=transport, **for_client)
+        return Connections(lambda: _client_slot(make()), cap=None, keep=0, owner=owner)
+    limits, trust_env = for_client["limits"], options.get("trust_env", True)
+    cap = sys.maxsize if limits.max_connections is None else limits.max_connections
+    keep = cap if limits.max_keepalive_connections is None else limits.max_keepalive_connections
+    one = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=limits.keepalive_expiry)
+    # Made once: reading the CA certificates takes longer than a call.
+    verify = httpx.create_ssl_context(options.get("verify", True), options.get("cert"), trust_env)
+    if needs_client or (trust_env and any(map(getproxies().get, ("http", "https", "all")))):
+        make = partial(httpx.AsyncClient, **{**for_client, "limits": one, "verify": verify, "cert": None})
+        return Connections(lambda: _client_slot(make()), cap=cap, keep=keep, owner=owner)
+    make_transport = partial(httpx.AsyncHTTPTransport, verify, http1=options.get("http1", True), limits=one)
+    return Connections(lambda: _transport_slot(make_transport()), cap=cap, keep=keep, owner=owner)
+
+
 class Connections:
-    """Lends out httpx clients.
+    """Lends out slots.
 
     Args:
-        make_client: Builds a client.
-        cap: Clients lent out at once, each with one connection; None for one client that all share, where the
-            transport does its own pooling.
-        keep: Idle clients kept open.
+        make_slot: Builds a slot.
+        cap: Slots lent out at once, each with one connection; None for one that all share, where the transport does
+            its own pooling.
+        keep: Idle slots kept open.
         owner: The repr of what warns when it was never closed.
     """
 
-    def __init__(self, make_client: Callable[[], httpx.AsyncClient], *, cap: int | None, keep: int, owner: str) -> None:
-        self._make_client = make_client
-        first = make_client()  # so that options httpx refuses are refused here, not at the first call
+    def __init__(self, make_slot: Callable[[], Slot], *, cap: int | None, keep: int, owner: str) -> None:
+        self._make_slot = make_slot
+        first = make_slot()  # so that options httpx refuses are refused here, not at the first call
         self._shared = first if cap is None else None
         self._slots = anyio.Semaphore(cap or 0, fast_acquire=True)
-        self._idle: list[httpx.AsyncClient] = [] if cap is None else [first]
+        self._idle: list[Slot] = [] if cap is None else [first]
         self._keep = keep
         self._owner = owner
         self._closed = False
@@ -47,8 +119,8 @@ class Connections:
             warnings.warn(f"unclosed {self._owner}", ResourceWarning, source=self, stacklevel=2)
 
     @asynccontextmanager
-    async def borrow(self, patience: float | None) -> AsyncGenerator[httpx.AsyncClient]:
-        """Lend a client for one call.
+    async def borrow(self, patience: float | None) -> AsyncGenerator[Slot]:
+        """Lend a slot for one request.
 
         Args:
             patience: Seconds to wait for a free one.
@@ -65,16 +137,16 @@ class Connections:
         await self._acquire(patience)
         try:
             # Last in, first out: the warmest connection, and the others may expire.
-            client = self._idle.pop() if self._idle else self._make_client()
+            slot = self._idle.pop() if self._idle else self._make_slot()
             try:
-                yield client
+                yield slot
             except BaseException:
-                await _discard(client)
+                await _discard(slot)
                 raise
             if self._closed or len(self._idle) >= self._keep:
-                await _discard(client)
+                await _discard(slot)
             else:
-                self._idle.append(client)
+                self._idle.append(slot)
         finally:
             self._slots.release()
 
@@ -90,10 +162,10 @@ class Connections:
     async def aclose(self) -> None:
         """Close every connection; those lent out close when their call ends."""
         self._closed = True
-        clients = [self._shared] if self._shared is not None else self._idle
+        slots = [self._shared] if self._shared is not None else self._idle
         self._idle = []
-        for client in clients:
-            await client.aclose()
+        for slot in slots:
+            await slot.aclose()
 
 
 class Handshake:
@@ -116,6 +188,6 @@ class Handshake:
                 await self._stream.aclose()
 
 
-async def _discard(client: httpx.AsyncClient) -> None:
+async def _discard(slot: Slot) -> None:
     with anyio.move_on_after(_CLOSING, shield=True):
-        await client.aclose()
+        await slot.aclose()

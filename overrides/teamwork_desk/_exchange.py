@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 import zlib
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import httpx
 from attrs import field, frozen
@@ -134,21 +134,21 @@ async def read(answer: httpx.Response) -> bytes:
         return answer.content  # a transport that answers from memory, such as httpx.MockTransport
     content = bytearray()
     is_too_large = False
+    stream = cast("httpx.AsyncByteStream", answer.stream)
     try:
-        async for chunk in answer.aiter_raw():
+        async for chunk in stream:
             if is_too_large:
                 break
             content += chunk
             if len(content) > MAX_ANSWER_BYTES:
                 is_too_large = True
                 # The next read fails, so that httpx's generators end in order.
-                await answer.aclose()
+                await stream.aclose()
     except httpx.TransportError:
         if not is_too_large:
             raise
     finally:
-        if not answer.is_closed:  # closing twice costs as much as the first time
-            await answer.aclose()
+        await stream.aclose()
     if is_too_large:
         raise DecodeError(f"it is larger than {MAX_ANSWER_BYTES} bytes")
     return _decompress(bytes(content), answer.headers.get("content-encoding", "identity").strip().lower())

@@ -241,9 +241,9 @@ class Call:
         self._tell_wait("rate limit", await session.pacer.enter(self._deadline))
         answer: httpx.Response | None = None
         try:
-            async with session.connections.borrow(timeout.pool) as client:
+            async with session.connections.borrow(timeout.pool) as slot:
                 self.attempts += 1
-                answer = await client.send(http_request, stream=True)
+                answer = await slot.send(http_request)
                 content = await read(answer)
             return Exchange(sent=True, status_code=answer.status_code, headers=answer.headers, content=content)
         except ConfigurationError:
