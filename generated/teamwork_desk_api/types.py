@@ -23,6 +23,7 @@ Hook: TypeAlias = Callable[[str, str, str], None]
 """Is told of a value that the contract does not foresee: its path, the JSON type expected, the JSON type got."""
 Decoder: TypeAlias = Callable[[Any, At, str, Hook], T | None]
 
+_PLAIN = frozenset({bool, float, int, str})
 _fromisoformat = datetime.datetime.fromisoformat
 _JSON_TYPES = {
     bool: "boolean",
@@ -236,32 +237,28 @@ def decode_answer(
     return answer
 
 
-def encode(fields: Mapping[str, Any], additional_properties: Mapping[str, Any]) -> dict[str, Any]:
-    """Encode an object as JSON holds it; what is None is left out.
+def encode(value: Any) -> Any:
+    """Encode a value as JSON holds it.
 
     Raises:
-        TypeError: A value has no JSON form.
-        ValueError: A datetime has no zone, or the object holds itself or is nested too deeply.
+        TypeError: It has no JSON form.
+        ValueError: A datetime has no zone, or the value holds itself or is nested too deeply.
     """
+    if value is None or value.__class__ in _PLAIN:
+        return value
     try:
-        encoded = {key: _encode_value(value) for key, value in additional_properties.items()}
-        for key, value in fields.items():
-            if value is not None:
-                encoded[key] = _encode_value(value)
+        return _encode(value)
     except RecursionError:
         raise ValueError("an object is nested too deeply, or holds itself") from None
-    return encoded
 
 
-def _encode_value(value: Any) -> Any:
-    if value is None or value.__class__ in (str, int, bool, float):
-        return value
+def _encode(value: Any) -> Any:
     if hasattr(value, "to_dict"):
         return value.to_dict()
-    if isinstance(value, Mapping):
-        return {key: _encode_value(entry) for key, entry in cast("Mapping[str, Any]", value).items()}
     if isinstance(value, (list, tuple)):
-        return [_encode_value(entry) for entry in cast("Iterable[Any]", value)]
+        return [encode(entry) for entry in cast("Iterable[Any]", value)]
+    if isinstance(value, Mapping):
+        return {key: encode(entry) for key, entry in cast("Mapping[str, Any]", value).items()}
     if isinstance(value, datetime.datetime) and value.tzinfo is None:
         raise ValueError("a datetime needs a time zone")
     if isinstance(value, datetime.date):
@@ -269,7 +266,7 @@ def _encode_value(value: Any) -> Any:
     if isinstance(value, uuid.UUID):
         return str(value)
     if isinstance(value, enum.Enum):
-        return _encode_value(value.value)
+        return encode(value.value)
     if isinstance(value, (str, int, float)):
         return value
     raise TypeError(f"{type(value).__name__} has no JSON form")
@@ -296,5 +293,5 @@ def target(path: str, query: Mapping[str, Any]) -> str:
 def _text(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return ",".join(_text(item) for item in cast("Iterable[Any]", value))
-    encoded = _encode_value(value)
+    encoded = encode(value)
     return str(encoded).lower() if isinstance(encoded, bool) else str(encoded)

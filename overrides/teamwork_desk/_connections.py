@@ -55,7 +55,11 @@ class Slot:
 
 def _transport_slot(transport: httpx.AsyncBaseTransport) -> Slot:
     # Without the client around it, which costs a tenth of a call and serves its own options only.
-    return Slot(transport.handle_async_request, transport.aclose)
+    def send(request: httpx.Request) -> Awaitable[httpx.Response]:
+        # Looked up each time: what instruments httpx replaces it, perhaps later.
+        return transport.handle_async_request(request)
+
+    return Slot(send, transport.aclose)
 
 
 def _client_slot(client: httpx.AsyncClient) -> Slot:

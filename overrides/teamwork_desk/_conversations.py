@@ -108,7 +108,8 @@ class Conversations:
             tickettemplate: The ticket template.
             type: The ticket type.
             verify_first: Look first, and return the conversation as it is if it already has a ticket: for a worker
-                behind a queue that may deliver twice.
+                behind a queue that may deliver twice. Such calls of one client for the same conversation run one after
+                the other.
 
         Returns:
             The converted conversation; `ticket_id` is its ticket.
@@ -149,23 +150,26 @@ class Conversations:
                 type=_reference(type),
             )
             request = _request(conversation_id, body)
-            # Together with a call of the same client, a look and the conversion after it would miss the other's ticket.
-            async with self._session.lock(conversation_id):
-                if verify_first and (found := await call.look(partial(_find_converted, conversation_id))) is not None:
-                    return found
+            if not verify_first:
                 return await self._convert(call, conversation_id, body, request)
+            # Two calls that look at the same time would both convert.
+            async with self._session.lock(conversation_id):
+                found = await call.look(partial(_find_converted, conversation_id))
+                return found or await self._convert(call, conversation_id, body, request)
 
     async def _convert(
         self, call: Call, conversation_id: int, body: ConvertConversation, request: Request[Conversation]
     ) -> Conversation:
         """Convert with the customer's address where the installation knows it."""
         look = partial(_find_converted, conversation_id)
-        mode, deprecated = self._settings.email_fallback, with_deprecated_email(body)
-        if deprecated is not None and (mode == "always" or (mode == "auto" and self._session.prefers_deprecated_email)):
-            return await call.send(_request(conversation_id, deprecated), look=look)
+        mode = self._settings.email_fallback
+        if mode == "always" or (mode == "auto" and self._session.prefers_deprecated_email):
+            deprecated = with_deprecated_email(body)
+            return await call.send(_request(conversation_id, deprecated) if deprecated else request, look=look)
         try:
             return await call.send(request, look=look)
         except ValidationError as error:
+            deprecated = with_deprecated_email(body)
             if deprecated is None or mode != "auto" or not says_customer_is_missing(error.errors):
                 raise
             first = error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 import zlib
+from contextlib import suppress
 from typing import Any, Self, cast
 
 import httpx
@@ -24,8 +25,14 @@ from ._errors import (
 from ._pacing import RateLimit
 from ._retry import Effect, effect_of_failure, effect_of_status, retry_after
 
+try:
+    import orjson
+except ImportError:  # an extra
+    orjson = None  # type: ignore[assignment]
+
 MAX_ANSWER_BYTES = 16 * 1024 * 1024
 """A page of 100 conversations has about 200 KB."""
+_JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
 class Body(httpx.AsyncByteStream):
@@ -69,7 +76,9 @@ class Exchange:
     def effect(self) -> Effect:
         """What the attempt may have done."""
         if self.status_code is not None:
-            return effect_of_status(self.status_code, has_retry_after=self.retry_after is not None)
+            return effect_of_status(
+                self.status_code, has_retry_after=self.status_code == 503 and self.retry_after is not None
+            )
         return effect_of_failure(self.failure, sent=self.sent)
 
     @property
@@ -105,11 +114,21 @@ def encode_json(body: Any) -> bytes:
     if body is None:
         return b""
     try:
-        return json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+        return _fast_json(body) or _JSON.encode(body).encode()
     except (TypeError, ValueError, RecursionError) as error:
         reason = type(error).__name__
     # Outside the handler: the original holds the text it could not encode.
     raise RequestError(f"the arguments have no JSON form ({reason}): use plain values, finite numbers and valid text")
+
+
+def _fast_json(body: Any) -> bytes | None:
+    """Encode with orjson, if that is here and does what json would do."""
+    if orjson is not None:
+        with suppress(TypeError):
+            encoded = orjson.dumps(body, option=orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS)
+            # It writes null for what is no finite number, which json refuses.
+            return None if b"null" in encoded else encoded
+    return None
 
 
 def decode_json(content: bytes) -> Any:
@@ -118,6 +137,9 @@ def decode_json(content: bytes) -> Any:
     Raises:
         DecodeError: It is no JSON.
     """
+    if orjson is not None:
+        with suppress(ValueError):  # json takes more, such as UTF-16, and has the last word
+            return orjson.loads(content)
     try:
         return json.loads(content) if content else None
     except RecursionError:

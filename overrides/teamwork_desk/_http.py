@@ -74,7 +74,7 @@ class Session:
         self._locks: WeakValueDictionary[int, anyio.Lock] = WeakValueDictionary()
 
     def lock(self, conversation_id: int) -> anyio.Lock:
-        """Return the lock under which one call at a time converts a conversation."""
+        """Return the lock under which one call at a time looks at a conversation and converts it."""
         return self._locks.setdefault(conversation_id, anyio.Lock(fast_acquire=True))
 
     def report_drift(self, path: str, expected: str, got: str) -> None:
@@ -103,7 +103,8 @@ class Call:
         self._session = session
         self._settings = settings
         self._operation = operation
-        self._conversation_id = conversation_id
+        # What is no id is refused later, and may be anything: it is not to be shown.
+        self._conversation_id = conversation_id if conversation_id.__class__ is int else None
         self._part_of = part_of
         self._began = anyio.current_time()
         self._deadline = self._began + settings.deadline
@@ -188,9 +189,16 @@ class Call:
         may_reauthenticate = True
         retries = 0
         while True:
-            began = anyio.current_time()
-            exchange = await self._attempt(request, body, token)
-            if self._observation is not None or logger.isEnabledFor(logging.DEBUG):
+            is_watched = self._observation is not None or logger.isEnabledFor(logging.DEBUG)
+            began = anyio.current_time() if is_watched else 0.0
+            try:
+                exchange = await self._attempt(request, body, token)
+            except anyio.get_cancelled_exc_class():  # the deadline's, or the caller's
+                if is_watched:
+                    interrupted = Exchange(sent=safe or body.was_read)
+                    self._tell_attempt(request, interrupted, anyio.current_time() - began, "interrupted")
+                raise
+            if is_watched:
                 self._tell_attempt(request, exchange, anyio.current_time() - began)
             error = error_of(request, exchange)
             if error is None:
@@ -315,12 +323,14 @@ class Call:
         if seconds and self._observation is not None:
             self._observation.waited(reason, seconds)
 
-    def _tell_attempt(self, request: Request[Any], exchange: Exchange, seconds: float) -> None:
+    def _tell_attempt(
+        self, request: Request[Any], exchange: Exchange, seconds: float, failure: str | None = None
+    ) -> None:
         attempt = Attempt(
             method=request.method,
             path=request.target.partition("?")[0],
             status_code=exchange.status_code,
-            failure=type(exchange.failure).__name__ if exchange.failure else None,
+            failure=type(exchange.failure).__name__ if exchange.failure else failure,
             effect=exchange.effect.value,
             seconds=seconds,
         )

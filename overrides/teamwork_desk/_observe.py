@@ -23,7 +23,7 @@ class Attempt:
         method: The HTTP method.
         path: The path, without the query.
         status_code: The answer's status, if there was one.
-        failure: The name of the exception's class, if there was one.
+        failure: The name of the exception's class, if there was one; "interrupted" for a deadline or a cancellation.
         effect: What the request may have done.
         seconds: How long it took, the wait for the rate window and for a free connection included.
     """

@@ -41,6 +41,12 @@ class Aggregate:
 
     def to_dict(self) -> dict[str, Any]:
         """Write it as JSON holds it; what is None is left out."""
-        return encode(
-            {"Distinct": self.distinct, "Field": self.field, "Operation": self.operation}, self.additional_properties
-        )
+        encoded: dict[str, Any] = {key: encode(entry) for key, entry in self.additional_properties.items()}
+        value: Any
+        if (value := self.distinct) is not None:
+            encoded["Distinct"] = value if value.__class__ is bool else encode(value)
+        if (value := self.field) is not None:
+            encoded["Field"] = value if value.__class__ is str else encode(value)
+        if (value := self.operation) is not None:
+            encoded["Operation"] = value if value.__class__ is str else encode(value)
+        return encoded

@@ -72,24 +72,35 @@ class Contact:
 
     def to_dict(self) -> dict[str, Any]:
         """Write it as JSON holds it; what is None is left out."""
-        return encode(
-            {
-                "id": self.id,
-                "type": self.type,
-                "value": self.value,
-                "isMain": self.is_main,
-                "pmfield": self.pmfield,
-                "state": self.state,
-                "createdAt": self.created_at,
-                "createdBy": self.created_by,
-                "updatedAt": self.updated_at,
-                "updatedBy": self.updated_by,
-                "deletedAt": self.deleted_at,
-                "deletedBy": self.deleted_by,
-                "filter_args": self.filter_args,
-            },
-            self.additional_properties,
-        )
+        encoded: dict[str, Any] = {key: encode(entry) for key, entry in self.additional_properties.items()}
+        value: Any
+        if (value := self.id) is not None:
+            encoded["id"] = value if value.__class__ is int else encode(value)
+        if (value := self.type) is not None:
+            encoded["type"] = value if value.__class__ is str else encode(value)
+        if (value := self.value) is not None:
+            encoded["value"] = value if value.__class__ is str else encode(value)
+        if (value := self.is_main) is not None:
+            encoded["isMain"] = value if value.__class__ is bool else encode(value)
+        if (value := self.pmfield) is not None:
+            encoded["pmfield"] = value if value.__class__ is str else encode(value)
+        if (value := self.state) is not None:
+            encoded["state"] = value if value.__class__ is str else encode(value)
+        if (value := self.created_at) is not None:
+            encoded["createdAt"] = encode(value)
+        if (value := self.created_by) is not None:
+            encoded["createdBy"] = encode(value)
+        if (value := self.updated_at) is not None:
+            encoded["updatedAt"] = encode(value)
+        if (value := self.updated_by) is not None:
+            encoded["updatedBy"] = encode(value)
+        if (value := self.deleted_at) is not None:
+            encoded["deletedAt"] = encode(value)
+        if (value := self.deleted_by) is not None:
+            encoded["deletedBy"] = encode(value)
+        if (value := self.filter_args) is not None:
+            encoded["filter_args"] = encode(value)
+        return encoded
 
 
 from .entity_ref import EntityRef

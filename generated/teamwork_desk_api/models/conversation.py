@@ -81,27 +81,41 @@ class Conversation:
 
     def to_dict(self) -> dict[str, Any]:
         """Write it as JSON holds it; what is None is left out."""
-        return encode(
-            {
-                "id": self.id,
-                "ticket_id": self.ticket_id,
-                "state": self.state,
-                "contact": self.contact,
-                "contactId": self.contact_id,
-                "messages": self.messages,
-                "users": self.users,
-                "token": self.token,
-                "socket_id": self.socket_id,
-                "createdAt": self.created_at,
-                "createdBy": self.created_by,
-                "updatedAt": self.updated_at,
-                "updatedBy": self.updated_by,
-                "deletedAt": self.deleted_at,
-                "deletedBy": self.deleted_by,
-                "filter_args": self.filter_args,
-            },
-            self.additional_properties,
-        )
+        encoded: dict[str, Any] = {key: encode(entry) for key, entry in self.additional_properties.items()}
+        value: Any
+        if (value := self.id) is not None:
+            encoded["id"] = value if value.__class__ is int else encode(value)
+        if (value := self.ticket_id) is not None:
+            encoded["ticket_id"] = value if value.__class__ is int else encode(value)
+        if (value := self.state) is not None:
+            encoded["state"] = value if value.__class__ is str else encode(value)
+        if (value := self.contact) is not None:
+            encoded["contact"] = encode(value)
+        if (value := self.contact_id) is not None:
+            encoded["contactId"] = value if value.__class__ is int else encode(value)
+        if (value := self.messages) is not None:
+            encoded["messages"] = encode(value)
+        if (value := self.users) is not None:
+            encoded["users"] = encode(value)
+        if (value := self.token) is not None:
+            encoded["token"] = value if value.__class__ is str else encode(value)
+        if (value := self.socket_id) is not None:
+            encoded["socket_id"] = value if value.__class__ is str else encode(value)
+        if (value := self.created_at) is not None:
+            encoded["createdAt"] = encode(value)
+        if (value := self.created_by) is not None:
+            encoded["createdBy"] = encode(value)
+        if (value := self.updated_at) is not None:
+            encoded["updatedAt"] = encode(value)
+        if (value := self.updated_by) is not None:
+            encoded["updatedBy"] = encode(value)
+        if (value := self.deleted_at) is not None:
+            encoded["deletedAt"] = encode(value)
+        if (value := self.deleted_by) is not None:
+            encoded["deletedBy"] = encode(value)
+        if (value := self.filter_args) is not None:
+            encoded["filter_args"] = encode(value)
+        return encoded
 
 
 from .contact import Contact

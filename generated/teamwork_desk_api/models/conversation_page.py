@@ -44,15 +44,17 @@ class ConversationPage:
 
     def to_dict(self) -> dict[str, Any]:
         """Write it as JSON holds it; what is None is left out."""
-        return encode(
-            {
-                "conversations": self.conversations,
-                "included": self.included,
-                "pagination": self.pagination,
-                "meta": self.meta,
-            },
-            self.additional_properties,
-        )
+        encoded: dict[str, Any] = {key: encode(entry) for key, entry in self.additional_properties.items()}
+        value: Any
+        if (value := self.conversations) is not None:
+            encoded["conversations"] = encode(value)
+        if (value := self.included) is not None:
+            encoded["included"] = encode(value)
+        if (value := self.pagination) is not None:
+            encoded["pagination"] = encode(value)
+        if (value := self.meta) is not None:
+            encoded["meta"] = encode(value)
+        return encoded
 
 
 from .conversation import Conversation

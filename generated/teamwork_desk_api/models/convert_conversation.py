@@ -123,34 +123,55 @@ class ConvertConversation:
 
     def to_dict(self) -> dict[str, Any]:
         """Write it as JSON holds it; what is None is left out."""
-        return encode(
-            {
-                "agent": self.agent,
-                "bcc": self.bcc,
-                "cc": self.cc,
-                "customer": self.customer,
-                "customfields": self.customfields,
-                "editMethod": self.edit_method,
-                "email": self.email,
-                "files": self.files,
-                "fromThreadId": self.from_thread_id,
-                "fromTicketId": self.from_ticket_id,
-                "inbox": self.inbox,
-                "message": self.message,
-                "notifyCustomer": self.notify_customer,
-                "parent": self.parent,
-                "priority": self.priority,
-                "scheduledEmail": self.scheduled_email,
-                "sendFrom": self.send_from,
-                "source": self.source,
-                "status": self.status,
-                "subject": self.subject,
-                "tags": self.tags,
-                "tickettemplate": self.tickettemplate,
-                "type": self.type,
-            },
-            self.additional_properties,
-        )
+        encoded: dict[str, Any] = {key: encode(entry) for key, entry in self.additional_properties.items()}
+        value: Any
+        if (value := self.agent) is not None:
+            encoded["agent"] = encode(value)
+        if (value := self.bcc) is not None:
+            encoded["bcc"] = encode(value)
+        if (value := self.cc) is not None:
+            encoded["cc"] = encode(value)
+        if (value := self.customer) is not None:
+            encoded["customer"] = encode(value)
+        if (value := self.customfields) is not None:
+            encoded["customfields"] = encode(value)
+        if (value := self.edit_method) is not None:
+            encoded["editMethod"] = value if value.__class__ is str else encode(value)
+        if (value := self.email) is not None:
+            encoded["email"] = value if value.__class__ is str else encode(value)
+        if (value := self.files) is not None:
+            encoded["files"] = encode(value)
+        if (value := self.from_thread_id) is not None:
+            encoded["fromThreadId"] = value if value.__class__ is int else encode(value)
+        if (value := self.from_ticket_id) is not None:
+            encoded["fromTicketId"] = value if value.__class__ is int else encode(value)
+        if (value := self.inbox) is not None:
+            encoded["inbox"] = encode(value)
+        if (value := self.message) is not None:
+            encoded["message"] = value if value.__class__ is str else encode(value)
+        if (value := self.notify_customer) is not None:
+            encoded["notifyCustomer"] = value if value.__class__ is bool else encode(value)
+        if (value := self.parent) is not None:
+            encoded["parent"] = encode(value)
+        if (value := self.priority) is not None:
+            encoded["priority"] = encode(value)
+        if (value := self.scheduled_email) is not None:
+            encoded["scheduledEmail"] = encode(value)
+        if (value := self.send_from) is not None:
+            encoded["sendFrom"] = value if value.__class__ is str else encode(value)
+        if (value := self.source) is not None:
+            encoded["source"] = encode(value)
+        if (value := self.status) is not None:
+            encoded["status"] = encode(value)
+        if (value := self.subject) is not None:
+            encoded["subject"] = value if value.__class__ is str else encode(value)
+        if (value := self.tags) is not None:
+            encoded["tags"] = encode(value)
+        if (value := self.tickettemplate) is not None:
+            encoded["tickettemplate"] = encode(value)
+        if (value := self.type) is not None:
+            encoded["type"] = encode(value)
+        return encoded
 
 
 from .custom_field import CustomField

@@ -38,4 +38,10 @@ class CustomField:
 
     def to_dict(self) -> dict[str, Any]:
         """Write it as JSON holds it; what is None is left out."""
-        return encode({"id": self.id, "value": self.value}, self.additional_properties)
+        encoded: dict[str, Any] = {key: encode(entry) for key, entry in self.additional_properties.items()}
+        value: Any
+        if (value := self.id) is not None:
+            encoded["id"] = value if value.__class__ is int else encode(value)
+        if (value := self.value) is not None:
+            encoded["value"] = encode(value)
+        return encoded

@@ -56,9 +56,17 @@ class EntityRef:
 
     def to_dict(self) -> dict[str, Any]:
         """Write it as JSON holds it; what is None is left out."""
-        return encode(
-            {"id": self.id, "type": self.type, "delete": self.delete, "meta": self.meta}, self.additional_properties
-        )
+        encoded: dict[str, Any] = {key: encode(entry) for key, entry in self.additional_properties.items()}
+        value: Any
+        if (value := self.id) is not None:
+            encoded["id"] = value if value.__class__ is int else encode(value)
+        if (value := self.type) is not None:
+            encoded["type"] = encode(value)
+        if (value := self.delete) is not None:
+            encoded["delete"] = value if value.__class__ is bool else encode(value)
+        if (value := self.meta) is not None:
+            encoded["meta"] = encode(value)
+        return encoded
 
 
 from .json_object import JsonObject

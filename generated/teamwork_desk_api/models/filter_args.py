@@ -71,24 +71,35 @@ class FilterArgs:
 
     def to_dict(self) -> dict[str, Any]:
         """Write it as JSON holds it; what is None is left out."""
-        return encode(
-            {
-                "aggregate": self.aggregate,
-                "bulkDryExecute": self.bulk_dry_execute,
-                "fields": self.fields,
-                "filter": self.filter,
-                "id": self.id,
-                "ids": self.ids,
-                "includes": self.includes,
-                "orderBy": self.order_by,
-                "orderMode": self.order_mode,
-                "page": self.page,
-                "pageOffset": self.page_offset,
-                "pageSize": self.page_size,
-                "skipAggregation": self.skip_aggregation,
-            },
-            self.additional_properties,
-        )
+        encoded: dict[str, Any] = {key: encode(entry) for key, entry in self.additional_properties.items()}
+        value: Any
+        if (value := self.aggregate) is not None:
+            encoded["aggregate"] = encode(value)
+        if (value := self.bulk_dry_execute) is not None:
+            encoded["bulkDryExecute"] = value if value.__class__ is bool else encode(value)
+        if (value := self.fields) is not None:
+            encoded["fields"] = encode(value)
+        if (value := self.filter) is not None:
+            encoded["filter"] = encode(value)
+        if (value := self.id) is not None:
+            encoded["id"] = value if value.__class__ is int else encode(value)
+        if (value := self.ids) is not None:
+            encoded["ids"] = encode(value)
+        if (value := self.includes) is not None:
+            encoded["includes"] = encode(value)
+        if (value := self.order_by) is not None:
+            encoded["orderBy"] = value if value.__class__ is str else encode(value)
+        if (value := self.order_mode) is not None:
+            encoded["orderMode"] = value if value.__class__ is str else encode(value)
+        if (value := self.page) is not None:
+            encoded["page"] = value if value.__class__ is int else encode(value)
+        if (value := self.page_offset) is not None:
+            encoded["pageOffset"] = value if value.__class__ is int else encode(value)
+        if (value := self.page_size) is not None:
+            encoded["pageSize"] = value if value.__class__ is int else encode(value)
+        if (value := self.skip_aggregation) is not None:
+            encoded["skipAggregation"] = value if value.__class__ is bool else encode(value)
+        return encoded
 
 
 from .aggregate import Aggregate

@@ -47,13 +47,16 @@ class Pagination:
 
     def to_dict(self) -> dict[str, Any]:
         """Write it as JSON holds it; what is None is left out."""
-        return encode(
-            {
-                "records": self.records,
-                "pageSize": self.page_size,
-                "pages": self.pages,
-                "page": self.page,
-                "hasMorePages": self.has_more_pages,
-            },
-            self.additional_properties,
-        )
+        encoded: dict[str, Any] = {key: encode(entry) for key, entry in self.additional_properties.items()}
+        value: Any
+        if (value := self.records) is not None:
+            encoded["records"] = value if value.__class__ is int else encode(value)
+        if (value := self.page_size) is not None:
+            encoded["pageSize"] = value if value.__class__ is int else encode(value)
+        if (value := self.pages) is not None:
+            encoded["pages"] = value if value.__class__ is int else encode(value)
+        if (value := self.page) is not None:
+            encoded["page"] = value if value.__class__ is int else encode(value)
+        if (value := self.has_more_pages) is not None:
+            encoded["hasMorePages"] = value if value.__class__ is bool else encode(value)
+        return encoded

@@ -42,7 +42,11 @@ class Validator:
 
     def to_dict(self) -> dict[str, Any]:
         """Write it as JSON holds it; what is None is left out."""
-        return encode({"errors": self.errors}, self.additional_properties)
+        encoded: dict[str, Any] = {key: encode(entry) for key, entry in self.additional_properties.items()}
+        value: Any
+        if (value := self.errors) is not None:
+            encoded["errors"] = encode(value)
+        return encoded
 
 
 from .field_errors import FieldErrors

@@ -42,7 +42,16 @@ class Book:
 
     def to_dict(self) -> dict[str, Any]:
         """Write it as JSON holds it; what is None is left out."""
-        return encode(
-            {"id": self.id, "pin": self.pin, "state": self.state, "pages": self.pages, "password": self.password},
-            self.additional_properties,
-        )
+        encoded: dict[str, Any] = {key: encode(entry) for key, entry in self.additional_properties.items()}
+        value: Any
+        if (value := self.id) is not None:
+            encoded["id"] = value if value.__class__ is int else encode(value)
+        if (value := self.pin) is not None:
+            encoded["pin"] = value if value.__class__ is str else encode(value)
+        if (value := self.state) is not None:
+            encoded["state"] = value if value.__class__ is str else encode(value)
+        if (value := self.pages) is not None:
+            encoded["pages"] = value if value.__class__ is int else encode(value)
+        if (value := self.password) is not None:
+            encoded["password"] = value if value.__class__ is str else encode(value)
+        return encoded

@@ -154,34 +154,55 @@ class Kinds:
 
     def to_dict(self) -> dict[str, Any]:
         """Write it as JSON holds it; what is None is left out."""
-        return encode(
-            {
-                "anything": self.anything,
-                "boolean": self.boolean,
-                "integer": self.integer,
-                "number": self.number,
-                "string": self.string,
-                "date": self.date,
-                "moment": self.moment,
-                "uuid": self.uuid,
-                "key": self.key,
-                "old": self.old,
-                "open": self.open,
-                "level": self.level,
-                "matrix": self.matrix,
-                "moments": self.moments,
-                "list": self.list_,
-                "scalar": self.scalar,
-                "either": self.either,
-                "mixed": self.mixed,
-                "one_or_many": self.one_or_many,
-                "map_or_moment": self.map_or_moment,
-                "grid": self.grid,
-                "branches": self.branches,
-                "shelf": self.shelf,
-            },
-            self.additional_properties,
-        )
+        encoded: dict[str, Any] = {key: encode(entry) for key, entry in self.additional_properties.items()}
+        value: Any
+        if (value := self.anything) is not None:
+            encoded["anything"] = encode(value)
+        if (value := self.boolean) is not None:
+            encoded["boolean"] = value if value.__class__ is bool else encode(value)
+        if (value := self.integer) is not None:
+            encoded["integer"] = value if value.__class__ is int else encode(value)
+        if (value := self.number) is not None:
+            encoded["number"] = encode(value)
+        if (value := self.string) is not None:
+            encoded["string"] = value if value.__class__ is str else encode(value)
+        if (value := self.date) is not None:
+            encoded["date"] = encode(value)
+        if (value := self.moment) is not None:
+            encoded["moment"] = encode(value)
+        if (value := self.uuid) is not None:
+            encoded["uuid"] = encode(value)
+        if (value := self.key) is not None:
+            encoded["key"] = encode(value)
+        if (value := self.old) is not None:
+            encoded["old"] = value if value.__class__ is str else encode(value)
+        if (value := self.open) is not None:
+            encoded["open"] = value if value.__class__ is str else encode(value)
+        if (value := self.level) is not None:
+            encoded["level"] = value if value.__class__ is int else encode(value)
+        if (value := self.matrix) is not None:
+            encoded["matrix"] = encode(value)
+        if (value := self.moments) is not None:
+            encoded["moments"] = encode(value)
+        if (value := self.list_) is not None:
+            encoded["list"] = encode(value)
+        if (value := self.scalar) is not None:
+            encoded["scalar"] = encode(value)
+        if (value := self.either) is not None:
+            encoded["either"] = encode(value)
+        if (value := self.mixed) is not None:
+            encoded["mixed"] = encode(value)
+        if (value := self.one_or_many) is not None:
+            encoded["one_or_many"] = encode(value)
+        if (value := self.map_or_moment) is not None:
+            encoded["map_or_moment"] = encode(value)
+        if (value := self.grid) is not None:
+            encoded["grid"] = encode(value)
+        if (value := self.branches) is not None:
+            encoded["branches"] = encode(value)
+        if (value := self.shelf) is not None:
+            encoded["shelf"] = encode(value)
+        return encoded
 
 
 from .branches import Branches

@@ -31,4 +31,8 @@ class List:
 
     def to_dict(self) -> dict[str, Any]:
         """Write it as JSON holds it; what is None is left out."""
-        return encode({"list": self.list_}, self.additional_properties)
+        encoded: dict[str, Any] = {key: encode(entry) for key, entry in self.additional_properties.items()}
+        value: Any
+        if (value := self.list_) is not None:
+            encoded["list"] = encode(value)
+        return encoded

@@ -90,36 +90,62 @@ class Names:
 
     def to_dict(self) -> dict[str, Any]:
         """Write it as JSON holds it; what is None is left out."""
-        return encode(
-            {
-                "$dollar": self.dollar,
-                "9lives": self.field_9lives,
-                "a-b": self.ab,
-                "a_b": self.a_b,
-                "additional_properties": self.additional_properties_,
-                "at": self.at,
-                "body": self.body_,
-                "class": self.class_,
-                "cls": self.cls,
-                "datetime": self.datetime_,
-                "decode": self.decode_,
-                "dict": self.dict_,
-                "enum": self.enum,
-                "example": self.example,
-                "field": self.field,
-                "from_dict": self.from_dict_,
-                "hook": self.hook,
-                "ignore": self.ignore_,
-                "list": self.list_,
-                'naïve "quoted"': self.naïve_quoted,
-                "properties": self.properties,
-                "self": self.self_,
-                "title": self.title,
-                "to_dict": self.to_dict_,
-                "type": self.type,
-                "uuid": self.uuid,
-                "with space": self.with_space,
-                "x-secret": self.x_secret,
-            },
-            self.additional_properties,
-        )
+        encoded: dict[str, Any] = {key: encode(entry) for key, entry in self.additional_properties.items()}
+        value: Any
+        if (value := self.dollar) is not None:
+            encoded["$dollar"] = value if value.__class__ is str else encode(value)
+        if (value := self.field_9lives) is not None:
+            encoded["9lives"] = value if value.__class__ is str else encode(value)
+        if (value := self.ab) is not None:
+            encoded["a-b"] = value if value.__class__ is str else encode(value)
+        if (value := self.a_b) is not None:
+            encoded["a_b"] = value if value.__class__ is str else encode(value)
+        if (value := self.additional_properties_) is not None:
+            encoded["additional_properties"] = value if value.__class__ is str else encode(value)
+        if (value := self.at) is not None:
+            encoded["at"] = value if value.__class__ is str else encode(value)
+        if (value := self.body_) is not None:
+            encoded["body"] = value if value.__class__ is str else encode(value)
+        if (value := self.class_) is not None:
+            encoded["class"] = value if value.__class__ is str else encode(value)
+        if (value := self.cls) is not None:
+            encoded["cls"] = value if value.__class__ is str else encode(value)
+        if (value := self.datetime_) is not None:
+            encoded["datetime"] = encode(value)
+        if (value := self.decode_) is not None:
+            encoded["decode"] = value if value.__class__ is str else encode(value)
+        if (value := self.dict_) is not None:
+            encoded["dict"] = value if value.__class__ is str else encode(value)
+        if (value := self.enum) is not None:
+            encoded["enum"] = value if value.__class__ is str else encode(value)
+        if (value := self.example) is not None:
+            encoded["example"] = value if value.__class__ is str else encode(value)
+        if (value := self.field) is not None:
+            encoded["field"] = value if value.__class__ is str else encode(value)
+        if (value := self.from_dict_) is not None:
+            encoded["from_dict"] = value if value.__class__ is str else encode(value)
+        if (value := self.hook) is not None:
+            encoded["hook"] = value if value.__class__ is str else encode(value)
+        if (value := self.ignore_) is not None:
+            encoded["ignore"] = value if value.__class__ is str else encode(value)
+        if (value := self.list_) is not None:
+            encoded["list"] = encode(value)
+        if (value := self.naïve_quoted) is not None:
+            encoded['naïve "quoted"'] = value if value.__class__ is str else encode(value)
+        if (value := self.properties) is not None:
+            encoded["properties"] = value if value.__class__ is str else encode(value)
+        if (value := self.self_) is not None:
+            encoded["self"] = value if value.__class__ is str else encode(value)
+        if (value := self.title) is not None:
+            encoded["title"] = value if value.__class__ is str else encode(value)
+        if (value := self.to_dict_) is not None:
+            encoded["to_dict"] = value if value.__class__ is str else encode(value)
+        if (value := self.type) is not None:
+            encoded["type"] = value if value.__class__ is str else encode(value)
+        if (value := self.uuid) is not None:
+            encoded["uuid"] = encode(value)
+        if (value := self.with_space) is not None:
+            encoded["with space"] = value if value.__class__ is str else encode(value)
+        if (value := self.x_secret) is not None:
+            encoded["x-secret"] = value if value.__class__ is str else encode(value)
+        return encoded

@@ -36,7 +36,13 @@ class Owner:
 
     def to_dict(self) -> dict[str, Any]:
         """Write it as JSON holds it; what is None is left out."""
-        return encode({"owns": self.owns, "friend": self.friend}, self.additional_properties)
+        encoded: dict[str, Any] = {key: encode(entry) for key, entry in self.additional_properties.items()}
+        value: Any
+        if (value := self.owns) is not None:
+            encoded["owns"] = encode(value)
+        if (value := self.friend) is not None:
+            encoded["friend"] = encode(value)
+        return encoded
 
 
 from .tree import Tree

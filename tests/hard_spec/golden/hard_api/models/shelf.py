@@ -34,7 +34,11 @@ class Shelf:
 
     def to_dict(self) -> dict[str, Any]:
         """Write it as JSON holds it; what is None is left out."""
-        return encode({"width": self.width}, self.additional_properties)
+        encoded: dict[str, Any] = {key: encode(entry) for key, entry in self.additional_properties.items()}
+        value: Any
+        if (value := self.width) is not None:
+            encoded["width"] = value if value.__class__ is int else encode(value)
+        return encoded
 
 
 from .tree import Tree

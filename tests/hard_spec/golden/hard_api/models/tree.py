@@ -42,16 +42,19 @@ class Tree:
 
     def to_dict(self) -> dict[str, Any]:
         """Write it as JSON holds it; what is None is left out."""
-        return encode(
-            {
-                "name": self.name,
-                "child": self.child,
-                "children": self.children,
-                "branches": self.branches,
-                "owner": self.owner,
-            },
-            self.additional_properties,
-        )
+        encoded: dict[str, Any] = {key: encode(entry) for key, entry in self.additional_properties.items()}
+        value: Any
+        if (value := self.name) is not None:
+            encoded["name"] = value if value.__class__ is str else encode(value)
+        if (value := self.child) is not None:
+            encoded["child"] = encode(value)
+        if (value := self.children) is not None:
+            encoded["children"] = encode(value)
+        if (value := self.branches) is not None:
+            encoded["branches"] = encode(value)
+        if (value := self.owner) is not None:
+            encoded["owner"] = encode(value)
+        return encoded
 
 
 from .branches import Branches

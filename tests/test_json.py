@@ -1,0 +1,102 @@
+"""JSON in and out, with orjson and without it: the same bytes, the same values, the same refusals."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import math
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from teamwork_desk import RequestError, _exchange
+from teamwork_desk._exchange import decode_json, encode_json
+from teamwork_desk_api.types import DecodeError
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
+DEEP: Any = []
+for _ in range(5000):
+    DEEP = [DEEP]
+
+
+@pytest.fixture(params=["orjson", "json"], autouse=True)
+def library(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    if request.param == "json":
+        monkeypatch.setattr(_exchange, "orjson", None)
+    else:
+        pytest.importorskip("orjson")
+    return str(request.param)
+
+
+@given(value=VALUES)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_what_goes_out_comes_in(value: Any) -> None:
+    content = encode_json(value)
+    assert decode_json(content) == value
+    if content:
+        assert json.loads(content) == value
+
+
+@pytest.mark.parametrize(
+    ("body", "content"),
+    [
+        (None, b""),
+        ({}, b"{}"),
+        ({"a": "é", "b": [1, 2.5, None]}, '{"a":"é","b":[1,2.5,null]}'.encode()),
+        ({"id": 2**70}, b'{"id":1180591620717411303424}'),
+        ({1: 2}, b'{"1":2}'),
+    ],
+)
+def test_what_goes_out(body: Any, content: bytes) -> None:
+    assert encode_json(body) == content
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"a": math.nan},
+        {"a": [math.inf]},
+        {"a": "\ud800"},
+        {"a": object()},
+        {"a": {1, 2}},
+        {"a": datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)},
+        {"a": b"bytes"},
+        DEEP,
+    ],
+    ids=["NaN", "infinity", "a lone surrogate", "an object", "a set", "a datetime", "bytes", "too deep"],
+)
+def test_what_has_no_json_form_is_refused(body: Any) -> None:
+    with pytest.raises(RequestError, match="no JSON form") as raised:
+        encode_json(body)
+    assert raised.value.__context__ is None
+
+
+@pytest.mark.parametrize(
+    ("content", "value"),
+    [
+        (b"", None),
+        (b' {"a": 1}\n', {"a": 1}),
+        ('{"a": "é"}'.encode("utf-16"), {"a": "é"}),
+        (b'"\\ud800"', "\ud800"),
+        (b"[1e400]", [math.inf]),
+    ],
+    ids=["nothing", "white space", "UTF-16", "a lone surrogate", "too large"],
+)
+def test_what_comes_in(content: bytes, value: Any) -> None:
+    assert decode_json(content) == value
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [(b"<html>", "no JSON"), (b"\xff", "no JSON"), (b'{"a": 1', "no JSON"), (b"[" * 10**5, "nested too deeply")],
+    ids=["HTML", "no text", "cut off", "too deep"],
+)
+def test_what_cannot_be_read(content: bytes, reason: str) -> None:
+    with pytest.raises(DecodeError, match=reason) as raised:
+        decode_json(content)
+    assert raised.value.__context__ is None
