@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import json
-import runpy
 import signal
 import socket
 import subprocess
@@ -61,7 +61,7 @@ async def listed(fake: FakeDesk, **query: str | int) -> httpx.Response:
 
 
 def test_exported_names() -> None:
-    assert teamwork_desk.testing.__all__ == ["FakeDesk", "RecordedRequest", "Ticket"]
+    assert teamwork_desk.testing.__all__ == ["FakeDesk", "Fault", "RecordedRequest", "Ticket", "VirtualTimeLoop"]
 
 
 # Converting.
@@ -762,7 +762,8 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., object]:
     def run(*arguments: str) -> object:
         monkeypatch.setattr(sys, "argv", ["testing", *arguments])
         with pytest.raises(SystemExit) as stopped:
-            runpy.run_module("teamwork_desk.testing", run_name="__main__", alter_sys=True)
+            # No runpy: it does not get along with pytest's import hook, which takes care of a plugin's package.
+            importlib.import_module("teamwork_desk.testing.__main__")
         return stopped.value.code
 
     return run

@@ -127,6 +127,9 @@ def command(monkeypatch: pytest.MonkeyPatch) -> Iterator[Command]:
         def run(fake: FakeDesk, *arguments: str, token: str = "right") -> int:
             monkeypatch.setattr(sys, "argv", ["probe", *arguments])
             monkeypatch.delitem(sys.modules, "teamwork_desk.probe", raising=False)
+            # pytest's import hook takes care of a plugin's package, and runpy cannot use it.
+            finders = [finder for finder in sys.meta_path if not hasattr(finder, "mark_rewrite")]
+            monkeypatch.setattr(sys, "meta_path", finders)
             with portal.wrap_async_context_manager(fake.serve()) as url:
                 monkeypatch.setenv("TEAMWORK_DESK_URL", url)
                 monkeypatch.setenv("TEAMWORK_DESK_TOKEN", token)

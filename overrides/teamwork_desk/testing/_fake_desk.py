@@ -5,20 +5,26 @@ from __future__ import annotations
 import json
 import math
 import re
-import time
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from email.utils import formatdate
 from functools import partial
 from itertools import count
-from typing import Any, Literal, NoReturn, cast
+from operator import itemgetter
+from typing import Any, Literal, NoReturn, Unpack, cast
 from urllib.parse import parse_qsl
 
 import httpx
-from attrs import field, frozen
+from attrs import evolve
 
+from ._answers import Answer, Silence
+from ._assertions import ConvertedFields, no_ticket, the_one_ticket
+from ._faults import Fault, Faults, Injected, named
 from ._filter import FILTERABLE, compile_filter, sort_key
+from ._records import RecordedRequest, Ticket
+from ._time import LoopClock
+from ._transport import Transport
 from ._validator import each, one_of, page_number, problems_of
 
 MAX_PAGE_SIZE = 100
@@ -31,62 +37,6 @@ _LIST = "/desk/api/v2/conversations.json"
 _CONVERT = re.compile(r"/desk/api/v2/conversations/([0-9]{1,19})/convert\.json")
 
 
-@frozen
-class Ticket:
-    """A ticket that a conversation was converted to.
-
-    Attributes:
-        id: The ticket's id.
-        conversation_id: The conversation it was made from.
-        body: The request's body, as decoded from JSON. Not in the repr: it names customers.
-    """
-
-    id: int
-    conversation_id: int
-    body: dict[str, Any] = field(repr=False)
-
-
-@frozen
-class RecordedRequest:
-    """A request that arrived.
-
-    Attributes:
-        method: The HTTP method.
-        path: The path, percent-decoded.
-        query: The query's parameters.
-        headers: The headers. Not in the repr: they hold the token.
-        json: The body as decoded from JSON; None where it is no JSON. Not in the repr: it names customers.
-        status: The status answered; None where the answer was lost.
-    """
-
-    method: str
-    path: str
-    query: dict[str, str]
-    headers: httpx.Headers = field(repr=False)
-    json: Any = field(repr=False)
-    status: int | None
-
-
-@frozen
-class Answer:
-    """What goes back to the client."""
-
-    status: int
-    headers: httpx.Headers
-    body: bytes
-
-
-Handler = Callable[[str, str, str, httpx.Headers, bytes], Answer | None]
-"""Takes method, path, query, headers and body; None is a lost answer."""
-
-
-@frozen
-class _Fault:
-    method: str | None
-    works: bool
-    answer: Answer | None
-
-
 class FakeDesk:
     """A Teamwork Desk in memory.
 
@@ -95,7 +45,6 @@ class FakeDesk:
 
     Attributes:
         transport: The way in for httpx, under asyncio and trio. It needs no network, and closing it does nothing.
-        tickets: The tickets made, oldest first.
         requests: The requests that arrived, oldest first.
     """
 
@@ -108,7 +57,7 @@ class FakeDesk:
         window: float = 60.0,
         old_installation: bool = False,
         envelope: bool = False,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] | None = None,
     ) -> None:
         """Open a Desk.
 
@@ -119,24 +68,32 @@ class FakeDesk:
             window: The window's length in seconds. It opens with the first request.
             old_installation: Whether it knows the deprecated `email` only, and not `customer.email`.
             envelope: Whether convert answers `{"conversation": {...}}` instead of the bare conversation.
-            clock: Tells the time, in seconds since the epoch.
+            clock: Tells the time, in seconds since the epoch. Where it is left out, time moves with the event loop's
+                clock, which may be virtual.
         """
         self._token = token
         self._rate_limit = rate_limit
         self._window = window
         self._old_installation = old_installation
         self._envelope = envelope
-        self._clock = clock
+        self._clock = LoopClock() if clock is None else clock
         self._window_end = -math.inf
         self._used = 0
-        self._faults: list[_Fault] = []
+        self._faults = Faults()
+        self._going_on: list[tuple[float, Callable[[], Answer]]] = []
         self._ticket_ids = count(FIRST_TICKET)
         self._conversations: dict[int, dict[str, Any]] = {}
         for conversation_id in conversations:
             self.add_conversation(conversation_id)
-        self.tickets: list[Ticket] = []
+        self._tickets: list[Ticket] = []
         self.requests: list[RecordedRequest] = []
-        self.transport: httpx.AsyncBaseTransport = _Transport(self._handle)
+        self.transport: httpx.AsyncBaseTransport = Transport(self._handle, self._faults)
+
+    @property
+    def tickets(self) -> list[Ticket]:
+        """The tickets made so far, oldest first."""
+        self._finish_work()
+        return self._tickets
 
     @asynccontextmanager
     async def serve(self, *, port: int = 0, host: str = "127.0.0.1") -> AsyncGenerator[str, None]:
@@ -221,7 +178,7 @@ class FakeDesk:
         if isinstance(body, Mapping):
             body = json.dumps(body)
         answer = Answer(status, httpx.Headers(headers), body.encode() if isinstance(body, str) else body)
-        self._faults += [_Fault(method and method.upper(), works=False, answer=answer)] * times
+        self._faults.add(Injected(method and method.upper(), "never", answer), times)
 
     def lose_answer(self, when: Literal["before", "after"], *, times: int = 1, method: str | None = None) -> None:
         """Break the connection of the next requests, without a byte of an answer.
@@ -233,24 +190,108 @@ class FakeDesk:
             times: The number of requests it happens to.
             method: Let it happen to requests of this method only.
         """
-        self._faults += [_Fault(method and method.upper(), works=when == "after", answer=None)] * times
+        fault: Fault = "answer lost after the work" if when == "after" else "answer lost before the work"
+        self.inject(fault, times=times, method=method)
 
-    def _handle(self, method: str, path: str, query: str, headers: httpx.Headers, body: bytes) -> Answer | None:
+    def inject(self, fault: Fault, *, times: int = 1, method: str | None = None, lasts: float = 2.0) -> None:
+        """Let something go wrong with the next requests.
+
+        | fault | what happens to a request | what `convert` makes of it |
+        | --- | --- | --- |
+        | `"connection refused"` | it never leaves; over a server the connection breaks instead | sends again |
+        | `"rate limited"` | 429, the window is used up | sends again when the window resets |
+        | `"maintenance"` | 503 with `Retry-After: 5` | sends again after 5 seconds |
+        | `"token refused"` | 401 | sends again with a fresh token if it can get one, else `AuthenticationError` |
+        | `"answer lost before the work"` | the connection breaks, nothing is done | looks, and sends again |
+        | `"answer lost after the work"` | the connection breaks, the work is done | finds the ticket |
+        | `"answer lost while the work goes on"` | the connection breaks, the work is done later | finds the ticket |
+        | `"server error before the work"` | 500, nothing is done | looks, and sends again |
+        | `"server error after the work"` | 500, the work is done | finds the ticket |
+        | `"timeout before the work"` | no answer in time, nothing is ever done | `OutcomeUnknownError` |
+        | `"timeout after the work"` | no answer in time, the work is done | finds the ticket |
+        | `"timeout while the work goes on"` | no answer in time, the work is done later | finds the ticket |
+        | `"gateway timeout before the work"` | 504, nothing is ever done | `OutcomeUnknownError` |
+        | `"gateway timeout after the work"` | 504, the work is done | finds the ticket |
+        | `"gateway timeout while the work goes on"` | 504, the work is done later | finds the ticket |
+        | `"unreadable answer"` | 200 with HTML, the work is done | finds the ticket |
+        | `"answer cut off"` | the connection breaks within the answer, the work is done | finds the ticket |
+
+        Work that goes on longer than `convert` looks (3.5 seconds by default) ends in `OutcomeUnknownError` after a
+        timeout, and in a second ticket after a lost answer: that is the limit of the promise. A timeout strikes at once
+        over the transport, and when the client loses patience over a server.
+
+        Faults queue, as those of `fail` and `lose_answer` do.
+
+        Args:
+            fault: What goes wrong.
+            times: The number of requests it happens to.
+            method: Let it happen to requests of this method only.
+            lasts: How many seconds the work goes on, where the fault says that it does.
+
+        Raises:
+            ValueError: There is no such fault.
+        """
+        self._faults.add(named(fault, method and method.upper(), lasts), times)
+
+    def assert_converted_once(self, conversation_id: int, **fields: Unpack[ConvertedFields]) -> Ticket:
+        """Make sure that a conversation was converted exactly once, with these fields.
+
+        Args:
+            conversation_id: The conversation's id.
+            **fields: What must have reached the ticket, as one says it to `desk.conversations.convert`; None for what
+                must not. Others are not looked at. A customer's address counts also where it came in the deprecated
+                `email`.
+
+        Returns:
+            The ticket.
+
+        Raises:
+            AssertionError: It was not, or was more than once, or a field differs: the message says which.
+            TypeError: `convert` has no such field.
+        """
+        __tracebackhide__ = True
+        return the_one_ticket(self.tickets, conversation_id, fields)
+
+    def assert_not_converted(self, conversation_id: int) -> None:
+        """Make sure that a conversation was not converted.
+
+        Args:
+            conversation_id: The conversation's id.
+
+        Raises:
+            AssertionError: It was.
+        """
+        __tracebackhide__ = True
+        no_ticket(self.tickets, conversation_id)
+
+    def _handle(self, method: str, path: str, query: str, headers: httpx.Headers, body: bytes) -> Answer | Silence:
+        self._finish_work()
         arguments = dict(parse_qsl(query, keep_blank_values=True))
         try:
             decoded = _decode(body)
         except ValueError:
             decoded = None
-        fault = next((fault for fault in self._faults if fault.method in (None, method)), None)
+        fault = self._faults.take(method)
         answer: Answer | None = None
-        if fault is None or fault.works:
-            answer = self._work(method, path, arguments, headers, decoded)
-        if fault is not None:
-            self._faults.remove(fault)
-            answer = fault.answer
-        status = None if answer is None else answer.status
+        if fault is None or fault.work != "never":
+            answer = self._refusal(headers)
+            work = partial(self._work, method, path, arguments, decoded)
+            if answer is None and fault is not None and fault.work == "later":
+                self._going_on.append((self._clock() + fault.lasts, work))
+            elif answer is None:
+                answer = work()
+        outcome = cast("Answer", answer) if fault is None else fault.applied_to(answer)
+        status = outcome.status if isinstance(outcome, Answer) else None
         self.requests.append(RecordedRequest(method, path, arguments, headers, decoded, status))
-        return None if answer is None else self._with_usual_headers(answer)
+        return self._with_usual_headers(outcome) if isinstance(outcome, Answer) else outcome
+
+    def _finish_work(self) -> None:
+        """Do the work that went on and has ended by now."""
+        now = self._clock()
+        ended = sorted((one for one in self._going_on if one[0] <= now), key=itemgetter(0))
+        self._going_on = [one for one in self._going_on if one[0] > now]
+        for _, work in ended:
+            work()
 
     def _with_usual_headers(self, answer: Answer) -> Answer:
         now = self._clock()
@@ -266,14 +307,17 @@ class FakeDesk:
             }
         )
         headers.update(answer.headers)
-        return Answer(answer.status, headers, answer.body)
+        return evolve(answer, headers=headers)
 
-    def _work(self, method: str, path: str, arguments: Mapping[str, str], headers: httpx.Headers, body: Any) -> Answer:
+    def _refusal(self, headers: httpx.Headers) -> Answer | None:
         if not self._within_limit():
             return _refused(429, "rateLimit", "is exceeded")
         scheme, _, token = headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token or self._token not in (None, token):
             return _refused(401, "auth", "must be a valid bearer token")
+        return None
+
+    def _work(self, method: str, path: str, arguments: Mapping[str, str], body: Any) -> Answer:
         if path == _LIST:
             return self._list(arguments) if method == "GET" else _refused(405, "method", "must be GET", Allow="GET")
         if match := _CONVERT.fullmatch(path):
@@ -301,7 +345,7 @@ class FakeDesk:
         if problems:
             return _invalid(problems)
         ticket = Ticket(next(self._ticket_ids), conversation_id, body)
-        self.tickets.append(ticket)
+        self._tickets.append(ticket)
         conversation.update(ticket_id=ticket.id, updatedAt=self._timestamp())
         return _json(200, {"conversation": conversation, "included": {}} if self._envelope else conversation)
 
@@ -339,20 +383,6 @@ class FakeDesk:
         return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-class _Transport(httpx.AsyncBaseTransport):
-    def __init__(self, handle: Handler) -> None:
-        self._handle = handle
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        # The stream itself, as a connection reads it: request.aread() would keep the body for another attempt.
-        body = b"".join([chunk async for chunk in cast("httpx.AsyncByteStream", request.stream)])
-        url = request.url
-        answer = self._handle(request.method, url.path, url.query.decode("ascii"), request.headers, body)
-        if answer is None:
-            raise httpx.ReadError("FakeDesk lost the answer", request=request)
-        return httpx.Response(answer.status, headers=answer.headers, stream=httpx.ByteStream(answer.body))
-
-
 def _json(status: int, payload: Any, **headers: str) -> Answer:
     return Answer(status, httpx.Headers(headers), json.dumps(payload).encode())
 
@@ -382,6 +412,3 @@ def _no_constant(name: str) -> NoReturn:
 
 def _words(text: str | None) -> list[str]:
     return [word for word in (text or "").split(",") if word]
-
-
-# What convert refuses: a check yields the path of each fault with Desk's message for it.

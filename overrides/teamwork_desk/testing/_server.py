@@ -17,10 +17,12 @@ from uvicorn import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
+from ._answers import Answer, Silence
+
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
-    from ._fake_desk import Handler
+    from ._answers import Handler
 
 # On, for 0 seconds: closing the socket resets the connection.
 _LINGER = struct.pack("ii", 1, 0)
@@ -46,12 +48,19 @@ async def serve(handle: Handler, host: str, port: int) -> AsyncGenerator[str, No
             return
         query = scope["query_string"].decode("latin-1")
         answer = handle(request.method, scope["path"], query, httpx.Headers(scope["headers"]), body)
-        if answer is not None:
+        if isinstance(answer, Answer) and not answer.cut_off:
             await Response(answer.body, answer.status, dict(answer.headers))(scope, receive, send)
             return
         transport: asyncio.Transport = scope["state"]["transport"]
-        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER)
-        transport.abort()
+        if isinstance(answer, Answer):
+            await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers.raw})
+            half = answer.body[: len(answer.body) // 2]
+            await send({"type": "http.response.body", "body": half, "more_body": True})
+            # Not reset: the half must arrive.
+            transport.close()
+        elif answer is not Silence.TIMEOUT:
+            transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER)
+            transport.abort()
         # Returns once the connection is gone; uvicorn would take an earlier end for an error.
         await receive()
 

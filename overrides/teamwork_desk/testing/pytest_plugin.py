@@ -1,1 +1,28 @@
-"""Fixtures for the tests of a service."""
+"""Fixtures for the tests of a service; pytest finds them by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+
+import pytest
+
+from teamwork_desk import AsyncDesk
+
+from . import FakeDesk
+
+
+@pytest.fixture
+def fake_desk() -> FakeDesk:
+    """A Teamwork Desk in memory, new for each test."""
+    return FakeDesk()
+
+
+@pytest.fixture
+def desk(fake_desk: FakeDesk) -> Iterator[AsyncDesk]:
+    """An AsyncDesk that talks to `fake_desk`, closed after the test."""
+    desk = AsyncDesk("https://desk.example.com", token="any", transport=fake_desk.transport)  # noqa: S106
+    yield desk
+    # Closing a transport in memory waits for nothing. So it needs no event loop, and the fixture suits every plugin.
+    with suppress(StopIteration):
+        desk.aclose().send(None)

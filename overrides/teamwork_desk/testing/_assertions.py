@@ -1,0 +1,118 @@
+"""What a test says of the conversations that were converted, in the words of `desk.conversations.convert`."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal, TypedDict, cast
+
+from teamwork_desk_api.models import CustomerRef, CustomField, EntityRef
+
+from ._records import Ticket
+
+
+class ConvertedFields(TypedDict, total=False):
+    """The arguments of `desk.conversations.convert` that reach the ticket; None is a field that was not sent."""
+
+    agent: EntityRef | int | None
+    bcc: Sequence[str] | None
+    cc: Sequence[str] | None
+    customer: CustomerRef | int | str | None
+    customfields: Sequence[CustomField] | None
+    edit_method: Literal["html", "markdown"] | str | None
+    files: Sequence[EntityRef | int] | None
+    from_thread_id: int | None
+    from_ticket_id: int | None
+    inbox: EntityRef | int | None
+    message: str | None
+    notify_customer: bool | None
+    parent: EntityRef | int | None
+    priority: EntityRef | int | None
+    scheduled_email: Mapping[str, Any] | None
+    send_from: str | None
+    source: EntityRef | int | None
+    status: EntityRef | int | None
+    subject: str | None
+    tags: Sequence[EntityRef | int | str] | None
+    tickettemplate: EntityRef | int | None
+    type: EntityRef | int | None
+
+
+def the_one_ticket(tickets: Sequence[Ticket], conversation_id: int, expected: Mapping[str, Any]) -> Ticket:
+    """Return the one ticket of a conversation.
+
+    Raises:
+        AssertionError: There is none, there are more, or a field differs.
+        TypeError: An expected field is none of convert's.
+    """
+    __tracebackhide__ = True
+    if unknown := expected.keys() - ConvertedFields.__annotations__.keys():
+        raise TypeError(f"convert() has no such field: {', '.join(sorted(unknown))}")
+    found = tickets_of(tickets, conversation_id)
+    if len(found) != 1:
+        raise AssertionError(
+            f"expected conversation {conversation_id} to be converted once, got {_how_often(len(found))}"
+            f"{_elsewhere(tickets, conversation_id)}"
+        )
+    (ticket,) = found
+    if differences := [*_differences(ticket.body, expected)]:
+        raise AssertionError("\n  ".join([f"conversation {conversation_id} was converted once, but:", *differences]))
+    return ticket
+
+
+def no_ticket(tickets: Sequence[Ticket], conversation_id: int) -> None:
+    """Make sure that a conversation has no ticket.
+
+    Raises:
+        AssertionError: It has.
+    """
+    __tracebackhide__ = True
+    if found := tickets_of(tickets, conversation_id):
+        raise AssertionError(
+            f"expected conversation {conversation_id} not to be converted, got {_how_often(len(found))}"
+        )
+
+
+def tickets_of(tickets: Sequence[Ticket], conversation_id: int) -> list[Ticket]:
+    """Return the tickets of one conversation."""
+    return [ticket for ticket in tickets if ticket.conversation_id == conversation_id]
+
+
+def _how_often(times: int) -> str:
+    return {0: "not at all", 1: "once"}.get(times, f"{times} times")
+
+
+def _elsewhere(tickets: Sequence[Ticket], conversation_id: int) -> str:
+    counts = Counter(ticket.conversation_id for ticket in tickets if ticket.conversation_id != conversation_id)
+    return "".join(f"\n  conversation {other}: {_how_often(times)}" for other, times in sorted(counts.items()))
+
+
+def _differences(body: Mapping[str, Any], expected: Mapping[str, Any]) -> Iterator[str]:
+    for name, value in expected.items():
+        wanted, got = _plain(value), _plain(_sent(body, name))
+        if wanted != got:
+            yield f"{name}: expected {_shown(wanted)}, got {_shown(got)}"
+
+
+def _sent(body: Mapping[str, Any], name: str) -> Any:
+    if name == "customer" and body.get("email") is not None:  # the deprecated field names the same customer
+        customer: dict[str, Any] = body.get("customer") or {}
+        return {**customer, "email": body["email"]}
+    return body.get(re.sub("_(.)", lambda match: match[1].upper(), name))
+
+
+def _plain(value: Any) -> Any:
+    """Write a value the shortest way that convert takes it: a reference that is nothing but an id is that id."""
+    if isinstance(value, (EntityRef, CustomerRef, CustomField)):
+        value = value.to_dict()
+    if isinstance(value, Mapping):
+        plain = {key: _plain(part) for key, part in cast("Mapping[str, Any]", value).items()}
+        return next(iter(plain.values())) if plain.keys() in ({"id"}, {"email"}) else plain
+    if isinstance(value, (list, tuple)):
+        return [_plain(part) for part in cast("Sequence[Any]", value)]
+    return value
+
+
+def _shown(value: Any) -> str:
+    return "nothing" if value is None else repr(value)

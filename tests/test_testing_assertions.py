@@ -1,0 +1,116 @@
+"""What a test says of conversions reads well, and fails with what differs."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import pytest
+
+from teamwork_desk import AsyncDesk, CustomerRef, CustomField, EntityRef
+from teamwork_desk.testing import FakeDesk
+from teamwork_desk.testing._assertions import ConvertedFields
+
+EVERYTHING: dict[str, Any] = {
+    "agent": 1,
+    "bcc": ["a@example.com"],
+    "cc": ("b@example.com", "c@example.com"),
+    "customer": "jo@example.com",
+    "customfields": [CustomField(id=5, value="gold")],
+    "edit_method": "markdown",
+    "files": [7, EntityRef(id=8)],
+    "from_thread_id": 9,
+    "from_ticket_id": 10,
+    "inbox": EntityRef(id=11, type="inboxes"),
+    "message": "Dear Jo",
+    "notify_customer": False,
+    "parent": 12,
+    "priority": 13,
+    "scheduled_email": {"at": {"id": 3}},
+    "send_from": "desk@example.com",
+    "source": 14,
+    "status": EntityRef(id=15),
+    "subject": "Refund",
+    "tags": ["billing", 16],
+    "tickettemplate": 17,
+    "type": 18,
+}
+
+
+def test_the_fields_are_those_of_convert(desk: AsyncDesk) -> None:
+    parameters = inspect.signature(desk.conversations.convert).parameters
+    names = parameters.keys() - {"conversation_id", "email", "verify_first"}
+    assert names == ConvertedFields.__annotations__.keys() == EVERYTHING.keys()
+
+
+async def test_what_was_said_to_convert_is_what_was_converted(fake_desk: FakeDesk, desk: AsyncDesk) -> None:
+    conversation = await desk.conversations.convert(42, **EVERYTHING)
+    assert fake_desk.assert_converted_once(42, **EVERYTHING).id == conversation.ticket_id
+    for name in EVERYTHING:
+        with pytest.raises(AssertionError, match=f"\n  {name}: expected nothing, got "):
+            fake_desk.assert_converted_once(42, **{name: None})
+
+
+@pytest.mark.parametrize("old", [False, True])
+@pytest.mark.parametrize("said", ["jo@example.com", CustomerRef(email="jo@example.com")], ids=["str", "CustomerRef"])
+async def test_a_customers_address_however_it_went_out(old: bool, said: str | CustomerRef) -> None:
+    fake = FakeDesk(old_installation=old)
+    async with AsyncDesk("https://d.example", token="t", transport=fake.transport) as desk:
+        await desk.conversations.convert(42, customer=said)
+    assert fake.tickets[0].body.keys() == ({"email"} if old else {"customer"})
+    fake.assert_converted_once(42, customer="jo@example.com")
+    fake.assert_converted_once(42, customer=CustomerRef(email="jo@example.com"))
+    with pytest.raises(AssertionError, match=r"customer: expected 'al@example.com', got 'jo@example.com'"):
+        fake.assert_converted_once(42, customer="al@example.com")
+    with pytest.raises(AssertionError, match=r"customer: expected 3, got 'jo@example.com'"):
+        fake.assert_converted_once(42, customer=3)
+
+
+async def test_a_customer_by_id(fake_desk: FakeDesk, desk: AsyncDesk) -> None:
+    await desk.conversations.convert(42, customer=CustomerRef(id=3))
+    fake_desk.assert_converted_once(42, customer=3)
+
+
+async def test_a_customer_named_twice_is_shown_whole(fake_desk: FakeDesk, desk: AsyncDesk) -> None:
+    await desk.conversations.convert(42, customer=3)
+    fake_desk.tickets[0].body.update(email="jo@example.com")
+    with pytest.raises(AssertionError, match=r"got {'id': 3, 'email': 'jo@example.com'}"):
+        fake_desk.assert_converted_once(42, customer="jo@example.com")
+
+
+async def test_what_differs_is_told_in_a_line_each(fake_desk: FakeDesk, desk: AsyncDesk) -> None:
+    await desk.conversations.convert(42, subject="Refund", message="Dear Jo,\nsorry", tags=["billing", 3])
+    with pytest.raises(AssertionError) as caught:
+        fake_desk.assert_converted_once(42, subject="Refund", message="Dear Al", tags=["billing"], inbox=7)
+    assert str(caught.value).splitlines() == [
+        "conversation 42 was converted once, but:",
+        "  message: expected 'Dear Al', got 'Dear Jo,\\nsorry'",
+        "  tags: expected ['billing'], got ['billing', 3]",
+        "  inbox: expected 7, got nothing",
+    ]
+
+
+async def test_how_often_is_told(fake_desk: FakeDesk, desk: AsyncDesk) -> None:
+    with pytest.raises(AssertionError) as caught:
+        fake_desk.assert_converted_once(42)
+    assert str(caught.value) == "expected conversation 42 to be converted once, got not at all"
+    fake_desk.assert_not_converted(42)
+    for conversation_id in (42, 9, 42, 7, 42, 9):
+        await desk.conversations.convert(conversation_id)
+    with pytest.raises(AssertionError) as caught:
+        fake_desk.assert_converted_once(42, subject="not looked at")
+    assert str(caught.value).splitlines() == [
+        "expected conversation 42 to be converted once, got 3 times",
+        "  conversation 7: once",
+        "  conversation 9: 2 times",
+    ]
+    with pytest.raises(AssertionError, match=r"^expected conversation 7 not to be converted, got once$"):
+        fake_desk.assert_not_converted(7)
+    with pytest.raises(AssertionError, match=r"^expected conversation 9 not to be converted, got 2 times$"):
+        fake_desk.assert_not_converted(9)
+
+
+@pytest.mark.parametrize("name", ["subjct", "email", "verify_first", "editMethod"])
+def test_a_field_that_convert_does_not_have(name: str) -> None:
+    with pytest.raises(TypeError, match=rf"convert\(\) has no such field: {name}"):
+        FakeDesk().assert_converted_once(42, **{name: "x"})  # type: ignore[arg-type]

@@ -1,0 +1,131 @@
+"""Time that moves by itself: rate windows and settling without waiting."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+import time
+from typing import Any
+
+import anyio
+import pytest
+from trio.testing import MockClock
+
+from teamwork_desk import AsyncDesk
+from teamwork_desk.testing import FakeDesk, VirtualTimeLoop
+
+
+@pytest.fixture(params=["asyncio", "trio"])
+def anyio_backend(request: pytest.FixtureRequest) -> Any:
+    if request.param == "trio":
+        return "trio", {"clock": MockClock(autojump_threshold=0)}
+    return "asyncio", {"loop_factory": VirtualTimeLoop}
+
+
+async def test_130_conversions_cross_a_rate_window(fake_desk: FakeDesk, desk: AsyncDesk) -> None:
+    fake_desk.add_conversation(130)
+    ids = [*range(1, 101), 130, *(fake_desk.add_conversation()["id"] for _ in range(29))]
+    start = anyio.current_time()
+    async with anyio.create_task_group() as calls:
+        for conversation_id in ids:
+            calls.start_soon(desk.conversations.convert, conversation_id)
+    assert anyio.current_time() - start >= 60
+    assert sorted(ticket.conversation_id for ticket in fake_desk.tickets) == sorted(ids)
+    assert {request.status for request in fake_desk.requests} == {200}
+
+
+async def test_settling_finds_what_the_server_does_late(fake_desk: FakeDesk, desk: AsyncDesk) -> None:
+    fake_desk.inject("answer lost while the work goes on", lasts=3.4)
+    start = anyio.current_time()
+    conversation = await desk.conversations.convert(42)
+    assert 3.4 <= anyio.current_time() - start <= 3.6
+    assert fake_desk.assert_converted_once(42).id == conversation.ticket_id
+    assert [request.method for request in fake_desk.requests] == ["POST", "GET", "GET", "GET", "GET"]
+
+
+async def test_a_deadline_strikes_in_virtual_time(fake_desk: FakeDesk, desk: AsyncDesk) -> None:
+    with anyio.move_on_after(3600) as scope:
+        await anyio.sleep_forever()
+    assert scope.cancelled_caught
+    assert anyio.current_time() >= 3600
+
+
+# The loop.
+
+
+def run(main: Any) -> Any:
+    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+        return runner.run(main)
+
+
+def test_timers_fire_in_their_order_at_their_time() -> None:
+    fired: list[tuple[str, float]] = []
+
+    async def wait(name: str, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+        fired.append((name, round(asyncio.get_running_loop().time(), 6)))
+
+    async def main() -> None:
+        await asyncio.gather(wait("day", 86_400 * 2), wait("second", 1), wait("hour", 3600), wait("moment", 1e-4))
+
+    run(main())
+    assert fired == [("moment", 1e-4), ("second", 1), ("hour", 3600), ("day", 172_800)]
+
+
+def test_time_stands_still_while_something_is_ready() -> None:
+    async def main() -> float:
+        timer = asyncio.ensure_future(asyncio.sleep(1))
+        for _ in range(100):
+            await asyncio.sleep(0)
+        now = asyncio.get_running_loop().time()
+        await timer
+        return now
+
+    assert run(main()) == 0
+
+
+def test_what_is_ready_comes_before_a_timer() -> None:
+    ours, theirs = socket.socketpair()
+
+    async def main() -> float:
+        loop = asyncio.get_running_loop()
+        arrived = asyncio.Event()
+        loop.add_reader(ours, arrived.set)
+        async with asyncio.timeout(1):
+            await arrived.wait()
+        return loop.time()
+
+    with ours, theirs:
+        theirs.send(b"x")
+        assert run(main()) == 0
+
+
+def test_a_thread_wakes_the_loop() -> None:
+    async def main() -> str:
+        return await asyncio.to_thread(lambda: threading.current_thread().name)
+
+    assert run(main()) != threading.current_thread().name
+
+
+# The clock of a FakeDesk.
+
+
+def created_at(fake: FakeDesk) -> str:
+    return str(fake.add_conversation()["createdAt"])
+
+
+def test_a_fake_desk_moves_with_the_loop_it_is_called_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "time", lambda: 1_700_000_000.0)
+    fake = FakeDesk()
+
+    async def main(seconds: float) -> list[str]:
+        before = created_at(fake)
+        await asyncio.sleep(seconds)
+        return [before, created_at(fake)]
+
+    assert created_at(fake) == "2023-11-14T22:13:20.000Z"
+    assert run(main(60)) == ["2023-11-14T22:13:20.000Z", "2023-11-14T22:14:20.000Z"]
+    assert created_at(fake) == "2023-11-14T22:14:20.000Z"
+    # Another loop starts at 0 again, and nothing runs backwards.
+    assert run(main(1)) == ["2023-11-14T22:14:20.000Z", "2023-11-14T22:14:21.000Z"]
