@@ -28,9 +28,15 @@ class Aggregate:
         rest = {**source}
         pop = rest.pop
         return cls(
-            distinct=decode_bool(pop("Distinct", None), at, "Distinct", hook),
-            field=decode_str(pop("Field", None), at, "Field", hook),
-            operation=decode_str(pop("Operation", None), at, "Operation", hook),
+            distinct=value
+            if (value := pop("Distinct", None)) is None or value.__class__ is bool
+            else decode_bool(value, at, "Distinct", hook),
+            field=value
+            if (value := pop("Field", None)) is None or value.__class__ is str
+            else decode_str(value, at, "Field", hook),
+            operation=value
+            if (value := pop("Operation", None)) is None or value.__class__ is str
+            else decode_str(value, at, "Operation", hook),
             additional_properties=rest,
         )
 

@@ -49,19 +49,45 @@ class Contact:
         rest = {**source}
         pop = rest.pop
         return cls(
-            id=decode_int(pop("id", None), at, "id", hook),
-            type=decode_str(pop("type", None), at, "type", hook),
-            value=decode_str(pop("value", None), at, "value", hook),
-            is_main=decode_bool(pop("isMain", None), at, "isMain", hook),
-            pmfield=decode_str(pop("pmfield", None), at, "pmfield", hook),
-            state=decode_str(pop("state", None), at, "state", hook),
-            created_at=decode_datetime(pop("createdAt", None), at, "createdAt", hook),
-            created_by=decode_object(EntityRef.from_dict, pop("createdBy", None), at, "createdBy", hook),
-            updated_at=decode_datetime(pop("updatedAt", None), at, "updatedAt", hook),
-            updated_by=decode_object(EntityRef.from_dict, pop("updatedBy", None), at, "updatedBy", hook),
-            deleted_at=decode_datetime(pop("deletedAt", None), at, "deletedAt", hook),
-            deleted_by=decode_object(EntityRef.from_dict, pop("deletedBy", None), at, "deletedBy", hook),
-            filter_args=decode_object(FilterArgs.from_dict, pop("filter_args", None), at, "filter_args", hook),
+            id=value
+            if (value := pop("id", None)) is None or value.__class__ is int
+            else decode_int(value, at, "id", hook),
+            type=value
+            if (value := pop("type", None)) is None or value.__class__ is str
+            else decode_str(value, at, "type", hook),
+            value=value
+            if (value := pop("value", None)) is None or value.__class__ is str
+            else decode_str(value, at, "value", hook),
+            is_main=value
+            if (value := pop("isMain", None)) is None or value.__class__ is bool
+            else decode_bool(value, at, "isMain", hook),
+            pmfield=value
+            if (value := pop("pmfield", None)) is None or value.__class__ is str
+            else decode_str(value, at, "pmfield", hook),
+            state=value
+            if (value := pop("state", None)) is None or value.__class__ is str
+            else decode_str(value, at, "state", hook),
+            created_at=None
+            if (value := pop("createdAt", None)) is None
+            else decode_datetime(value, at, "createdAt", hook),
+            created_by=None
+            if (value := pop("createdBy", None)) is None
+            else decode_object(EntityRef.from_dict, value, at, "createdBy", hook),
+            updated_at=None
+            if (value := pop("updatedAt", None)) is None
+            else decode_datetime(value, at, "updatedAt", hook),
+            updated_by=None
+            if (value := pop("updatedBy", None)) is None
+            else decode_object(EntityRef.from_dict, value, at, "updatedBy", hook),
+            deleted_at=None
+            if (value := pop("deletedAt", None)) is None
+            else decode_datetime(value, at, "deletedAt", hook),
+            deleted_by=None
+            if (value := pop("deletedBy", None)) is None
+            else decode_object(EntityRef.from_dict, value, at, "deletedBy", hook),
+            filter_args=None
+            if (value := pop("filter_args", None)) is None
+            else decode_object(FilterArgs.from_dict, value, at, "filter_args", hook),
             additional_properties=rest,
         )
 

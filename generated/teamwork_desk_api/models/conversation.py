@@ -55,22 +55,54 @@ class Conversation:
         rest = {**source}
         pop = rest.pop
         return cls(
-            id=decode_int(pop("id", None), at, "id", hook),
-            ticket_id=decode_int(pop("ticket_id", None), at, "ticket_id", hook),
-            state=decode_str(pop("state", None), at, "state", hook),
-            contact=decode_object(Contact.from_dict, pop("contact", None), at, "contact", hook),
-            contact_id=decode_int(pop("contactId", None), at, "contactId", hook),
-            messages=decode_list(pop("messages", None), at, "messages", hook, EntityRef.decode),
-            users=decode_list(pop("users", None), at, "users", hook, EntityRef.decode),
-            token=decode_str(pop("token", None), at, "token", hook),
-            socket_id=decode_str(pop("socket_id", None), at, "socket_id", hook),
-            created_at=decode_datetime(pop("createdAt", None), at, "createdAt", hook),
-            created_by=decode_object(EntityRef.from_dict, pop("createdBy", None), at, "createdBy", hook),
-            updated_at=decode_datetime(pop("updatedAt", None), at, "updatedAt", hook),
-            updated_by=decode_object(EntityRef.from_dict, pop("updatedBy", None), at, "updatedBy", hook),
-            deleted_at=decode_datetime(pop("deletedAt", None), at, "deletedAt", hook),
-            deleted_by=decode_object(EntityRef.from_dict, pop("deletedBy", None), at, "deletedBy", hook),
-            filter_args=decode_object(FilterArgs.from_dict, pop("filter_args", None), at, "filter_args", hook),
+            id=value
+            if (value := pop("id", None)) is None or value.__class__ is int
+            else decode_int(value, at, "id", hook),
+            ticket_id=value
+            if (value := pop("ticket_id", None)) is None or value.__class__ is int
+            else decode_int(value, at, "ticket_id", hook),
+            state=value
+            if (value := pop("state", None)) is None or value.__class__ is str
+            else decode_str(value, at, "state", hook),
+            contact=None
+            if (value := pop("contact", None)) is None
+            else decode_object(Contact.from_dict, value, at, "contact", hook),
+            contact_id=value
+            if (value := pop("contactId", None)) is None or value.__class__ is int
+            else decode_int(value, at, "contactId", hook),
+            messages=None
+            if (value := pop("messages", None)) is None
+            else decode_list(value, at, "messages", hook, EntityRef.decode),
+            users=None
+            if (value := pop("users", None)) is None
+            else decode_list(value, at, "users", hook, EntityRef.decode),
+            token=value
+            if (value := pop("token", None)) is None or value.__class__ is str
+            else decode_str(value, at, "token", hook),
+            socket_id=value
+            if (value := pop("socket_id", None)) is None or value.__class__ is str
+            else decode_str(value, at, "socket_id", hook),
+            created_at=None
+            if (value := pop("createdAt", None)) is None
+            else decode_datetime(value, at, "createdAt", hook),
+            created_by=None
+            if (value := pop("createdBy", None)) is None
+            else decode_object(EntityRef.from_dict, value, at, "createdBy", hook),
+            updated_at=None
+            if (value := pop("updatedAt", None)) is None
+            else decode_datetime(value, at, "updatedAt", hook),
+            updated_by=None
+            if (value := pop("updatedBy", None)) is None
+            else decode_object(EntityRef.from_dict, value, at, "updatedBy", hook),
+            deleted_at=None
+            if (value := pop("deletedAt", None)) is None
+            else decode_datetime(value, at, "deletedAt", hook),
+            deleted_by=None
+            if (value := pop("deletedBy", None)) is None
+            else decode_object(EntityRef.from_dict, value, at, "deletedBy", hook),
+            filter_args=None
+            if (value := pop("filter_args", None)) is None
+            else decode_object(FilterArgs.from_dict, value, at, "filter_args", hook),
             additional_properties=rest,
         )
 

@@ -30,10 +30,16 @@ class ConversationPage:
         rest = {**source}
         pop = rest.pop
         return cls(
-            conversations=decode_list(pop("conversations", None), at, "conversations", hook, Conversation.decode),
-            included=decode_map(pop("included", None), at, "included", hook, decode_any),
-            pagination=decode_object(Pagination.from_dict, pop("pagination", None), at, "pagination", hook),
-            meta=decode_map(pop("meta", None), at, "meta", hook, decode_any),
+            conversations=None
+            if (value := pop("conversations", None)) is None
+            else decode_list(value, at, "conversations", hook, Conversation.decode),
+            included=None
+            if (value := pop("included", None)) is None
+            else decode_map(value, at, "included", hook, decode_any),
+            pagination=None
+            if (value := pop("pagination", None)) is None
+            else decode_object(Pagination.from_dict, value, at, "pagination", hook),
+            meta=None if (value := pop("meta", None)) is None else decode_map(value, at, "meta", hook, decode_any),
             additional_properties=rest,
         )
 

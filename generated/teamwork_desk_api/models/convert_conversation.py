@@ -82,28 +82,66 @@ class ConvertConversation:
         rest = {**source}
         pop = rest.pop
         return cls(
-            agent=decode_object(EntityRef.from_dict, pop("agent", None), at, "agent", hook),
-            bcc=decode_list(pop("bcc", None), at, "bcc", hook, decode_str),
-            cc=decode_list(pop("cc", None), at, "cc", hook, decode_str),
-            customer=decode_object(CustomerRef.from_dict, pop("customer", None), at, "customer", hook),
-            customfields=decode_list(pop("customfields", None), at, "customfields", hook, CustomField.decode),
-            edit_method=decode_str(pop("editMethod", None), at, "editMethod", hook),
-            email=decode_str(pop("email", None), at, "email", hook),
-            files=decode_list(pop("files", None), at, "files", hook, EntityRef.decode),
-            from_thread_id=decode_int(pop("fromThreadId", None), at, "fromThreadId", hook),
-            from_ticket_id=decode_int(pop("fromTicketId", None), at, "fromTicketId", hook),
-            inbox=decode_object(EntityRef.from_dict, pop("inbox", None), at, "inbox", hook),
-            message=decode_str(pop("message", None), at, "message", hook),
-            notify_customer=decode_bool(pop("notifyCustomer", None), at, "notifyCustomer", hook),
-            parent=decode_object(EntityRef.from_dict, pop("parent", None), at, "parent", hook),
-            priority=decode_object(EntityRef.from_dict, pop("priority", None), at, "priority", hook),
-            scheduled_email=decode_map(pop("scheduledEmail", None), at, "scheduledEmail", hook, decode_any),
-            send_from=decode_str(pop("sendFrom", None), at, "sendFrom", hook),
-            source=decode_object(EntityRef.from_dict, pop("source", None), at, "source", hook),
-            status=decode_object(EntityRef.from_dict, pop("status", None), at, "status", hook),
-            subject=decode_str(pop("subject", None), at, "subject", hook),
-            tags=decode_list(
-                pop("tags", None),
+            agent=None
+            if (value := pop("agent", None)) is None
+            else decode_object(EntityRef.from_dict, value, at, "agent", hook),
+            bcc=None if (value := pop("bcc", None)) is None else decode_list(value, at, "bcc", hook, decode_str),
+            cc=None if (value := pop("cc", None)) is None else decode_list(value, at, "cc", hook, decode_str),
+            customer=None
+            if (value := pop("customer", None)) is None
+            else decode_object(CustomerRef.from_dict, value, at, "customer", hook),
+            customfields=None
+            if (value := pop("customfields", None)) is None
+            else decode_list(value, at, "customfields", hook, CustomField.decode),
+            edit_method=value
+            if (value := pop("editMethod", None)) is None or value.__class__ is str
+            else decode_str(value, at, "editMethod", hook),
+            email=value
+            if (value := pop("email", None)) is None or value.__class__ is str
+            else decode_str(value, at, "email", hook),
+            files=None
+            if (value := pop("files", None)) is None
+            else decode_list(value, at, "files", hook, EntityRef.decode),
+            from_thread_id=value
+            if (value := pop("fromThreadId", None)) is None or value.__class__ is int
+            else decode_int(value, at, "fromThreadId", hook),
+            from_ticket_id=value
+            if (value := pop("fromTicketId", None)) is None or value.__class__ is int
+            else decode_int(value, at, "fromTicketId", hook),
+            inbox=None
+            if (value := pop("inbox", None)) is None
+            else decode_object(EntityRef.from_dict, value, at, "inbox", hook),
+            message=value
+            if (value := pop("message", None)) is None or value.__class__ is str
+            else decode_str(value, at, "message", hook),
+            notify_customer=value
+            if (value := pop("notifyCustomer", None)) is None or value.__class__ is bool
+            else decode_bool(value, at, "notifyCustomer", hook),
+            parent=None
+            if (value := pop("parent", None)) is None
+            else decode_object(EntityRef.from_dict, value, at, "parent", hook),
+            priority=None
+            if (value := pop("priority", None)) is None
+            else decode_object(EntityRef.from_dict, value, at, "priority", hook),
+            scheduled_email=None
+            if (value := pop("scheduledEmail", None)) is None
+            else decode_map(value, at, "scheduledEmail", hook, decode_any),
+            send_from=value
+            if (value := pop("sendFrom", None)) is None or value.__class__ is str
+            else decode_str(value, at, "sendFrom", hook),
+            source=None
+            if (value := pop("source", None)) is None
+            else decode_object(EntityRef.from_dict, value, at, "source", hook),
+            status=None
+            if (value := pop("status", None)) is None
+            else decode_object(EntityRef.from_dict, value, at, "status", hook),
+            subject=value
+            if (value := pop("subject", None)) is None or value.__class__ is str
+            else decode_str(value, at, "subject", hook),
+            tags=None
+            if (value := pop("tags", None)) is None
+            else decode_list(
+                value,
                 at,
                 "tags",
                 hook,
@@ -111,8 +149,12 @@ class ConvertConversation:
                     value, at, key, hook, {dict: EntityRef.decode, str: decode_str}
                 ),
             ),
-            tickettemplate=decode_object(EntityRef.from_dict, pop("tickettemplate", None), at, "tickettemplate", hook),
-            type=decode_object(EntityRef.from_dict, pop("type", None), at, "type", hook),
+            tickettemplate=None
+            if (value := pop("tickettemplate", None)) is None
+            else decode_object(EntityRef.from_dict, value, at, "tickettemplate", hook),
+            type=None
+            if (value := pop("type", None)) is None
+            else decode_object(EntityRef.from_dict, value, at, "type", hook),
             additional_properties=rest,
         )
 

@@ -26,8 +26,10 @@ class CustomField:
         rest = {**source}
         pop = rest.pop
         return cls(
-            id=decode_int(pop("id", None), at, "id", hook),
-            value=decode_any(pop("value", None), at, "value", hook),
+            id=value
+            if (value := pop("id", None)) is None or value.__class__ is int
+            else decode_int(value, at, "id", hook),
+            value=None if (value := pop("value", None)) is None else decode_any(value, at, "value", hook),
             additional_properties=rest,
         )
 

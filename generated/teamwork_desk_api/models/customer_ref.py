@@ -26,8 +26,12 @@ class CustomerRef:
         rest = {**source}
         pop = rest.pop
         return cls(
-            id=decode_int(pop("id", None), at, "id", hook),
-            email=decode_str(pop("email", None), at, "email", hook),
+            id=value
+            if (value := pop("id", None)) is None or value.__class__ is int
+            else decode_int(value, at, "id", hook),
+            email=value
+            if (value := pop("email", None)) is None or value.__class__ is str
+            else decode_str(value, at, "email", hook),
             additional_properties=rest,
         )
 

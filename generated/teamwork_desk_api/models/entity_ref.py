@@ -42,10 +42,16 @@ class EntityRef:
         rest = {**source}
         pop = rest.pop
         return cls(
-            id=decode_int(pop("id", None), at, "id", hook),
-            type=decode_union(pop("type", None), at, "type", hook, {str: decode_str, int: decode_int}),
-            delete=decode_bool(pop("delete", None), at, "delete", hook),
-            meta=decode_map(pop("meta", None), at, "meta", hook, decode_any),
+            id=value
+            if (value := pop("id", None)) is None or value.__class__ is int
+            else decode_int(value, at, "id", hook),
+            type=None
+            if (value := pop("type", None)) is None
+            else decode_union(value, at, "type", hook, {str: decode_str, int: decode_int}),
+            delete=value
+            if (value := pop("delete", None)) is None or value.__class__ is bool
+            else decode_bool(value, at, "delete", hook),
+            meta=None if (value := pop("meta", None)) is None else decode_map(value, at, "meta", hook, decode_any),
             additional_properties=rest,
         )
 

@@ -48,19 +48,43 @@ class FilterArgs:
         rest = {**source}
         pop = rest.pop
         return cls(
-            aggregate=decode_object(Aggregate.from_dict, pop("aggregate", None), at, "aggregate", hook),
-            bulk_dry_execute=decode_bool(pop("bulkDryExecute", None), at, "bulkDryExecute", hook),
-            fields=decode_list(pop("fields", None), at, "fields", hook, decode_str),
-            filter=decode_list(pop("filter", None), at, "filter", hook, decode_str),
-            id=decode_int(pop("id", None), at, "id", hook),
-            ids=decode_list(pop("ids", None), at, "ids", hook, decode_int),
-            includes=decode_list(pop("includes", None), at, "includes", hook, decode_str),
-            order_by=decode_str(pop("orderBy", None), at, "orderBy", hook),
-            order_mode=decode_str(pop("orderMode", None), at, "orderMode", hook),
-            page=decode_int(pop("page", None), at, "page", hook),
-            page_offset=decode_int(pop("pageOffset", None), at, "pageOffset", hook),
-            page_size=decode_int(pop("pageSize", None), at, "pageSize", hook),
-            skip_aggregation=decode_bool(pop("skipAggregation", None), at, "skipAggregation", hook),
+            aggregate=None
+            if (value := pop("aggregate", None)) is None
+            else decode_object(Aggregate.from_dict, value, at, "aggregate", hook),
+            bulk_dry_execute=value
+            if (value := pop("bulkDryExecute", None)) is None or value.__class__ is bool
+            else decode_bool(value, at, "bulkDryExecute", hook),
+            fields=None
+            if (value := pop("fields", None)) is None
+            else decode_list(value, at, "fields", hook, decode_str),
+            filter=None
+            if (value := pop("filter", None)) is None
+            else decode_list(value, at, "filter", hook, decode_str),
+            id=value
+            if (value := pop("id", None)) is None or value.__class__ is int
+            else decode_int(value, at, "id", hook),
+            ids=None if (value := pop("ids", None)) is None else decode_list(value, at, "ids", hook, decode_int),
+            includes=None
+            if (value := pop("includes", None)) is None
+            else decode_list(value, at, "includes", hook, decode_str),
+            order_by=value
+            if (value := pop("orderBy", None)) is None or value.__class__ is str
+            else decode_str(value, at, "orderBy", hook),
+            order_mode=value
+            if (value := pop("orderMode", None)) is None or value.__class__ is str
+            else decode_str(value, at, "orderMode", hook),
+            page=value
+            if (value := pop("page", None)) is None or value.__class__ is int
+            else decode_int(value, at, "page", hook),
+            page_offset=value
+            if (value := pop("pageOffset", None)) is None or value.__class__ is int
+            else decode_int(value, at, "pageOffset", hook),
+            page_size=value
+            if (value := pop("pageSize", None)) is None or value.__class__ is int
+            else decode_int(value, at, "pageSize", hook),
+            skip_aggregation=value
+            if (value := pop("skipAggregation", None)) is None or value.__class__ is bool
+            else decode_bool(value, at, "skipAggregation", hook),
             additional_properties=rest,
         )
 

@@ -32,11 +32,21 @@ class Pagination:
         rest = {**source}
         pop = rest.pop
         return cls(
-            records=decode_int(pop("records", None), at, "records", hook),
-            page_size=decode_int(pop("pageSize", None), at, "pageSize", hook),
-            pages=decode_int(pop("pages", None), at, "pages", hook),
-            page=decode_int(pop("page", None), at, "page", hook),
-            has_more_pages=decode_bool(pop("hasMorePages", None), at, "hasMorePages", hook),
+            records=value
+            if (value := pop("records", None)) is None or value.__class__ is int
+            else decode_int(value, at, "records", hook),
+            page_size=value
+            if (value := pop("pageSize", None)) is None or value.__class__ is int
+            else decode_int(value, at, "pageSize", hook),
+            pages=value
+            if (value := pop("pages", None)) is None or value.__class__ is int
+            else decode_int(value, at, "pages", hook),
+            page=value
+            if (value := pop("page", None)) is None or value.__class__ is int
+            else decode_int(value, at, "page", hook),
+            has_more_pages=value
+            if (value := pop("hasMorePages", None)) is None or value.__class__ is bool
+            else decode_bool(value, at, "hasMorePages", hook),
             additional_properties=rest,
         )
 

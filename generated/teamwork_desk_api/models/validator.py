@@ -25,12 +25,10 @@ class Validator:
         rest = {**source}
         pop = rest.pop
         return cls(
-            errors=decode_map(
-                pop("errors", None),
-                at,
-                "errors",
-                hook,
-                lambda value, at, key, hook: decode_list(value, at, key, hook, decode_str),
+            errors=None
+            if (value := pop("errors", None)) is None
+            else decode_map(
+                value, at, "errors", hook, lambda value, at, key, hook: decode_list(value, at, key, hook, decode_str)
             ),
             additional_properties=rest,
         )

@@ -66,37 +66,53 @@ class Kinds:
         rest = {**source}
         pop = rest.pop
         return cls(
-            anything=decode_any(pop("anything", None), at, "anything", hook),
-            boolean=decode_bool(pop("boolean", None), at, "boolean", hook),
-            integer=decode_int(pop("integer", None), at, "integer", hook),
-            number=decode_float(pop("number", None), at, "number", hook),
-            string=decode_str(pop("string", None), at, "string", hook),
-            date=decode_date(pop("date", None), at, "date", hook),
-            moment=decode_datetime(pop("moment", None), at, "moment", hook),
-            uuid=decode_uuid(pop("uuid", None), at, "uuid", hook),
-            key=decode_uuid(pop("key", None), at, "key", hook),
-            old=decode_str(pop("old", None), at, "old", hook),
-            open=decode_str(pop("open", None), at, "open", hook),
-            level=decode_int(pop("level", None), at, "level", hook),
-            matrix=decode_list(
-                pop("matrix", None),
-                at,
-                "matrix",
-                hook,
-                lambda value, at, key, hook: decode_list(value, at, key, hook, decode_float),
+            anything=None if (value := pop("anything", None)) is None else decode_any(value, at, "anything", hook),
+            boolean=value
+            if (value := pop("boolean", None)) is None or value.__class__ is bool
+            else decode_bool(value, at, "boolean", hook),
+            integer=value
+            if (value := pop("integer", None)) is None or value.__class__ is int
+            else decode_int(value, at, "integer", hook),
+            number=None if (value := pop("number", None)) is None else decode_float(value, at, "number", hook),
+            string=value
+            if (value := pop("string", None)) is None or value.__class__ is str
+            else decode_str(value, at, "string", hook),
+            date=None if (value := pop("date", None)) is None else decode_date(value, at, "date", hook),
+            moment=None if (value := pop("moment", None)) is None else decode_datetime(value, at, "moment", hook),
+            uuid=None if (value := pop("uuid", None)) is None else decode_uuid(value, at, "uuid", hook),
+            key=None if (value := pop("key", None)) is None else decode_uuid(value, at, "key", hook),
+            old=value
+            if (value := pop("old", None)) is None or value.__class__ is str
+            else decode_str(value, at, "old", hook),
+            open=value
+            if (value := pop("open", None)) is None or value.__class__ is str
+            else decode_str(value, at, "open", hook),
+            level=value
+            if (value := pop("level", None)) is None or value.__class__ is int
+            else decode_int(value, at, "level", hook),
+            matrix=None
+            if (value := pop("matrix", None)) is None
+            else decode_list(
+                value, at, "matrix", hook, lambda value, at, key, hook: decode_list(value, at, key, hook, decode_float)
             ),
-            moments=decode_list(pop("moments", None), at, "moments", hook, decode_datetime),
-            list_=decode_object(List.from_dict, pop("list", None), at, "list", hook),
-            scalar=decode_union(
-                pop("scalar", None),
-                at,
-                "scalar",
-                hook,
-                {int: decode_float, float: decode_float, str: decode_str, bool: decode_bool},
+            moments=None
+            if (value := pop("moments", None)) is None
+            else decode_list(value, at, "moments", hook, decode_datetime),
+            list_=None
+            if (value := pop("list", None)) is None
+            else decode_object(List.from_dict, value, at, "list", hook),
+            scalar=None
+            if (value := pop("scalar", None)) is None
+            else decode_union(
+                value, at, "scalar", hook, {int: decode_float, float: decode_float, str: decode_str, bool: decode_bool}
             ),
-            either=decode_union(pop("either", None), at, "either", hook, {dict: Tree.decode, str: decode_str}),
-            mixed=decode_list(
-                pop("mixed", None),
+            either=None
+            if (value := pop("either", None)) is None
+            else decode_union(value, at, "either", hook, {dict: Tree.decode, str: decode_str}),
+            mixed=None
+            if (value := pop("mixed", None)) is None
+            else decode_list(
+                value,
                 at,
                 "mixed",
                 hook,
@@ -104,15 +120,19 @@ class Kinds:
                     value, at, key, hook, {dict: Tree.decode, int: decode_int, bool: decode_bool}
                 ),
             ),
-            one_or_many=decode_union(
-                pop("one_or_many", None),
+            one_or_many=None
+            if (value := pop("one_or_many", None)) is None
+            else decode_union(
+                value,
                 at,
                 "one_or_many",
                 hook,
                 {str: decode_str, list: lambda value, at, key, hook: decode_list(value, at, key, hook, decode_str)},
             ),
-            map_or_moment=decode_union(
-                pop("map_or_moment", None),
+            map_or_moment=None
+            if (value := pop("map_or_moment", None)) is None
+            else decode_union(
+                value,
                 at,
                 "map_or_moment",
                 hook,
@@ -133,8 +153,10 @@ class Kinds:
                     str: decode_datetime,
                 },
             ),
-            grid=decode_map(
-                pop("grid", None),
+            grid=None
+            if (value := pop("grid", None)) is None
+            else decode_map(
+                value,
                 at,
                 "grid",
                 hook,
@@ -142,8 +164,12 @@ class Kinds:
                     value, at, key, hook, lambda value, at, key, hook: decode_list(value, at, key, hook, decode_int)
                 ),
             ),
-            branches=decode_map(pop("branches", None), at, "branches", hook, Tree.decode),
-            shelf=decode_object(Shelf.from_dict, pop("shelf", None), at, "shelf", hook),
+            branches=None
+            if (value := pop("branches", None)) is None
+            else decode_map(value, at, "branches", hook, Tree.decode),
+            shelf=None
+            if (value := pop("shelf", None)) is None
+            else decode_object(Shelf.from_dict, value, at, "shelf", hook),
             additional_properties=rest,
         )
 

@@ -22,7 +22,10 @@ class List:
         """Read it leniently from what JSON holds; the hook is told of what the contract does not foresee."""
         rest = {**source}
         pop = rest.pop
-        return cls(list_=decode_list(pop("list", None), at, "list", hook, List.decode), additional_properties=rest)
+        return cls(
+            list_=None if (value := pop("list", None)) is None else decode_list(value, at, "list", hook, List.decode),
+            additional_properties=rest,
+        )
 
     @classmethod
     def decode(cls, value: Any, at: At, key: str, hook: Hook) -> Self | None:

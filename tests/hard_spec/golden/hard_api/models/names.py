@@ -52,34 +52,86 @@ class Names:
         rest = {**source}
         pop = rest.pop
         return cls(
-            dollar=decode_str(pop("$dollar", None), at, "$dollar", hook),
-            field_9lives=decode_str(pop("9lives", None), at, "9lives", hook),
-            ab=decode_str(pop("a-b", None), at, "a-b", hook),
-            a_b=decode_str(pop("a_b", None), at, "a_b", hook),
-            additional_properties_=decode_str(pop("additional_properties", None), at, "additional_properties", hook),
-            at=decode_str(pop("at", None), at, "at", hook),
-            body_=decode_str(pop("body", None), at, "body", hook),
-            class_=decode_str(pop("class", None), at, "class", hook),
-            cls=decode_str(pop("cls", None), at, "cls", hook),
-            datetime_=decode_datetime(pop("datetime", None), at, "datetime", hook),
-            decode_=decode_str(pop("decode", None), at, "decode", hook),
-            dict_=decode_str(pop("dict", None), at, "dict", hook),
-            enum=decode_str(pop("enum", None), at, "enum", hook),
-            example=decode_str(pop("example", None), at, "example", hook),
-            field=decode_str(pop("field", None), at, "field", hook),
-            from_dict_=decode_str(pop("from_dict", None), at, "from_dict", hook),
-            hook=decode_str(pop("hook", None), at, "hook", hook),
-            ignore_=decode_str(pop("ignore", None), at, "ignore", hook),
-            list_=decode_list(pop("list", None), at, "list", hook, decode_str),
-            naïve_quoted=decode_str(pop('naïve "quoted"', None), at, 'naïve "quoted"', hook),
-            properties=decode_str(pop("properties", None), at, "properties", hook),
-            self_=decode_str(pop("self", None), at, "self", hook),
-            title=decode_str(pop("title", None), at, "title", hook),
-            to_dict_=decode_str(pop("to_dict", None), at, "to_dict", hook),
-            type=decode_str(pop("type", None), at, "type", hook),
-            uuid=decode_uuid(pop("uuid", None), at, "uuid", hook),
-            with_space=decode_str(pop("with space", None), at, "with space", hook),
-            x_secret=decode_str(pop("x-secret", None), at, "x-secret", hook),
+            dollar=value
+            if (value := pop("$dollar", None)) is None or value.__class__ is str
+            else decode_str(value, at, "$dollar", hook),
+            field_9lives=value
+            if (value := pop("9lives", None)) is None or value.__class__ is str
+            else decode_str(value, at, "9lives", hook),
+            ab=value
+            if (value := pop("a-b", None)) is None or value.__class__ is str
+            else decode_str(value, at, "a-b", hook),
+            a_b=value
+            if (value := pop("a_b", None)) is None or value.__class__ is str
+            else decode_str(value, at, "a_b", hook),
+            additional_properties_=value
+            if (value := pop("additional_properties", None)) is None or value.__class__ is str
+            else decode_str(value, at, "additional_properties", hook),
+            at=value
+            if (value := pop("at", None)) is None or value.__class__ is str
+            else decode_str(value, at, "at", hook),
+            body_=value
+            if (value := pop("body", None)) is None or value.__class__ is str
+            else decode_str(value, at, "body", hook),
+            class_=value
+            if (value := pop("class", None)) is None or value.__class__ is str
+            else decode_str(value, at, "class", hook),
+            cls=value
+            if (value := pop("cls", None)) is None or value.__class__ is str
+            else decode_str(value, at, "cls", hook),
+            datetime_=None
+            if (value := pop("datetime", None)) is None
+            else decode_datetime(value, at, "datetime", hook),
+            decode_=value
+            if (value := pop("decode", None)) is None or value.__class__ is str
+            else decode_str(value, at, "decode", hook),
+            dict_=value
+            if (value := pop("dict", None)) is None or value.__class__ is str
+            else decode_str(value, at, "dict", hook),
+            enum=value
+            if (value := pop("enum", None)) is None or value.__class__ is str
+            else decode_str(value, at, "enum", hook),
+            example=value
+            if (value := pop("example", None)) is None or value.__class__ is str
+            else decode_str(value, at, "example", hook),
+            field=value
+            if (value := pop("field", None)) is None or value.__class__ is str
+            else decode_str(value, at, "field", hook),
+            from_dict_=value
+            if (value := pop("from_dict", None)) is None or value.__class__ is str
+            else decode_str(value, at, "from_dict", hook),
+            hook=value
+            if (value := pop("hook", None)) is None or value.__class__ is str
+            else decode_str(value, at, "hook", hook),
+            ignore_=value
+            if (value := pop("ignore", None)) is None or value.__class__ is str
+            else decode_str(value, at, "ignore", hook),
+            list_=None if (value := pop("list", None)) is None else decode_list(value, at, "list", hook, decode_str),
+            naïve_quoted=value
+            if (value := pop('naïve "quoted"', None)) is None or value.__class__ is str
+            else decode_str(value, at, 'naïve "quoted"', hook),
+            properties=value
+            if (value := pop("properties", None)) is None or value.__class__ is str
+            else decode_str(value, at, "properties", hook),
+            self_=value
+            if (value := pop("self", None)) is None or value.__class__ is str
+            else decode_str(value, at, "self", hook),
+            title=value
+            if (value := pop("title", None)) is None or value.__class__ is str
+            else decode_str(value, at, "title", hook),
+            to_dict_=value
+            if (value := pop("to_dict", None)) is None or value.__class__ is str
+            else decode_str(value, at, "to_dict", hook),
+            type=value
+            if (value := pop("type", None)) is None or value.__class__ is str
+            else decode_str(value, at, "type", hook),
+            uuid=None if (value := pop("uuid", None)) is None else decode_uuid(value, at, "uuid", hook),
+            with_space=value
+            if (value := pop("with space", None)) is None or value.__class__ is str
+            else decode_str(value, at, "with space", hook),
+            x_secret=value
+            if (value := pop("x-secret", None)) is None or value.__class__ is str
+            else decode_str(value, at, "x-secret", hook),
             additional_properties=rest,
         )
 

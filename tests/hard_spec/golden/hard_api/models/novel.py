@@ -29,12 +29,24 @@ class Novel:
         rest = {**source}
         pop = rest.pop
         return cls(
-            id=decode_int(pop("id", None), at, "id", hook),
-            pin=decode_str(pop("pin", None), at, "pin", hook),
-            state=decode_str(pop("state", None), at, "state", hook),
-            pages=decode_int(pop("pages", None), at, "pages", hook),
-            password=decode_str(pop("password", None), at, "password", hook),
-            title=decode_str(pop("title", None), at, "title", hook),
+            id=value
+            if (value := pop("id", None)) is None or value.__class__ is int
+            else decode_int(value, at, "id", hook),
+            pin=value
+            if (value := pop("pin", None)) is None or value.__class__ is str
+            else decode_str(value, at, "pin", hook),
+            state=value
+            if (value := pop("state", None)) is None or value.__class__ is str
+            else decode_str(value, at, "state", hook),
+            pages=value
+            if (value := pop("pages", None)) is None or value.__class__ is int
+            else decode_int(value, at, "pages", hook),
+            password=value
+            if (value := pop("password", None)) is None or value.__class__ is str
+            else decode_str(value, at, "password", hook),
+            title=value
+            if (value := pop("title", None)) is None or value.__class__ is str
+            else decode_str(value, at, "title", hook),
             additional_properties=rest,
         )
 

@@ -24,8 +24,12 @@ class Owner:
         rest = {**source}
         pop = rest.pop
         return cls(
-            owns=decode_object(Tree.from_dict, pop("owns", None), at, "owns", hook),
-            friend=decode_object(Owner.from_dict, pop("friend", None), at, "friend", hook),
+            owns=None
+            if (value := pop("owns", None)) is None
+            else decode_object(Tree.from_dict, value, at, "owns", hook),
+            friend=None
+            if (value := pop("friend", None)) is None
+            else decode_object(Owner.from_dict, value, at, "friend", hook),
             additional_properties=rest,
         )
 

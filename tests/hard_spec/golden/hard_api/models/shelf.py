@@ -23,7 +23,9 @@ class Shelf:
         rest = {**source}
         pop = rest.pop
         return cls(
-            width=decode_int(pop("width", None), at, "width", hook),
+            width=value
+            if (value := pop("width", None)) is None or value.__class__ is int
+            else decode_int(value, at, "width", hook),
             additional_properties=decode_values(rest, at, hook, Tree.decode),
         )
 

@@ -27,11 +27,21 @@ class Tree:
         rest = {**source}
         pop = rest.pop
         return cls(
-            name=decode_str(pop("name", None), at, "name", hook),
-            child=decode_object(Tree.from_dict, pop("child", None), at, "child", hook),
-            children=decode_list(pop("children", None), at, "children", hook, Tree.decode),
-            branches=decode_map(pop("branches", None), at, "branches", hook, Tree.decode),
-            owner=decode_object(Owner.from_dict, pop("owner", None), at, "owner", hook),
+            name=value
+            if (value := pop("name", None)) is None or value.__class__ is str
+            else decode_str(value, at, "name", hook),
+            child=None
+            if (value := pop("child", None)) is None
+            else decode_object(Tree.from_dict, value, at, "child", hook),
+            children=None
+            if (value := pop("children", None)) is None
+            else decode_list(value, at, "children", hook, Tree.decode),
+            branches=None
+            if (value := pop("branches", None)) is None
+            else decode_map(value, at, "branches", hook, Tree.decode),
+            owner=None
+            if (value := pop("owner", None)) is None
+            else decode_object(Owner.from_dict, value, at, "owner", hook),
             additional_properties=rest,
         )
 
