@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any, Literal, NoReturn, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, Protocol, TypeVar, cast
 
 from teamwork_desk_api.api.conversations.convert_conversation import convert_conversation
 from teamwork_desk_api.api.conversations.list_conversations import list_conversations
@@ -24,6 +24,9 @@ from ._errors import NotFoundError, RequestError, ValidationError
 from ._exchange import encode_json
 from ._http import Call, Session, Settings
 from ._observe import logger
+
+if TYPE_CHECKING:
+    from .backlog import Job, Outcome
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -181,6 +184,27 @@ class Conversations:
             self._session.prefers_deprecated_email = True
             logger.warning("this installation does not know customer.email: the deprecated email field is sent instead")
         return conversation
+
+    def convert_many(
+        self, jobs: Iterable[Job | int] | AsyncIterable[Job | int], *, concurrency: int = 8
+    ) -> AsyncGenerator[Outcome]:
+        """Convert a backlog, and yield what became of each job as it becomes known, in any order.
+
+        It stops at no failure and holds at most `concurrency` jobs. On asyncio only. `backlog.convert_many` tells more.
+
+        Args:
+            jobs: The arguments of `convert` for each conversation, or its id where there are no others.
+            concurrency: How many are under way at once.
+
+        Yields:
+            The outcome of each job: its conversation, or its error.
+
+        Raises:
+            RequestError: `concurrency` is no int of at least 1.
+        """
+        from .backlog import convert_many  # noqa: PLC0415 - a companion
+
+        return convert_many(self.convert, jobs, concurrency=concurrency)
 
     async def get(self, conversation_id: int) -> Conversation:
         """Return a conversation.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import random
 from collections.abc import Awaitable, Callable
 from types import TracebackType
@@ -28,7 +27,7 @@ from ._errors import (
     scrub,
 )
 from ._exchange import Body, Exchange, decode_json, encode_json, error_of, is_safe, name_of, read
-from ._observe import Attempt, Ending, Observation, Observer, drift_logger, logger
+from ._observe import Observer, Watch, drift_logger
 from ._pacing import Pacer
 from ._retry import (
     Effect,
@@ -97,27 +96,21 @@ class Call:
         operation: str,
         conversation_id: int | None = None,
         *,
-        part_of: Call | None = None,
+        watch: Watch | None = None,
     ) -> None:
         self.attempts = 0
         self._session = session
         self._settings = settings
-        self._operation = operation
         # What is no id is refused later, and may be anything: it is not to be shown.
         self._conversation_id = conversation_id if conversation_id.__class__ is int else None
-        self._part_of = part_of
-        self._began = anyio.current_time()
-        self._deadline = self._began + settings.deadline
+        self._watch = watch or Watch(session.observer, operation, self._conversation_id)
+        self._is_part = watch is not None
+        self._deadline = anyio.current_time() + settings.deadline
         self._scope = anyio.CancelScope(deadline=self._deadline)
         self._unsettled = False
         self._body: Body | None = None
-        self._observation: Observation | None = None
 
     def __enter__(self) -> Self:
-        if self._part_of is not None:
-            self._observation = self._part_of._observation
-        elif self._session.observer is not None:
-            self._observation = self._session.observer(self._operation, self._conversation_id)
         self._scope.__enter__()
         return self
 
@@ -126,8 +119,8 @@ class Call:
     ) -> Literal[False]:
         if self._scope.__exit__(kind, error, traceback) and error is not None:
             error = self.expired()
-        if self._part_of is None:
-            self._tell_end(error)
+        if not self._is_part:
+            self._watch.ended(error, self.attempts, maybe_applied=error is not None and self.maybe_applied)
         if isinstance(error, DeskError):
             error.attempts, error.maybe_applied = self.attempts, self.maybe_applied
             error.conversation_id = self._conversation_id
@@ -136,26 +129,6 @@ class Call:
             # The frames below hold the token and the body, and crash reporters print locals.
             raise error.with_traceback(None)
         return False
-
-    def _tell_end(self, error: BaseException | None) -> None:
-        if error is not None and self.maybe_applied:
-            reason = error if isinstance(error, DeskError) else "interrupted: it is unknown what became of it"
-            logger.warning("%s: %s", self, reason)
-        if self._observation is None and not logger.isEnabledFor(logging.INFO):
-            return
-        outcome = "ok" if error is None else type(error).__name__ if isinstance(error, Exception) else "cancelled"
-        ending = Ending(
-            outcome=outcome,
-            attempts=self.attempts,
-            maybe_applied=error is not None and self.maybe_applied,
-            seconds=anyio.current_time() - self._began,
-        )
-        logger.info("%s: %s, attempts: %d, %.3f s", self, outcome, ending.attempts, ending.seconds)
-        if self._observation is not None:
-            self._observation.ended(ending)
-
-    def __str__(self) -> str:
-        return f"{self._operation} {self._conversation_id}" if self._conversation_id else self._operation
 
     @property
     def maybe_applied(self) -> bool:
@@ -189,17 +162,13 @@ class Call:
         may_reauthenticate = True
         retries = 0
         while True:
-            is_watched = self._observation is not None or logger.isEnabledFor(logging.DEBUG)
-            began = anyio.current_time() if is_watched else 0.0
+            began = anyio.current_time()
             try:
                 exchange = await self._attempt(request, body, token)
             except anyio.get_cancelled_exc_class():  # the deadline's, or the caller's
-                if is_watched:
-                    interrupted = Exchange(sent=safe or body.was_read)
-                    self._tell_attempt(request, interrupted, anyio.current_time() - began, "interrupted")
+                self._watch.attempted(request, Exchange(sent=safe or body.was_read), began)
                 raise
-            if is_watched:
-                self._tell_attempt(request, exchange, anyio.current_time() - began)
+            self._watch.attempted(request, exchange, began)
             error = error_of(request, exchange)
             if error is None:
                 try:
@@ -230,7 +199,7 @@ class Call:
     async def look(self, look: Look[T]) -> T | None:
         """Look what became of a request, in a call of its own and within what is left of the deadline."""
         remaining = evolve(self._settings, deadline=self._deadline - anyio.current_time())
-        with Call(self._session, remaining, self._operation, self._conversation_id, part_of=self) as looking:
+        with Call(self._session, remaining, "look", self._conversation_id, watch=self._watch) as looking:
             return await look(looking)
 
     async def _attempt(self, request: Request[Any], body: Body, token: Token) -> Exchange:
@@ -246,7 +215,7 @@ class Call:
             stream=body if self._body is body else None,
             extensions=extensions,
         )
-        self._tell_wait("rate limit", await session.pacer.enter(self._deadline))
+        self._watch.waited("rate limit", await session.pacer.enter(self._deadline))
         answer: httpx.Response | None = None
         try:
             async with session.connections.borrow(timeout.pool) as slot:
@@ -317,27 +286,7 @@ class Call:
             raise self.expired(f"a pause of {seconds:.1f} s does not fit") from error
         if seconds:
             await anyio.sleep(seconds)
-            self._tell_wait(reason, seconds)
-
-    def _tell_wait(self, reason: str, seconds: float) -> None:
-        if seconds and self._observation is not None:
-            self._observation.waited(reason, seconds)
-
-    def _tell_attempt(
-        self, request: Request[Any], exchange: Exchange, seconds: float, failure: str | None = None
-    ) -> None:
-        attempt = Attempt(
-            method=request.method,
-            path=request.target.partition("?")[0],
-            status_code=exchange.status_code,
-            failure=type(exchange.failure).__name__ if exchange.failure else failure,
-            effect=exchange.effect.value,
-            seconds=seconds,
-        )
-        result = attempt.failure or attempt.status_code
-        logger.debug("%s: %s %s: %s (%s), %.3f s", self, attempt.method, attempt.path, result, attempt.effect, seconds)
-        if self._observation is not None:
-            self._observation.attempted(attempt)
+            self._watch.waited(reason, seconds)
 
     def _outcome_unknown(self, reason: str) -> OutcomeUnknownError:
         subject = (

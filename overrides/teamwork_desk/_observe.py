@@ -5,11 +5,17 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable
-from typing import Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
+import anyio
 from attrs import frozen
 
-from ._errors import ConfigurationError
+from teamwork_desk_api.types import Request
+
+from ._errors import ConfigurationError, DeskError
+
+if TYPE_CHECKING:
+    from ._exchange import Exchange
 
 logger = logging.getLogger("teamwork_desk")
 drift_logger = logging.getLogger("teamwork_desk.drift")
@@ -68,6 +74,54 @@ class Observation(Protocol):
 
 Observer: TypeAlias = Callable[[str, int | None], Observation]
 """Begins to observe a call: takes its operation and the conversation's id."""
+
+
+class Watch:
+    """Tells of one call while it runs: to the log, and to an observation where there is one."""
+
+    def __init__(self, observer: Observer | None, operation: str, conversation_id: int | None) -> None:
+        self._name = f"{operation} {conversation_id}" if conversation_id else operation
+        self._began = anyio.current_time()
+        self._observation = None if observer is None else observer(operation, conversation_id)
+        self._sees_attempts = self._observation is not None or logger.isEnabledFor(logging.DEBUG)
+
+    def attempted(self, request: Request[Any], exchange: Exchange, began: float) -> None:
+        """Tell of a request that began at a time by the event loop's clock, and what came of it, if anything did."""
+        if not self._sees_attempts:
+            return
+        failure = type(exchange.failure).__name__ if exchange.failure else None
+        attempt = Attempt(
+            method=request.method,
+            path=request.target.partition("?")[0],
+            status_code=exchange.status_code,
+            failure=failure or (None if exchange.status_code else "interrupted"),
+            effect=exchange.effect.value,
+            seconds=anyio.current_time() - began,
+        )
+        what, result = f"{attempt.method} {attempt.path}", attempt.failure or attempt.status_code
+        logger.debug("%s: %s: %s (%s), %.3f s", self._name, what, result, attempt.effect, attempt.seconds)
+        if self._observation is not None:
+            self._observation.attempted(attempt)
+
+    def waited(self, reason: str, seconds: float) -> None:
+        """Tell of a pause, if there was one."""
+        if seconds and self._observation is not None:
+            self._observation.waited(reason, seconds)
+
+    def ended(self, error: BaseException | None, attempts: int, *, maybe_applied: bool) -> None:
+        """Tell how the call ended."""
+        if maybe_applied:
+            reason = error if isinstance(error, DeskError) else "interrupted: it is unknown what became of it"
+            logger.warning("%s: %s", self._name, reason)
+        if self._observation is None and not logger.isEnabledFor(logging.INFO):
+            return
+        outcome = "ok" if error is None else type(error).__name__ if isinstance(error, Exception) else "cancelled"
+        seconds = anyio.current_time() - self._began
+        logger.info("%s: %s, attempts: %d, %.3f s", self._name, outcome, attempts, seconds)
+        if self._observation is not None:
+            self._observation.ended(
+                Ending(outcome=outcome, attempts=attempts, maybe_applied=maybe_applied, seconds=seconds)
+            )
 
 
 def log_to_stderr() -> None:
