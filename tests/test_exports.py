@@ -66,7 +66,23 @@ def test_no_other_public_name_leaks() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["starlette", "uvicorn", "opentelemetry", "typer", "teamwork_desk.testing", "h2", "trio", "dateutil"]
+    "module",
+    [
+        *(
+            "dateutil",
+            "h2",
+            "limits",
+            "opentelemetry",
+            "pytest",
+            "redis",
+            "rich",
+            "starlette",
+            "taskiq",
+            "trio",
+            "typer",
+        ),
+        *("uvicorn", *(f"teamwork_desk.{name}" for name in ("backlog", "cli", "fleet", "otel", "testing"))),
+    ],
 )
 def test_importing_the_package_leaves_alone_what_few_need(module: str) -> None:
     assert module not in fresh_import()["modules"]
@@ -99,6 +115,7 @@ def test_the_clients_members_are_the_documented_ones() -> None:
         "AsyncDesk.send",
         "AsyncDesk.with_options",
         "Conversations.convert",
+        "Conversations.convert_many",
         "Conversations.get",
         "Conversations.list",
     ]

@@ -1,0 +1,178 @@
+"""What a run shows on standard error: a live bar on a terminal, else a line for each job; a table at the end."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task
+from rich.table import Column, Table
+from rich.text import Text
+
+from teamwork_desk import AsyncDesk, RateLimit
+
+from ._run import Fate, Result
+
+MEANINGS: dict[Fate, str] = {
+    "done": "converted",
+    "skipped": "converted by an earlier run",
+    "failed": "not converted; the next run tries again",
+    "unknown": "perhaps converted; the next run looks first",
+}
+REHEARSED: dict[Fate, str] = {
+    "done": "would be converted",
+    "skipped": "converted by an earlier run",
+    "failed": "would be refused",
+    "unknown": "perhaps converted, and would be refused",
+}
+WINDOW = 60
+"""Seconds that a rate window lasts, as documented."""
+_STYLES: dict[Fate, str] = {"done": "green", "skipped": "dim", "failed": "red", "unknown": "yellow"}
+
+
+class Display:
+    """Shows the results of a run as they come, and counts them.
+
+    Args:
+        source: The jobs file's name.
+        total: How many jobs there are, where it is known.
+        desk: The client that converts; None where nothing is really converted.
+    """
+
+    def __init__(self, source: str, total: int | None, desk: AsyncDesk | None) -> None:
+        self.counts: Counter[Fate] = Counter()
+        self._source = source
+        self._console = Console(stderr=True, highlight=False, markup=False)
+        self._meanings = REHEARSED if desk is None else MEANINGS
+        # On a terminal the bar tells what is well.
+        self._is_quiet = self._console.is_terminal and desk is not None
+        self._progress = Progress(
+            BarColumn(bar_width=16),
+            MofNCompleteColumn(),
+            _Counts(self.counts),
+            _Window(desk),
+            _TimeLeft(desk),
+            console=self._console,
+            disable=not self._is_quiet,
+        )
+        self._task = self._progress.add_task("", total=total)
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+        self._print_table()
+
+    def note(self, text: str) -> None:
+        """Print a line."""
+        self._console.print(printable(text), soft_wrap=True)
+
+    def report(self, result: Result) -> None:
+        """Count a result, and print what a reader wants to see of it."""
+        self.counts[result.state] += 1
+        self._progress.advance(self._task)
+        if not self._is_quiet or result.error:
+            self.note(f"{self._source}:{result.line}: {describe(result, self._meanings)}")
+
+    def _print_table(self) -> None:
+        table = Table(title=self._source, title_justify="left", caption_justify="left")
+        table.add_column("outcome")
+        table.add_column("jobs", justify="right")
+        table.add_column("meaning")
+        for state, meaning in self._meanings.items():
+            if self.counts[state]:
+                table.add_row(Text(state, _STYLES[state]), str(self.counts[state]), meaning)
+        table.add_section()
+        table.add_row("together", str(self.counts.total()), "")
+        self._console.print(table)
+
+
+class _Counts(ProgressColumn):
+    def __init__(self, counts: Counter[Fate]) -> None:
+        super().__init__(Column(no_wrap=True))
+        self._counts = counts
+
+    def render(self, task: Task) -> Text:  # noqa: ARG002 - rich's interface
+        parts = [
+            (f"{self._counts[state]} {state}", _STYLES[state])
+            for state in MEANINGS
+            if self._counts[state] or state == "done"
+        ]
+        return Text(", ").join(Text(*part) for part in parts)
+
+
+class _Window(ProgressColumn):
+    def __init__(self, desk: AsyncDesk | None) -> None:
+        super().__init__(Column(no_wrap=True))
+        self._desk = desk
+
+    def render(self, task: Task) -> Text:  # noqa: ARG002 - rich's interface
+        return Text(window(self._desk.rate_limit if self._desk else None, datetime.now(UTC)), "cyan")
+
+
+class _TimeLeft(ProgressColumn):
+    def __init__(self, desk: AsyncDesk | None) -> None:
+        super().__init__(Column(no_wrap=True))
+        self._desk = desk
+
+    def render(self, task: Task) -> Text:
+        if task.remaining is None or not task.completed:
+            return Text("")
+        at_this_speed = (task.elapsed or 0) / task.completed * task.remaining
+        rate_limit = self._desk.rate_limit if self._desk else None
+        seconds = max(at_this_speed, windows_left(int(task.remaining), rate_limit, datetime.now(UTC)))
+        return Text(f"{timedelta(seconds=math.ceil(seconds))} left")
+
+
+def windows_left(jobs: int, rate_limit: RateLimit | None, now: datetime) -> float:
+    """Return the seconds that the rate window makes so many jobs take, with one request each.
+
+    Args:
+        jobs: How many are left.
+        rate_limit: The window, where one is known.
+        now: The time.
+    """
+    if rate_limit is None or jobs <= rate_limit.remaining:
+        return 0
+    whole_windows = (jobs - rate_limit.remaining - 1) // rate_limit.limit
+    return max(0, (rate_limit.reset_at - now).total_seconds()) + whole_windows * WINDOW
+
+
+def window(rate_limit: RateLimit | None, now: datetime) -> str:
+    """Return what is left of the rate window in words.
+
+    Args:
+        rate_limit: The window, where one is known.
+        now: The time.
+    """
+    if rate_limit is None:
+        return "window ?"
+    seconds = math.ceil((rate_limit.reset_at - now).total_seconds())
+    left = f"window {rate_limit.remaining}/{rate_limit.limit}"
+    return f"{left}, {seconds} s" if seconds > 0 else left
+
+
+def describe(result: Result, meanings: dict[Fate, str] = MEANINGS) -> str:
+    """Return a result as a sentence.
+
+    Args:
+        result: The result.
+        meanings: What each state means.
+    """
+    subject = "a job" if result.conversation_id is None else f"conversation {result.conversation_id}"
+    what = result.state if result.error else meanings[result.state]
+    ticket = f", ticket {result.ticket_id}" if result.ticket_id else ""
+    return f"{subject}: {what}{ticket}" + (f": {result.error}: {result.message}" if result.error else "")
+
+
+def printable(text: str) -> str:
+    """Return a text that cannot drive the terminal: an error may quote what a server sent."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)

@@ -1,0 +1,436 @@
+"""A backlog: every job has one outcome, memory is bounded, and nothing is left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import inspect
+import typing
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing
+from typing import Any, cast
+
+import anyio
+import httpx
+import pytest
+
+from teamwork_desk import (
+    AsyncDesk,
+    Conversation,
+    DeadlineExceeded,
+    NotFoundError,
+    OutcomeUnknownError,
+    RequestError,
+    backlog,
+)
+from teamwork_desk._conversations import Conversations
+from teamwork_desk.backlog import Job, Outcome, convert_many
+from teamwork_desk.testing import FakeDesk
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+class Desk:
+    """Converts when it is told to, and counts."""
+
+    def __init__(self) -> None:
+        self.running: set[int] = set()
+        self.cancelled: set[int] = set()
+        self.most = 0
+        self.calls: list[dict[str, Any]] = []
+        self.gates: dict[int, asyncio.Event] = {}
+
+    def hold(self, *conversations: int) -> None:
+        self.gates.update((conversation, asyncio.Event()) for conversation in conversations)
+
+    async def convert(self, conversation_id: int, **keywords: Any) -> Conversation:
+        self.calls.append({"conversation_id": conversation_id, **keywords})
+        self.running.add(conversation_id)
+        self.most = max(self.most, len(self.running))
+        try:
+            await asyncio.sleep(0)
+            if conversation_id in self.gates:
+                await self.gates[conversation_id].wait()
+        except asyncio.CancelledError:
+            self.cancelled.add(conversation_id)
+            raise
+        finally:
+            self.running.discard(conversation_id)
+        return Conversation(id=conversation_id, ticket_id=conversation_id + 1000)
+
+
+def a_desk(fake: FakeDesk, **options: Any) -> AsyncDesk:
+    return AsyncDesk("https://acme.teamwork.com", token="t", transport=fake.transport, **options)
+
+
+async def turns(number: int = 20) -> None:
+    """Let everything that can run do so."""
+    for _ in range(number):
+        await asyncio.sleep(0)
+
+
+# The types
+
+
+def test_a_job_has_the_arguments_of_convert_with_their_types() -> None:
+    arguments = typing.get_type_hints(Conversations.convert)
+    del arguments["return"]
+    assert typing.get_type_hints(Job) == arguments
+    required = typing.get_type_hints(Job, include_extras=True)
+    assert {name for name, hint in required.items() if typing.get_origin(hint) is typing.Required} == {
+        "conversation_id"
+    }
+    assert set(inspect.signature(Conversations.convert).parameters) == {"self", *Job.__annotations__}
+
+
+def test_an_outcome_is_frozen() -> None:
+    outcome = Outcome(conversation_id=7)
+    with pytest.raises(AttributeError):
+        outcome.conversation_id = 8  # type: ignore[misc]
+
+
+# Outcomes
+
+
+@pytest.mark.parametrize("as_stream", [False, True])
+async def test_every_job_has_one_outcome(as_stream: bool) -> None:
+    fake = FakeDesk(rate_limit=1000)
+    jobs: list[Job | int] = [*range(1, 50), {"conversation_id": 50, "subject": "Refund", "tags": ("billing",)}]
+
+    async def stream() -> AsyncGenerator[Job | int, None]:
+        for job in jobs:
+            await asyncio.sleep(0)
+            yield job
+
+    async with a_desk(fake) as desk:
+        found = [one async for one in desk.conversations.convert_many(stream() if as_stream else jobs)]
+    assert sorted(one.conversation_id or 0 for one in found) == list(range(1, 51))
+    assert {one.conversation_id: one.conversation.ticket_id for one in found if one.conversation} == {
+        ticket.conversation_id: ticket.id for ticket in fake.tickets
+    }
+    assert not any(one.error for one in found)
+    (last,) = (ticket for ticket in fake.tickets if ticket.conversation_id == 50)
+    assert last.body == {"subject": "Refund", "tags": ["billing"]}
+
+
+async def test_no_failure_stops_it() -> None:
+    fake = FakeDesk()
+    fake.fail(status=500, times=2, method="GET")
+    jobs: list[Any] = [
+        1,
+        {"conversation_id": 404},
+        {"conversation_id": 2, "subjct": "hush", "jo@example.com": 1, 7: 1},
+        {"subject": "hush"},
+        {"conversation_id": "3"},
+        {"conversation_id": "3", "nothing": 1},
+        {"conversation_id": 4, "subject": 7},
+        "5",
+        True,
+        None,
+        {"conversation_id": 6},
+    ]
+    async with a_desk(fake) as desk:
+        found = [one async for one in desk.conversations.convert_many(jobs, concurrency=1)]
+    assert [(one.conversation_id, type(one.error)) for one in found] == [
+        (1, type(None)),
+        (404, NotFoundError),
+        (2, RequestError),
+        (None, RequestError),
+        (None, RequestError),
+        (None, RequestError),
+        (4, RequestError),
+        (None, RequestError),
+        (None, RequestError),
+        (None, RequestError),
+        (6, type(None)),
+    ]
+    assert [str(one.error) for one in found[2:4]] == [
+        "the job has what convert does not take: ..., ..., subjct",
+        "the job has no conversation_id",
+    ]
+    assert found[2].error is not None
+    assert found[2].error.conversation_id == 2
+    assert [ticket.conversation_id for ticket in fake.tickets] == [1, 6]
+
+
+async def test_an_unknown_outcome_is_told() -> None:
+    fake = FakeDesk()
+    fake.lose_answer("after", method="POST")
+    fake.fail(status=403, method="GET")
+    async with a_desk(fake) as desk:
+        (outcome,) = [one async for one in desk.conversations.convert_many([1])]
+    assert isinstance(outcome.error, OutcomeUnknownError)
+    assert outcome.error.maybe_applied
+
+
+async def test_a_source_may_use_one_dict_for_all() -> None:
+    desk = Desk()
+
+    def jobs() -> Iterator[Job]:
+        job: Job = {"conversation_id": 0}
+        for number in range(1, 9):
+            job["conversation_id"], job["subject"] = number, f"of {number}"
+            yield job
+
+    assert [one async for one in convert_many(desk.convert, jobs())]
+    assert desk.calls == [{"conversation_id": number, "subject": f"of {number}"} for number in range(1, 9)]
+
+
+@pytest.mark.parametrize("concurrency", [0, -1, True, 2.0, None])
+def test_what_is_no_concurrency_is_refused(concurrency: Any) -> None:
+    with pytest.raises(RequestError, match=r"^concurrency: "):
+        convert_many(Desk().convert, [1], concurrency=concurrency)
+
+
+@pytest.mark.parametrize("anyio_backend", ["trio"])
+async def test_trio_is_refused_with_a_reason() -> None:
+    outcomes = convert_many(Desk().convert, [1])
+    with pytest.raises(RuntimeError, match="asyncio only"):
+        await anext(outcomes)
+
+
+# Bounds
+
+
+async def test_at_most_so_many_are_under_way() -> None:
+    desk = Desk()
+    assert len([one async for one in convert_many(desk.convert, range(1, 100), concurrency=5)]) == 99
+    assert desk.most == 5
+
+
+async def test_a_slow_consumer_stops_it() -> None:
+    desk = Desk()
+    read: list[int] = []
+
+    def jobs() -> Iterator[int]:
+        for number in range(1, 1000):
+            read.append(number)
+            yield number
+
+    async with aclosing(convert_many(desk.convert, jobs(), concurrency=3)) as outcomes:
+        for taken in range(1, 50):
+            await anext(outcomes)
+            await turns()
+            assert len(read) == taken + 3, "three are held, and no more is read"
+    assert len(desk.calls) <= 52
+
+
+async def test_a_slow_source_holds_no_outcome_back() -> None:
+    more = asyncio.Event()
+
+    async def jobs() -> AsyncGenerator[int, None]:
+        yield 1
+        yield 2
+        await more.wait()
+        yield 3
+
+    outcomes = convert_many(Desk().convert, jobs())
+    assert {(await anext(outcomes)).conversation_id, (await anext(outcomes)).conversation_id} == {1, 2}
+    more.set()
+    assert [one.conversation_id async for one in outcomes] == [3]
+
+
+async def test_a_slow_job_holds_no_other_back() -> None:
+    desk = Desk()
+    desk.hold(1)
+    outcomes = convert_many(desk.convert, range(1, 30), concurrency=2)
+    assert [(await anext(outcomes)).conversation_id for _ in range(28)] == list(range(2, 30))
+    desk.gates[1].set()
+    assert [one.conversation_id async for one in outcomes] == [1]
+
+
+# The source fails
+
+
+@pytest.mark.parametrize("as_stream", [False, True])
+async def test_outcomes_come_before_the_sources_failure(as_stream: bool) -> None:
+    desk = Desk()
+    desk.hold(1, 2)
+
+    def jobs() -> Iterator[int]:
+        yield from (1, 2)
+        raise OSError("the disk is gone")
+
+    async def stream() -> AsyncGenerator[int, None]:
+        for job in jobs():
+            yield job
+
+    outcomes = convert_many(desk.convert, stream() if as_stream else jobs())
+    first = asyncio.ensure_future(anext(outcomes))
+    await turns()
+    desk.gates[2].set()
+    assert (await first).conversation_id == 2
+    desk.gates[1].set()
+    assert (await anext(outcomes)).conversation_id == 1
+    with pytest.raises(OSError, match="the disk is gone"):
+        await anext(outcomes)
+
+
+@pytest.mark.parametrize("bug", [LookupError("a bug"), asyncio.CancelledError("a bug")])
+async def test_a_bug_is_raised_after_the_other_outcomes(bug: BaseException) -> None:
+    desk = Desk()
+    desk.hold(1)
+
+    async def convert(conversation_id: int) -> Conversation:
+        if conversation_id >= 2:
+            raise bug
+        return await desk.convert(conversation_id)
+
+    outcomes = convert_many(convert, range(1, 100), concurrency=3)
+    first = asyncio.ensure_future(anext(outcomes))
+    await turns()
+    assert not first.done()
+    desk.gates[1].set()
+    assert (await first).conversation_id == 1
+    with pytest.raises(type(bug), match="a bug"):
+        await anext(outcomes)
+
+
+# Stopping early
+
+
+def others() -> set[asyncio.Task[Any]]:
+    return asyncio.all_tasks() - {cast("asyncio.Task[Any]", asyncio.current_task())}
+
+
+async def test_closing_cancels_what_is_under_way_and_waits_for_it() -> None:
+    before = others()
+    desk = Desk()
+    desk.hold(2, 3)
+    async with aclosing(convert_many(desk.convert, [1, 2, 3, 4], concurrency=3)) as outcomes:
+        assert (await anext(outcomes)).conversation_id == 1
+        await turns()
+        assert desk.running == {2, 3}
+    assert desk.cancelled == {2, 3}
+    assert not desk.running
+    assert others() == before
+
+
+async def test_closing_before_the_first_outcome_does_nothing() -> None:
+    desk = Desk()
+    await convert_many(desk.convert, [1]).aclose()
+    assert not desk.calls
+
+
+async def test_a_break_leaves_nothing_behind() -> None:
+    before = others()
+    desk = Desk()
+    desk.hold(2)
+    async for _ in convert_many(desk.convert, [1, 2]):
+        break
+    gc.collect()
+    await turns()
+    assert desk.cancelled == {2}
+    assert others() == before
+
+
+@pytest.mark.parametrize("read_slowly", [False, True])
+async def test_cancelling_the_consumer_leaves_nothing_behind(read_slowly: bool) -> None:
+    before = others()
+    desk = Desk()
+    desk.hold(1, 2)
+    closed = asyncio.Event()
+
+    async def jobs() -> AsyncGenerator[int, None]:
+        try:
+            yield 1
+            yield 2
+            if read_slowly:
+                await asyncio.Event().wait()
+        finally:
+            closed.set()
+
+    async def consume() -> None:
+        async for _ in convert_many(desk.convert, jobs()):
+            raise AssertionError
+
+    consumer = asyncio.create_task(consume())
+    await turns()
+    assert desk.running == {1, 2}
+    consumer.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await consumer
+    assert desk.cancelled == {1, 2}
+    assert closed.is_set()
+    assert others() == before
+
+
+async def test_a_cancelled_scope_waits_for_the_end_of_all() -> None:
+    """A cancelled scope of anyio cancels every wait in it again and again."""
+    desk = Desk()
+    before = others()
+    ended: list[int] = []
+
+    async def convert(conversation_id: int) -> Conversation:
+        try:
+            return await desk.convert(conversation_id)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await turns()
+            ended.append(conversation_id)
+
+    desk.hold(1, 2)
+    with anyio.CancelScope() as scope:
+        outcomes = convert_many(convert, [1, 2])
+        asyncio.get_running_loop().call_later(0, scope.cancel)
+        await anext(outcomes)
+    assert sorted(ended) == [1, 2]
+    assert others() == before
+
+
+async def test_a_job_under_way_is_told_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    arrived = asyncio.Event()
+
+    async def never(request: httpx.Request) -> httpx.Response:
+        arrived.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async with AsyncDesk("https://acme.teamwork.com", token="t", transport=httpx.MockTransport(never)) as desk:
+        outcomes = desk.conversations.convert_many([42])
+        first = asyncio.ensure_future(anext(outcomes))
+        await arrived.wait()
+        first.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await first
+    assert any("42" in record.getMessage() and "unknown" in record.getMessage() for record in caplog.records)
+
+
+# The rate window
+
+
+class Queue:
+    """Lets nobody have a turn before so many tries."""
+
+    def __init__(self, tries: int) -> None:
+        self.tries = tries
+
+    async def convert(self, conversation_id: int, **_: Any) -> Conversation:
+        self.tries -= 1
+        if self.tries >= 0:
+            raise DeadlineExceeded("Desk's rate window is used up, and opens again only after the deadline")
+        return Conversation(id=conversation_id)
+
+
+async def test_a_job_without_a_turn_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backlog, "PAUSE", 0)
+    (outcome,) = [one async for one in convert_many(Queue(100).convert, [1])]
+    assert outcome.conversation == Conversation(id=1)
+
+
+async def test_but_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backlog, "PATIENCE", -1)
+    (outcome,) = [one async for one in convert_many(Queue(1).convert, [1])]
+    assert isinstance(outcome.error, DeadlineExceeded)
+
+
+async def test_a_deadline_shorter_than_the_window_fails_no_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backlog, "PAUSE", 0.05)
+    fake = FakeDesk(rate_limit=4, window=1.0)
+    async with a_desk(fake, deadline=0.05) as desk:
+        found = [one async for one in desk.conversations.convert_many(range(1, 6))]
+    assert [one.error for one in found] == [None] * 5
+    assert len(fake.tickets) == 5

@@ -1,0 +1,756 @@
+"""The command line: what a script can rely on, and what a reader sees."""
+
+from __future__ import annotations
+
+import errno
+import inspect
+import io
+import json
+import os
+import re
+import runpy
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import anyio
+import httpx
+import pytest
+import typer
+from anyio.from_thread import BlockingPortal, start_blocking_portal
+from typer.testing import CliRunner, Result
+
+from teamwork_desk import CustomerRef, CustomField, EntityRef, RateLimit, cli
+from teamwork_desk._conversations import Conversations
+from teamwork_desk.backlog import Job
+from teamwork_desk.cli import _app, _show
+from teamwork_desk.cli._errors import CommandError
+from teamwork_desk.cli._jobs import COLUMNS, ONLY_IN_JSON, read_jobs
+from teamwork_desk.cli._ledger import Ledger
+from teamwork_desk.testing import FakeDesk
+
+SECRET = "hush-hush"
+Command = Callable[..., Result]
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="module")
+def portal() -> Iterator[BlockingPortal]:
+    with start_blocking_portal("asyncio") as portal:
+        yield portal
+
+
+@pytest.fixture
+def fake(portal: BlockingPortal, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeDesk]:
+    """A Desk behind a socket, in the environment."""
+    fake = FakeDesk(token=SECRET, rate_limit=10_000)
+    with portal.wrap_async_context_manager(fake.serve()) as url:
+        monkeypatch.setenv("TEAMWORK_DESK_URL", url)
+        monkeypatch.setenv("TEAMWORK_DESK_TOKEN", SECRET)
+        yield fake
+
+
+@pytest.fixture
+def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
+    """Run a command in an empty directory; no traceback and no secret may be shown."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.delenv("FORCE_COLOR", raising=False)
+
+    def run(*arguments: str) -> Result:
+        result = CliRunner().invoke(_app.app, arguments)
+        assert result.exception is None or isinstance(result.exception, SystemExit)
+        assert "Traceback" not in result.output
+        assert SECRET not in result.output
+        return result
+
+    return run
+
+
+def data(result: Result) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in result.stdout.splitlines()]
+
+
+def write(name: str, content: str | bytes) -> str:
+    Path(name).write_bytes(content.encode() if isinstance(content, str) else content)
+    return name
+
+
+# One conversation
+
+
+def test_convert(command: Command, fake: FakeDesk) -> None:
+    result = command("convert", "42", "--subject", "Refund", "--customer", "jo@example.com", "--tag", "a", "--tag", "b")
+    assert (result.exit_code, data(result)) == (0, [{"conversation_id": 42, "ticket_id": fake.tickets[0].id}])
+    assert fake.tickets[0].body == {"subject": "Refund", "customer": {"email": "jo@example.com"}, "tags": ["a", "b"]}
+    assert result.stderr == ""
+
+
+def test_every_option_arrives(command: Command, fake: FakeDesk) -> None:
+    numbers = ["agent", "inbox", "parent", "priority", "source", "status", "tickettemplate", "type"]
+    arguments = [text for number, name in enumerate(numbers, 1) for text in (f"--{name}", str(number))]
+    arguments += ["--from-thread-id", "9", "--from-ticket-id", "10", "--file", "11", "--file", "12"]
+    arguments += ["--bcc", "b@example.com", "--cc", "c@example.com", "--customer", "13", "--edit-method", "html"]
+    arguments += ["--message", "Hello", "--no-notify-customer", "--send-from", "d@example.com"]
+    assert command("convert", "42", *arguments).exit_code == 0
+    assert fake.tickets[0].body == {
+        **{name: {"id": number} for number, name in enumerate(numbers, 1)},
+        "fromThreadId": 9,
+        "fromTicketId": 10,
+        "files": [{"id": 11}, {"id": 12}],
+        "bcc": ["b@example.com"],
+        "cc": ["c@example.com"],
+        "customer": {"id": 13},
+        "editMethod": "html",
+        "message": "Hello",
+        "notifyCustomer": False,
+        "sendFrom": "d@example.com",
+    }
+
+
+def test_convert_takes_what_fits_on_a_command_line() -> None:
+    options = {{"tag": "tags", "file": "files"}.get(name, name) for name in inspect.signature(_app.convert).parameters}
+    arguments = set(inspect.signature(Conversations.convert).parameters) - {"self"}
+    assert options - {"url"} == arguments - {"email"} - ONLY_IN_JSON
+
+
+def test_verify_first(command: Command, fake: FakeDesk) -> None:
+    for _ in range(2):
+        assert data(command("convert", "42", "--verify-first"))[0]["ticket_id"] == fake.tickets[0].id
+    assert len(fake.tickets) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "error"),
+    [
+        (["404"], 1, "NotFoundError: "),
+        (["0"], 2, "RequestError: conversation_id: "),
+        (["42", "--customer", "jo at example.com"], 1, "ValidationError: "),
+        (["42", "--url", "http://acme.teamwork.com"], 2, "ConfigurationError: url: "),
+        (["x"], 2, "Usage: "),
+        (["42", "--no-such-option"], 2, "Usage: "),
+    ],
+)
+def test_a_failure_is_a_line_and_a_status(
+    command: Command, fake: FakeDesk, arguments: list[str], status: int, error: str
+) -> None:
+    result = command("convert", *arguments)
+    assert (result.exit_code, result.stdout) == (status, "")
+    assert result.stderr.startswith(error)
+    assert error == "Usage: " or result.stderr.count("\n") == 1
+
+
+def test_an_unknown_outcome_has_a_status_of_its_own(command: Command, fake: FakeDesk) -> None:
+    fake.lose_answer("after", method="POST")
+    fake.fail(status=403, method="GET")
+    result = command("convert", "42")
+    assert (result.exit_code, result.stdout) == (3, "")
+    assert result.stderr.splitlines()[-1].startswith("OutcomeUnknownError: ")
+
+
+def test_what_a_server_says_does_not_drive_the_terminal(command: Command, fake: FakeDesk) -> None:
+    fake.fail(status=400, body={"errors": {"x\x1b[2J": ["must be set"]}})
+    result = command("convert", "42")
+    assert result.exit_code == 1
+    assert "x\\x1b[2J must be set" in result.stderr
+
+
+@pytest.mark.parametrize("name", ["convert", "get"])
+def test_an_interrupt_is_130(command: Command, fake: FakeDesk, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    async def interrupted(*_: object, **__: object) -> None:
+        signal.raise_signal(signal.SIGINT)
+        await anyio.sleep_forever()
+
+    monkeypatch.setattr(Conversations, name, interrupted)
+    result = command(name, "42")
+    assert (result.exit_code, result.output) == (130, "")
+
+
+# The token
+
+
+def test_without_a_terminal_there_must_be_a_token(
+    command: Command, fake: FakeDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TEAMWORK_DESK_TOKEN")
+    result = command("get", "42")
+    assert (result.exit_code, result.stderr) == (
+        2,
+        "ConfigurationError: token: give it, or set TEAMWORK_DESK_TOKEN\n",
+    )
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_terminal_is_asked(
+    fake: FakeDesk, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("TEAMWORK_DESK_TOKEN")
+    monkeypatch.setattr(sys, "stdin", Terminal())
+    asked: list[Any] = []
+
+    def prompt(text: str, **options: Any) -> str:
+        asked.append((text, options))
+        return SECRET
+
+    monkeypatch.setattr(typer, "prompt", prompt)
+    monkeypatch.setattr(sys, "argv", ["teamwork-desk", "get", "42"])
+    with pytest.raises(SystemExit) as stopped:
+        cli.main()
+    assert stopped.value.code == 0
+    assert asked == [("Token", {"hide_input": True, "err": True})]
+    assert json.loads(capsys.readouterr().out)["id"] == 42
+
+
+def test_no_argument_is_a_token() -> None:
+    for name in ("convert", "convert_many", "get", "list_", "probe", "fake"):
+        assert "token" not in inspect.signature(getattr(_app, name)).parameters
+
+
+# Reading
+
+
+def test_get_and_list_show_no_secret(command: Command, fake: FakeDesk) -> None:
+    fake.add_conversation(7, token=SECRET, socket_id=SECRET)
+    result = command("get", "7")
+    assert result.exit_code == 0
+    assert data(result)[0]["contact"]["value"] == "customer7@example.com"
+    assert not {"token", "socket_id"} & data(result)[0].keys()
+    assert not {"token", "socket_id"} & data(command("list"))[0].keys()
+
+
+def test_list(command: Command, fake: FakeDesk) -> None:
+    wanted = json.dumps({"id": {"$lte": 3}})
+    result = command("list", "--filter", wanted, "--order-by", "id", "--order-mode", "desc")
+    assert (result.exit_code, [one["id"] for one in data(result)]) == (0, [3, 2, 1])
+    assert len(data(command("list"))) == 100
+
+
+@pytest.mark.parametrize(("filter", "status"), [("{", 2), ("[" * 100_000, 2), ('{"x": 1}', 1)])
+def test_a_filter_that_is_none(command: Command, fake: FakeDesk, filter: str, status: int) -> None:
+    assert command("list", "--filter", filter).exit_code == status
+
+
+def test_a_reader_that_leaves_is_no_error_of_ours(fake: FakeDesk) -> None:
+    line = "from teamwork_desk.cli import main; main()"
+    listing = subprocess.Popen(
+        [sys.executable, "-c", line, "list"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    with listing:
+        assert listing.stdout is not None
+        assert listing.stderr is not None
+        listing.stdout.close()
+        assert listing.stderr.read() == ""
+    assert listing.returncode == 1
+
+
+def test_a_closed_pipe_is_left_to_the_framework(
+    command: Command, fake: FakeDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def closed(*_: object) -> None:
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+    monkeypatch.setattr(Conversations, "get", closed)
+    result = command("get", "42")
+    assert (result.exit_code, result.output) == (1, "")
+
+
+def test_probe(command: Command, fake: FakeDesk) -> None:
+    result = command("probe")
+    assert result.exit_code == 1
+    assert data(result)[0] == {
+        "path": "conversations[].inboxAlias",
+        "expected": "nothing",
+        "got": "null",
+        "count": 100,
+    }
+    assert result.stderr == "conversations compared: 100; kinds of drift: 2\n"
+
+
+def test_probe_without_drift(command: Command, fake: FakeDesk) -> None:
+    fake.fail(status=200, body={"conversations": []})
+    result = command("probe")
+    assert (result.exit_code, result.stdout) == (0, "")
+
+
+# Many
+
+
+def jobs_for(*conversations: int) -> str:
+    return write("jobs.jsonl", "".join(f'{{"conversation_id": {each}}}\n' for each in conversations))
+
+
+def test_convert_many_and_again(command: Command, fake: FakeDesk) -> None:
+    jobs = jobs_for(*range(1, 21))
+    result = command("convert-many", jobs, "--ledger", "run.sqlite", "--results", "results.jsonl")
+    assert result.exit_code == 0
+    assert result.stdout == ""
+    written = [json.loads(line) for line in Path("results.jsonl").read_text().splitlines()]
+    assert {(one["conversation_id"], one["ticket_id"]) for one in written} == {
+        (ticket.conversation_id, ticket.id) for ticket in fake.tickets
+    }
+    assert {one["state"] for one in written} == {"done"}
+    assert "jobs.jsonl:1: conversation 1: converted, ticket " in result.stderr
+    again = command("convert-many", jobs, "--ledger", "run.sqlite", "--results", "-")
+    assert (again.exit_code, len(fake.tickets)) == (0, 20)
+    assert {one["state"] for one in data(again)} == {"skipped"}
+    assert [one["conversation_id"] for one in data(again)] == list(range(1, 21))
+
+
+def test_failures_have_a_line_and_a_status(command: Command, fake: FakeDesk) -> None:
+    jobs = write("jobs.jsonl", '{"conversation_id": 1}\n\nnothing\n{"conversation_id": 404}\n{"conversation_id": 1}\n')
+    result = command("convert-many", jobs, "--ledger", "run.sqlite", "--results", "-")
+    assert result.exit_code == 1
+    assert {(one["line"], one["state"], one["error"]) for one in data(result)} == {
+        (1, "done", None),
+        (3, "failed", "RequestError"),
+        (4, "failed", "NotFoundError"),
+        (5, "failed", "RequestError"),
+    }
+    assert "jobs.jsonl:5: conversation 1: failed: RequestError: line 1 has the same conversation\n" in result.stderr
+    assert "jobs.jsonl:3: a job: failed: RequestError: it is no JSON: Expecting value, at character 1" in result.stderr
+
+
+def test_an_unknown_outcome_outweighs_a_failure(command: Command, fake: FakeDesk) -> None:
+    fake.lose_answer("after", method="POST")
+    fake.fail(status=403, method="GET")
+    arguments = ["convert-many", jobs_for(1, 404), "--ledger", "run.sqlite", "--settle", "0", "--concurrency", "1"]
+    assert command(*arguments).exit_code == 3
+    assert command(*arguments).exit_code == 1, "the look finds the ticket, and 404 fails again"
+    assert len(fake.tickets) == 1
+
+
+def test_the_ledger_is_of_the_installation(
+    command: Command, fake: FakeDesk, portal: BlockingPortal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = jobs_for(1)
+    assert command("convert-many", jobs, "--ledger", "run.sqlite").exit_code == 0
+    with portal.wrap_async_context_manager(FakeDesk().serve()) as other:
+        result = command("convert-many", jobs, "--ledger", "run.sqlite", "--url", other)
+    assert (result.exit_code, result.stderr) == (
+        2,
+        f"run.sqlite: it is the ledger of {os.environ['TEAMWORK_DESK_URL']}, not of {other}\n",
+    )
+
+
+def test_a_held_ledger_changes_nothing(command: Command, fake: FakeDesk) -> None:
+    jobs = jobs_for(1)
+    write("results.jsonl", "precious")
+    with Ledger(Path("run.sqlite"), os.environ["TEAMWORK_DESK_URL"]):
+        result = command("convert-many", jobs, "--ledger", "run.sqlite", "--results", "results.jsonl")
+    assert (result.exit_code, result.stderr) == (2, "run.sqlite: another run holds it; wait until it has ended\n")
+    assert Path("results.jsonl").read_text() == "precious"
+    assert not fake.requests
+
+
+@pytest.mark.parametrize("results", ["jobs.jsonl", "./jobs.jsonl", "run.sqlite"])
+def test_results_overwrite_neither_jobs_nor_ledger(command: Command, fake: FakeDesk, results: str) -> None:
+    jobs = jobs_for(1)
+    result = command("convert-many", jobs, "--ledger", "run.sqlite", "--results", results)
+    assert result.exit_code == 2
+    assert "overwrite" in result.stderr
+    assert Path("jobs.jsonl").stat().st_size
+    assert not Path("run.sqlite").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["jobs.jsonl"],
+        ["nothing.jsonl", "--ledger", "run.sqlite"],
+        ["jobs.jsonl", "--ledger", "no/such/directory/run.sqlite"],
+        ["jobs.jsonl", "--ledger", "jobs.jsonl"],
+        ["jobs.jsonl", "--ledger", "run.sqlite", "--concurrency", "0"],
+        ["jobs.jsonl", "--ledger", "run.sqlite", "--settle", "-1"],
+        ["jobs.jsonl", "--ledger", "run.sqlite", "--results", "no/such/directory/results.jsonl"],
+        ["jobs.txt", "--ledger", "run.sqlite"],
+    ],
+)
+def test_bad_input_is_2_and_sends_nothing(command: Command, fake: FakeDesk, arguments: list[str]) -> None:
+    before = Path(jobs_for(1)).read_bytes()
+    write("jobs.txt", "42")
+    result = command("convert-many", *arguments)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr
+    assert not fake.requests
+    assert Path("jobs.jsonl").read_bytes() == before
+
+
+def test_a_file_that_is_broken_at_its_end_sends_nothing(command: Command, fake: FakeDesk) -> None:
+    jobs = write("jobs.csv", 'conversation_id,message\n1,Hello\n2,"never closed\n3,Hello\n')
+    result = command("convert-many", jobs, "--ledger", "run.sqlite")
+    assert result.exit_code == 2
+    assert result.stderr.startswith("jobs.csv:3: ")
+    assert not fake.requests
+
+
+def test_jobs_from_a_pipe(command: Command, fake: FakeDesk) -> None:
+    os.mkfifo("jobs.jsonl")
+    writer = subprocess.Popen(["sh", "-c", "echo '{\"conversation_id\": 1}' > jobs.jsonl"])
+    result = command("convert-many", "jobs.jsonl", "--ledger", "run.sqlite")
+    assert (writer.wait(), result.exit_code, len(fake.tickets)) == (0, 0, 1)
+
+
+# Ctrl-C
+
+
+def test_the_first_interrupt_lets_those_under_way_end(
+    command: Command, fake: FakeDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    convert = Conversations.convert
+
+    async def interrupted(self: Conversations, conversation_id: int, **arguments: Any) -> Any:
+        if conversation_id == 3:
+            signal.raise_signal(signal.SIGINT)
+        return await convert(self, conversation_id, **arguments)
+
+    monkeypatch.setattr(Conversations, "convert", interrupted)
+    jobs = jobs_for(*range(1, 50))
+    arguments = ["convert-many", jobs, "--ledger", "run.sqlite", "--concurrency", "2", "--results", "-"]
+    handler = signal.getsignal(signal.SIGINT)
+    result = command(*arguments)
+    assert result.exit_code == 130
+    assert {one["state"] for one in data(result)} == {"done"}
+    assert 3 <= len(fake.tickets) == len(data(result)) < 10
+    assert "interrupted: what is under way comes to its end; Ctrl-C again leaves it open\n" in result.stderr
+    assert signal.getsignal(signal.SIGINT) is handler
+
+
+def test_the_second_interrupt_leaves_them_open(
+    command: Command, fake: FakeDesk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    async def interrupted(*_: object, **__: object) -> None:
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+        await anyio.sleep_forever()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Conversations, "convert", interrupted)
+        result = command("convert-many", jobs_for(1), "--ledger", "run.sqlite")
+    assert result.exit_code == 130
+    with Ledger.in_memory(tmp_path / "run.sqlite") as ledger:
+        entry = ledger.entry(1)
+    assert entry is not None
+    assert entry.state == "open"
+
+
+def test_an_ignored_interrupt_stays_ignored(command: Command, fake: FakeDesk, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        assert command("convert-many", jobs_for(1), "--ledger", "run.sqlite").exit_code == 0
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+# A rehearsal
+
+
+def test_a_dry_run_sends_and_writes_nothing(
+    command: Command, fake: FakeDesk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("TEAMWORK_DESK_TOKEN")
+    monkeypatch.delenv("TEAMWORK_DESK_URL")
+    jobs = write(
+        "jobs.jsonl",
+        '{"conversation_id": 1, "subject": "Refund", "customer": "jo@example.com"}\n'
+        '{"conversation_id": 2, "subject": 7}\n'
+        '{"conversation_id": 3, "customer": "jo at example.com"}\n'
+        '{"conversation_id": 4, "subjct": "x"}\n'
+        '{"conversation_id": 5, "verify_first": true}\n',
+    )
+    result = command("convert-many", jobs, "--ledger", "run.sqlite", "--dry-run", "--results", "-")
+    assert result.exit_code == 1
+    assert [(one["state"], one["error"], one["ticket_id"]) for one in data(result)] == [
+        ("done", None, None),
+        ("failed", "RequestError", None),
+        ("failed", "ValidationError", None),
+        ("failed", "RequestError", None),
+        ("done", None, None),
+    ]
+    assert "jobs.jsonl:1: conversation 1: would be converted\n" in result.stderr
+    assert "would be refused" in result.stderr
+    assert not fake.requests
+    assert [file.name for file in tmp_path.iterdir()] == ["jobs.jsonl"]
+
+
+def test_a_dry_run_knows_what_is_done(command: Command, fake: FakeDesk) -> None:
+    assert command("convert-many", jobs_for(1), "--ledger", "run.sqlite").exit_code == 0
+    result = command("convert-many", jobs_for(1, 2), "--ledger", "run.sqlite", "--dry-run", "--results", "-")
+    assert (result.exit_code, [one["state"] for one in data(result)]) == (0, ["skipped", "done"])
+    assert len(fake.tickets) == 1
+
+
+# On a terminal
+
+
+def test_a_terminal_sees_a_bar_and_what_went_wrong(
+    command: Command, fake: FakeDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    result = command("convert-many", jobs_for(1, 404), "--ledger", "run.sqlite")
+    assert result.exit_code == 1
+    for shown in ("2/2", "1 done", "1 failed", "window ", "/10000", "conversation 404: failed"):
+        assert shown in result.stderr
+    assert "conversation 1: converted" not in result.stderr
+
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("rate_limit", "shown"),
+    [
+        (None, "window ?"),
+        (RateLimit(limit=120, remaining=0, reset_at=NOW + timedelta(seconds=33.2)), "window 0/120, 34 s"),
+        (RateLimit(limit=120, remaining=7, reset_at=NOW), "window 7/120"),
+    ],
+)
+def test_the_window_in_words(rate_limit: RateLimit | None, shown: str) -> None:
+    assert _show.window(rate_limit, NOW) == shown
+
+
+@pytest.mark.parametrize(
+    ("jobs", "rate_limit", "seconds"),
+    [
+        (1000, None, 0),
+        (20, RateLimit(limit=120, remaining=20, reset_at=NOW + timedelta(seconds=30)), 0),
+        (21, RateLimit(limit=120, remaining=20, reset_at=NOW + timedelta(seconds=30)), 30),
+        (140, RateLimit(limit=120, remaining=20, reset_at=NOW + timedelta(seconds=30)), 30),
+        (141, RateLimit(limit=120, remaining=20, reset_at=NOW + timedelta(seconds=30)), 90),
+        (141, RateLimit(limit=120, remaining=20, reset_at=NOW - timedelta(seconds=30)), 60),
+    ],
+)
+def test_the_windows_that_are_left(jobs: int, rate_limit: RateLimit | None, seconds: float) -> None:
+    assert _show.windows_left(jobs, rate_limit, NOW) == seconds
+
+
+# A fake Desk
+
+
+def test_fake_listens_until_it_is_interrupted(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    found: list[int] = []
+    readers: list[threading.Thread] = []
+
+    def read_and_interrupt(url: str) -> None:
+        answer = httpx.get(f"{url}/desk/api/v2/conversations.json", headers={"Authorization": "Bearer any"})
+        found.extend(one["id"] for one in answer.json()["conversations"])
+        os.kill(os.getpid(), signal.SIGINT)
+
+    def echo(line: str) -> None:
+        if url := re.search(r"TEAMWORK_DESK_URL=(\S+) TEAMWORK_DESK_TOKEN=any", line):
+            readers.append(threading.Thread(target=read_and_interrupt, args=(url[1],)))
+            readers[0].start()
+
+    monkeypatch.setattr(typer, "echo", echo)
+    result = command("fake", "--port", "0", "--conversations", "3", "--old-installation")
+    readers[0].join()
+    assert (result.exit_code, found) == (130, [1, 2, 3])
+
+
+def test_fake_on_a_port_that_is_taken(command: Command, fake: FakeDesk) -> None:
+    port = os.environ["TEAMWORK_DESK_URL"].rpartition(":")[2]
+    result = command("fake", "--port", port)
+    assert result.exit_code == 2
+    assert "address already in use" in result.stderr
+
+
+# The program
+
+
+def test_help_tells_the_exit_statuses(command: Command) -> None:
+    shown = command("--help").output
+    for status in ("0", "1", "2", "3", "130"):
+        assert f" {status} where " in shown
+    assert "--install-completion" in shown
+
+
+@pytest.mark.parametrize("name", ["convert", "convert-many", "get", "list", "probe", "fake"])
+def test_a_command_has_an_example(command: Command, name: str) -> None:
+    shown = command(name, "--help").output
+    assert f"Example: teamwork-desk {name}" in shown
+
+
+def test_it_is_a_module_too(
+    fake: FakeDesk, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["teamwork-desk", "get", "42"])
+    with pytest.raises(SystemExit) as stopped:
+        runpy.run_path(str(Path(cli.__file__).with_name("__main__.py")), run_name="__main__")
+    assert stopped.value.code == 0
+    assert json.loads(capsys.readouterr().out)["id"] == 42
+
+
+@pytest.mark.parametrize("missing", ["typer", "rich"])
+def test_without_the_extra_it_says_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], missing: str
+) -> None:
+    for name in [name for name in sys.modules if name.startswith("teamwork_desk.cli.")]:
+        monkeypatch.delitem(sys.modules, name)
+    for name in [name for name in sys.modules if name.partition(".")[0] == missing]:
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(SystemExit) as stopped:
+        cli.main()
+    assert stopped.value.code == 2
+    assert capsys.readouterr() == ("", 'The command line needs more: pip install "teamwork-desk[cli]"\n')
+
+
+def test_another_missing_module_is_a_bug(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "teamwork_desk.cli._app", raising=False)
+    monkeypatch.setitem(sys.modules, "teamwork_desk.cli._show", None)
+    with pytest.raises(ModuleNotFoundError):
+        cli.main()
+
+
+# Jobs files
+
+
+def read(name: str, content: str | bytes) -> list[Any]:
+    """Return the jobs of a file, or what is wrong with them, by line."""
+    return [(line.number, line.job or line.problem) for line in read_jobs(Path(write(name, content)))]
+
+
+@pytest.fixture
+def _in_a_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+in_a_directory = pytest.mark.usefixtures("_in_a_directory")
+
+
+@in_a_directory
+@pytest.mark.parametrize(
+    ("line", "job"),
+    [
+        ('{"conversation_id": 1}', {"conversation_id": 1}),
+        ('\ufeff{"conversation_id": 1, "subject": "Grüße"}\r', {"conversation_id": 1, "subject": "Grüße"}),
+        (
+            '{"conversation_id": 1, "inbox": {"id": 7}, "agent": 8, "tags": ["a", {"id": 9}, 10]}',
+            {"conversation_id": 1, "inbox": EntityRef(id=7), "agent": 8, "tags": ["a", EntityRef(id=9), 10]},
+        ),
+        (
+            '{"conversation_id": 1, "customer": {"email": "a@b.c"}, "customfields": [{"id": 1, "value": {"a": 2}}]}',
+            {
+                "conversation_id": 1,
+                "customer": CustomerRef(email="a@b.c"),
+                "customfields": [CustomField(id=1, value={"a": 2})],
+            },
+        ),
+        (
+            '{"conversation_id": 1, "scheduled_email": {"at": "noon"}}',
+            {"conversation_id": 1, "scheduled_email": {"at": "noon"}},
+        ),
+        ('{"conversation_id": 1, "email": null, "nothing": 1}', {"conversation_id": 1, "email": None, "nothing": 1}),
+        ("nothing", "it is no JSON: Expecting value, at character 1"),
+        ("[" * 100_000, "it is no JSON in UTF-8 (RecursionError)"),
+        (b'{"conversation_id": "\xff"}', "it is no JSON in UTF-8 (UnicodeDecodeError)"),
+        ("[1]", "expected a JSON object"),
+        ("{}", "conversation_id: expected a positive whole number of at most 64 bits"),
+        ('{"conversation_id": "1"}', "conversation_id: expected a positive whole number of at most 64 bits"),
+        ('{"conversation_id": 0}', "conversation_id: expected a positive whole number of at most 64 bits"),
+        (
+            '{"conversation_id": 9223372036854775808}',
+            "conversation_id: expected a positive whole number of at most 64 bits",
+        ),
+        ('{"conversation_id": 1, "inbox": {"name": "x"}}', "inbox: it has a key that a EntityRef has not"),
+        (
+            '{"conversation_id": 1, "inbox": {"additional_properties": 1}}',
+            "inbox: it has a key that a EntityRef has not",
+        ),
+    ],
+)
+def test_a_line_of_jsonl(line: str | bytes, job: object) -> None:
+    content = line.encode() if isinstance(line, str) else line
+    assert read("jobs.jsonl", content) == [(1, job)]
+    assert read("jobs.ndjson", b'\n{"conversation_id": 9}\n' + content.removeprefix(b"\xef\xbb\xbf") + b"\n") == [
+        (2, {"conversation_id": 9}),
+        (3, job),
+    ]
+
+
+def test_a_column_for_every_argument() -> None:
+    assert set(COLUMNS) | ONLY_IN_JSON == set(Job.__annotations__)
+
+
+@in_a_directory
+@pytest.mark.parametrize(
+    ("column", "cell", "value"),
+    [
+        *((name, " 7 ", 7) for name in ("agent", "from_thread_id", "from_ticket_id", "inbox", "parent")),
+        *((name, "7", 7) for name in ("priority", "source", "status", "tickettemplate", "type")),
+        *((name, "a; b;", ["a", "b"]) for name in ("bcc", "cc", "tags")),
+        *((name, "7", "7") for name in ("edit_method", "email", "message", "send_from", "subject")),
+        ("files", "7; 8", [7, 8]),
+        ("customer", " 7", 7),
+        ("customer", "jo@example.com ", "jo@example.com"),
+        ("notify_customer", "TRUE", True),
+        ("verify_first", "false", False),
+        ("message", '"two\nlines, and ""quotes"""', 'two\nlines, and "quotes"'),
+    ],
+)
+def test_a_cell(column: str, cell: str, value: object) -> None:
+    assert read("jobs.csv", f"\ufeffconversation_id, {column}\r\n1,{cell}\r\n\r\n2,\r\n") == [
+        (2, {"conversation_id": 1, column: value}),
+        (4 + cell.count("\n"), {"conversation_id": 2}),
+    ]
+
+
+@in_a_directory
+@pytest.mark.parametrize(
+    ("row", "problem"),
+    [
+        ("x,", "conversation_id: expected a whole number"),
+        (",", "conversation_id: expected a positive whole number of at most 64 bits"),
+        ("1,maybe", "notify_customer: expected true or false"),
+        ("1", "it has 1 cells, and the header 2"),
+        ("1,true,x", "it has 3 cells, and the header 2"),
+    ],
+)
+def test_a_row_that_is_no_job(row: str, problem: str) -> None:
+    assert read("jobs.CSV", f"conversation_id,notify_customer\n{row}\n2,true\n") == [
+        (2, problem),
+        (3, {"conversation_id": 2, "notify_customer": True}),
+    ]
+
+
+@in_a_directory
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        ("", "jobs.csv:1: the header has no column conversation_id"),
+        ("subject\nx\n", "jobs.csv:1: the header has no column conversation_id"),
+        ("conversation_id,subjct\n", "jobs.csv:1: the column subjct is none of convert's arguments"),
+        ("42,jo@example.com\n", "jobs.csv:1: the column ... is none of convert's arguments"),
+        ("conversation_id,cc,cc\n", "jobs.csv:1: there are two columns cc"),
+        ("conversation_id,customfields\n", "jobs.csv:1: customfields has no form in CSV; use JSONL"),
+        (b"conversation_id,subject\n1,a\n2,\xff\n", "jobs.csv:3: it is not UTF-8"),
+        ('conversation_id,subject\n1,a\n2,"b\n3,c\n', "jobs.csv:3: unexpected end of data"),
+        ('conversation_id,subject\n1,"a"b\n', "jobs.csv:2: ',' expected after '\"'"),
+    ],
+)
+def test_a_csv_file_that_is_broken_as_a_whole(content: str | bytes, problem: str) -> None:
+    with pytest.raises(CommandError) as refused:
+        read("jobs.csv", content)
+    assert str(refused.value) == problem
+
+
+@in_a_directory
+@pytest.mark.parametrize("name", ["jobs.jsonl", "jobs.csv"])
+def test_a_file_is_read_line_by_line(name: str) -> None:
+    line = '{"conversation_id": 1}\n' if name.endswith("l") else "1\n"
+    lines = read_jobs(Path(write(name, "conversation_id\n" * name.endswith("csv") + line * 100_000)))
+    assert next(lines).conversation_id == 1
+    assert inspect.isgenerator(lines)
+    lines.close()

@@ -1,0 +1,509 @@
+"""The ledger: what is in it survives a kill, and nothing else than a ledger is taken for one."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import random
+import re
+import signal
+import sqlite3
+import subprocess
+import sys
+import typing
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+import anyio
+import pytest
+from fault_server import FaultServer
+
+from teamwork_desk import Conversation, DeskError, NotFoundError, OutcomeUnknownError, PermissionDeniedError
+from teamwork_desk.cli._errors import CommandError
+from teamwork_desk.cli._jobs import Line
+from teamwork_desk.cli._ledger import Entry, Ledger, State
+from teamwork_desk.cli._run import Result, Run
+
+ORIGIN = "https://acme.teamwork.com"
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "run.sqlite"
+
+
+def rows(path: Path) -> list[dict[str, Any]]:
+    connection = sqlite3.connect(path)
+    connection.row_factory = sqlite3.Row
+    try:
+        return [dict(row) for row in connection.execute("SELECT * FROM conversation ORDER BY id")]
+    finally:
+        connection.close()
+
+
+def test_a_conversation_is_open_until_its_outcome_is_known(path: Path) -> None:
+    with Ledger(path, ORIGIN) as ledger:
+        assert ledger.entry(7) is None
+        ledger.begin(7)
+        assert ledger.entry(7) == Entry(state="open", ticket_id=None, attempts=1)
+        ledger.end(7, "done", ticket_id=1007)
+        assert ledger.entry(7) == Entry(state="done", ticket_id=1007, attempts=1)
+
+
+def test_what_is_opened_again_forgets_its_error(path: Path) -> None:
+    with Ledger(path, ORIGIN) as ledger:
+        ledger.begin(7)
+        ledger.end(7, "failed", error="NotFoundError")
+        ledger.begin(7)
+        assert ledger.entry(7) == Entry(state="open", ticket_id=None, attempts=2)
+    (row,) = rows(path)
+    assert (row["error"], row["closed_at"]) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("state", "must_look"), [("open", True), ("unknown", True), ("failed", False), ("done", False)]
+)
+def test_what_may_be_converted_must_be_looked_at(state: State, must_look: bool) -> None:
+    assert Entry(state=state, ticket_id=None, attempts=1).may_be_converted is must_look
+
+
+def test_it_holds_no_more_than_it_says(path: Path) -> None:
+    with Ledger(path, ORIGIN) as ledger:
+        ledger.begin(7)
+        ledger.end(7, "unknown", error="OutcomeUnknownError")
+    (row,) = rows(path)
+    times = [row.pop("opened_at"), row.pop("closed_at")]
+    assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", time) for time in times)
+    assert row == {"id": 7, "state": "unknown", "ticket_id": None, "error": "OutcomeUnknownError", "attempts": 1}
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+
+def connection_of(ledger: Ledger) -> sqlite3.Connection:
+    connection: sqlite3.Connection = vars(ledger)["_connection"]
+    return connection
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from teamwork_desk.cli._ledger import Ledger
+ledger = Ledger(Path(sys.argv[1]), "https://acme.teamwork.com")
+for number in range(1, 4):
+    ledger.begin(number)
+ledger.end(1, "done", ticket_id=1001)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_it_survives_a_kill_and_is_free_again(path: Path) -> None:
+    killed = subprocess.run([sys.executable, "-c", KILLED, str(path)], check=False)
+    assert killed.returncode == -9
+    with Ledger(path, ORIGIN) as ledger:
+        states = [entry.state for number in range(1, 5) if (entry := ledger.entry(number))]
+    assert states == ["done", "open", "open"]
+
+
+def test_a_commit_reaches_the_disk(path: Path) -> None:
+    with Ledger(path, ORIGIN) as ledger:
+        pragmas = {
+            name: connection_of(ledger).execute(f"PRAGMA {name}").fetchone()[0]
+            for name in ("journal_mode", "synchronous", "fullfsync")
+        }
+    assert pragmas == {"journal_mode": "wal", "synchronous": 2, "fullfsync": 1}
+
+
+# One run at a time
+
+
+def test_a_second_run_is_refused_until_the_first_has_ended(path: Path) -> None:
+    with Ledger(path, ORIGIN) as ledger:
+        ledger.begin(7)
+        with pytest.raises(CommandError, match=r"run\.sqlite: another run holds it"):
+            Ledger(path, ORIGIN)
+        ledger.end(7, "done")
+    with Ledger(path, ORIGIN) as ledger:
+        assert ledger.entry(7) is not None
+
+
+def test_also_before_the_first_conversation(path: Path) -> None:
+    with Ledger(path, ORIGIN):
+        pass
+    with Ledger(path, ORIGIN), pytest.raises(CommandError, match="another run"):
+        Ledger(path, None)
+
+
+def test_another_process_is_refused_too(path: Path) -> None:
+    with Ledger(path, ORIGIN):
+        second = subprocess.run([sys.executable, "-c", KILLED, str(path)], check=False, capture_output=True, text=True)
+    assert "another run holds it" in second.stderr
+
+
+# What is no ledger for this run
+
+
+def test_a_ledger_is_for_one_installation(path: Path) -> None:
+    with Ledger(path, ORIGIN):
+        pass
+    with pytest.raises(CommandError, match=r"it is the ledger of https://acme\.teamwork\.com, not of https://other"):
+        Ledger(path, "https://other.teamwork.com")
+    with Ledger(path, ORIGIN):
+        pass
+
+
+def a_file(content: bytes) -> Callable[[Path], object]:
+    return lambda path: path.write_bytes(content)
+
+
+def a_database(script: str) -> Callable[[Path], None]:
+    def make(path: Path) -> None:
+        connection = sqlite3.connect(path)
+        connection.executescript(script)
+        connection.close()
+
+    return make
+
+
+def a_newer_ledger(path: Path) -> None:
+    with Ledger(path, ORIGIN) as ledger:
+        connection_of(ledger).execute("PRAGMA user_version = 2")
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (a_file(b'{"conversation_id": 42}\n' * 100), "no ledger"),
+        (a_file(b"x"), "no ledger"),
+        (a_file(b"SQLite format 3\0" + b"x" * 5000), "cannot be used: file is not a database"),
+        (a_database("CREATE TABLE customers (name TEXT)"), "no ledger"),
+        (a_database("PRAGMA application_id = 7"), "no ledger"),
+        (a_newer_ledger, "format 2, and this version reads format 1"),
+        (Path.mkdir, "cannot be used: unable to open"),
+    ],
+)
+def test_what_is_no_ledger_is_refused_and_left_as_it_is(
+    path: Path, make: Callable[[Path], object], reason: str
+) -> None:
+    make(path)
+    before = path.read_bytes() if path.is_file() else None
+    with pytest.raises(CommandError, match=reason):
+        Ledger(path, ORIGIN)
+    assert (path.read_bytes() if path.is_file() else None) == before
+
+
+def test_an_empty_file_becomes_a_ledger(path: Path) -> None:
+    path.touch()
+    with Ledger(path, ORIGIN) as ledger:
+        ledger.begin(7)
+
+
+def test_a_name_of_sqlites_own_is_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with Ledger(Path(":memory:"), ORIGIN):
+        pass
+    assert (tmp_path / ":memory:").is_file()
+
+
+def test_a_write_that_fails_is_told(path: Path) -> None:
+    with Ledger(path, ORIGIN) as ledger:
+        connection_of(ledger).execute("PRAGMA query_only = ON")
+        with pytest.raises(CommandError, match=r"run\.sqlite: it cannot be used: attempt to write"):
+            ledger.begin(7)
+
+
+# A copy in memory
+
+
+def test_a_copy_knows_the_same_and_changes_nothing(path: Path) -> None:
+    with Ledger(path, ORIGIN) as ledger:
+        ledger.begin(7)
+    before = path.read_bytes()
+    with Ledger.in_memory(path) as copy:
+        assert copy.entry(7) == Entry(state="open", ticket_id=None, attempts=1)
+        copy.end(7, "done")
+        copy.begin(8)
+    assert path.read_bytes() == before
+
+
+def test_a_copy_of_nothing_makes_no_file(path: Path) -> None:
+    with Ledger.in_memory(path) as copy:
+        assert copy.entry(7) is None
+        copy.begin(7)
+    assert not path.exists()
+
+
+# A run
+
+
+class Desk:
+    """Converts, or raises what it is told to, once."""
+
+    def __init__(self) -> None:
+        self.calls: list[dict[str, Any]] = []
+        self.errors: dict[int, DeskError] = {}
+        self.called = asyncio.Event()
+
+    async def convert(self, conversation_id: int, **arguments: Any) -> Conversation:
+        self.calls.append({"conversation_id": conversation_id, **arguments})
+        self.called.set()
+        if error := self.errors.pop(conversation_id, None):
+            raise error
+        return Conversation(id=conversation_id, ticket_id=conversation_id + 1000)
+
+    def fail(self, conversation_id: int, error: DeskError, *, maybe_applied: bool = False) -> None:
+        error.maybe_applied = maybe_applied
+        self.errors[conversation_id] = error
+
+
+def lines(*conversations: int) -> list[Line]:
+    return [
+        Line(number=number, conversation_id=each, job={"conversation_id": each})
+        for number, each in enumerate(conversations, 1)
+    ]
+
+
+def run(path: Path, desk: Desk, *jobs: Line, settle: float = 0) -> dict[int, tuple[str, int | None, str | None]]:
+    """Return what is reported of each line."""
+    reports: list[Result] = []
+
+    async def convert_all() -> None:
+        await Run(desk.convert, ledger, reports.append, settle=settle).convert_all(jobs, concurrency=8)
+
+    with Ledger(path, ORIGIN) as ledger:
+        asyncio.run(convert_all())
+    assert len({result.line for result in reports}) == len(reports)
+    return {result.line: (result.state, result.ticket_id, result.error) for result in reports}
+
+
+def states(path: Path) -> dict[int, str]:
+    return {row["id"]: row["state"] for row in rows(path)}
+
+
+def test_a_second_run_skips_what_is_done_and_tries_again_what_failed(path: Path) -> None:
+    desk = Desk()
+    desk.fail(2, NotFoundError("no", status_code=404))
+    first = run(path, desk, *lines(1, 2, 3))
+    assert first == {1: ("done", 1001, None), 2: ("failed", None, "NotFoundError"), 3: ("done", 1003, None)}
+    assert states(path) == {1: "done", 2: "failed", 3: "done"}
+    desk.calls.clear()
+    assert run(path, desk, *lines(1, 2, 3)) == {
+        1: ("skipped", 1001, None),
+        2: ("done", 1002, None),
+        3: ("skipped", 1003, None),
+    }
+    assert desk.calls == [{"conversation_id": 2}], "nothing left, so nobody needs to look"
+
+
+def test_what_is_unknown_is_looked_at_first_by_the_next_run(path: Path) -> None:
+    desk = Desk()
+    desk.fail(1, OutcomeUnknownError("?"), maybe_applied=True)
+    assert run(path, desk, *lines(1)) == {1: ("unknown", None, "OutcomeUnknownError")}
+    assert states(path) == {1: "unknown"}
+    assert run(path, desk, *lines(1)) == {1: ("done", 1001, None)}
+    assert desk.calls == [{"conversation_id": 1}, {"conversation_id": 1, "verify_first": True}]
+
+
+@pytest.mark.parametrize("state", ["open", "unknown"])
+def test_what_was_unknown_stays_so_where_the_look_fails(path: Path, state: State) -> None:
+    with Ledger(path, ORIGIN) as ledger:
+        ledger.begin(1)
+        if state == "unknown":
+            ledger.end(1, "unknown")
+    desk = Desk()
+    desk.fail(1, PermissionDeniedError("nobody may look", status_code=403))
+    assert run(path, desk, *lines(1)) == {1: ("unknown", None, "PermissionDeniedError")}
+    assert states(path) == {1: "unknown"}
+    run(path, desk, *lines(1))
+    assert [call.get("verify_first") for call in desk.calls] == [True, True]
+
+
+def test_what_was_unknown_stays_so_where_the_job_is_bad_now(path: Path) -> None:
+    with Ledger(path, ORIGIN) as ledger:
+        ledger.begin(1)
+    bad: Any = {"conversation_id": 1, "subjct": "x"}
+    assert run(path, Desk(), Line(number=1, conversation_id=1, job=bad)) == {1: ("unknown", None, "RequestError")}
+    assert states(path) == {1: "open"}
+
+
+def test_a_bad_job_alone_needs_no_entry(path: Path) -> None:
+    bad: Any = {"conversation_id": 1, "subjct": "x"}
+    assert run(path, Desk(), Line(number=1, conversation_id=1, job=bad)) == {1: ("failed", None, "RequestError")}
+    assert states(path) == {}
+
+
+def test_a_conversation_comes_once(path: Path) -> None:
+    desk = Desk()
+    for once in ("done", "skipped"):
+        assert run(path, desk, *lines(7, 8, 7)) == {
+            1: (once, 1007, None),
+            2: (once, 1008, None),
+            3: ("failed", None, "RequestError"),
+        }
+    assert [call["conversation_id"] for call in desk.calls] == [7, 8]
+
+
+async def test_what_was_left_open_is_looked_at_once_the_old_request_has_settled(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Since the lock is ours the old process is dead; how long ago it noted the conversation says nothing."""
+    until: list[float] = []
+    settled = asyncio.Event()
+
+    async def sleep_until(deadline: float) -> None:
+        until.append(deadline)
+        await settled.wait()
+
+    monkeypatch.setattr(anyio, "sleep_until", sleep_until)
+    desk = Desk()
+    reports: list[Result] = []
+    with Ledger(path, ORIGIN) as ledger:
+        ledger.begin(1)
+        taken = anyio.current_time()
+        running = asyncio.create_task(
+            Run(desk.convert, ledger, reports.append, settle=30).convert_all(lines(1, 2), concurrency=8)
+        )
+        await desk.called.wait()
+        assert desk.calls == [{"conversation_id": 2}], "the others need not wait"
+        assert until[0] >= taken + 30
+        settled.set()
+        await running
+    assert desk.calls[1:] == [{"conversation_id": 1, "verify_first": True}]
+
+
+async def test_cancelled_it_leaves_open_what_is_under_way(path: Path) -> None:
+    called = asyncio.Event()
+
+    async def convert(conversation_id: int, **_: Any) -> Conversation:
+        called.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    reports: list[Result] = []
+    with Ledger(path, ORIGIN) as ledger:
+        running = asyncio.create_task(
+            Run(convert, ledger, reports.append, settle=0).convert_all(lines(1), concurrency=8)
+        )
+        await called.wait()
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+    assert states(path) == {1: "open"}
+
+
+def test_nothing_is_sent_where_the_ledger_cannot_be_written(path: Path) -> None:
+    desk = Desk()
+
+    async def convert_all() -> None:
+        connection_of(ledger).execute("PRAGMA query_only = ON")
+        await Run(desk.convert, ledger, lambda _: None, settle=0).convert_all(lines(1, 2), concurrency=1)
+
+    with Ledger(path, ORIGIN) as ledger, pytest.raises(CommandError, match="cannot be used"):
+        asyncio.run(convert_all())
+    assert desk.calls == []
+
+
+# A run that is killed
+
+Moment = Literal["before", "late", "never", "after", "answered", "looked", "reported"]
+MOMENTS: tuple[Moment, ...] = typing.get_args(Moment)
+CONVERSATIONS = 250
+KILLS = 21
+SETTLE = 0.2
+
+
+class LethalServer(FaultServer):
+    """Kills its client at a drawn moment: before, after or instead of the work, or once it has answered."""
+
+    def __init__(self, draw: random.Random) -> None:
+        super().__init__()
+        self.draw = draw
+        self.victim: subprocess.Popen[str] | None = None
+        self.moment: Moment = "before"
+        self.countdown = 0
+        self.deaths: Counter[Moment] = Counter()
+        self.looks = 0
+
+    def aim(self, victim: subprocess.Popen[str], moment: Moment) -> None:
+        self.moment, self.countdown, self.victim = moment, self.draw.randrange(8), victim
+
+    def strike(self, *moments: Moment) -> Moment | None:
+        if self.victim is None or self.moment not in moments:
+            return None
+        self.countdown -= 1
+        if self.countdown >= 0:
+            return None
+        self.victim.kill()
+        self.victim = None
+        self.deaths[self.moment] += 1
+        return self.moment
+
+    def _work(self, conversation_id: int) -> None:
+        moment = self.strike("before", "late", "never")
+        if moment == "late":
+            self._loop.call_later(SETTLE / 3, super()._work, conversation_id)
+        elif moment != "never":
+            super()._work(conversation_id)
+        # Where there is nothing to look at, it dies all the same.
+        self.strike("after", "looked")
+
+    async def _send(self, exchange: Any, status: int, body: bytes, *headers: str) -> bool:
+        if self.victim is not None and self.moment == "looked":
+            await asyncio.sleep(SETTLE / 2)  # the looks come when they have settled
+        stays = await super()._send(exchange, status, body, *headers)
+        self.strike("answered")
+        return stays
+
+    async def _list(self, exchange: Any) -> bool:
+        self.looks += 1
+        if self.moment == "looked":
+            self.countdown = 0
+            self.strike("looked")
+        return await super()._list(exchange)
+
+
+def test_killed_at_any_moment_it_converts_the_rest_and_nothing_twice(path: Path) -> None:
+    seed = random.SystemRandom().randrange(1 << 32)
+    print(f"seed {seed}")
+    draw = random.Random(seed)
+    jobs = path.with_name("jobs.jsonl")
+    jobs.write_text("".join(f'{{"conversation_id": {number}}}\n' for number in range(1, CONVERSATIONS + 1)))
+    moments = list(MOMENTS) * (KILLS // len(MOMENTS)) + draw.choices(MOMENTS, k=KILLS % len(MOMENTS))
+    draw.shuffle(moments)
+    killed = 0
+    with LethalServer(draw) as server:
+        environment = {**os.environ, "TEAMWORK_DESK_URL": server.url, "TEAMWORK_DESK_TOKEN": "t"}
+        command = [sys.executable, "-m", "teamwork_desk.cli", "convert-many", str(jobs), "--ledger", str(path)]
+        command += ["--settle", str(SETTLE), "--concurrency", "4", "--results", "-"]
+        status = None
+        while moments or status != 0:
+            moment = moments.pop() if moments else None
+            with subprocess.Popen(
+                command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            ) as process:
+                if moment is not None:
+                    server.aim(process, moment)
+                assert process.stdout is not None
+                for line in process.stdout:
+                    if json.loads(line)["state"] == "done":
+                        server.strike("reported")
+                status = process.wait()
+                server.victim = None
+            killed += status == -signal.SIGKILL
+            assert status in (0, -signal.SIGKILL)
+        tickets = {number: list(made) for number, made in server.tickets.items() if made}
+    print(f"killed {killed} times: {dict(server.deaths)}; looks: {server.looks}")
+    assert killed >= 20
+    assert server.looks
+    assert {number: len(made) for number, made in tickets.items()} == dict.fromkeys(range(1, CONVERSATIONS + 1), 1), (
+        seed
+    )
+    assert {row["id"]: (row["state"], [row["ticket_id"]]) for row in rows(path)} == {
+        number: ("done", made) for number, made in tickets.items()
+    }
