@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/ready
 BENCH_VENV := build/bench-venv
 COMPILE := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --upgrade --generate-hashes \
-	--no-emit-index-url --no-emit-find-links --custom-compile-command 'make pin' --quiet
+	--no-strip-extras --no-emit-index-url --no-emit-find-links --custom-compile-command 'make pin' --quiet
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check bench soak contract diff docs matrix release generate format build pin clean

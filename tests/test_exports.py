@@ -75,7 +75,6 @@ def test_no_other_public_name_leaks() -> None:
             "opentelemetry",
             "pytest",
             "redis",
-            "rich",
             "starlette",
             "taskiq",
             "trio",
