@@ -56,11 +56,9 @@ FULL = {
 }
 
 
-def hide_extras() -> None:
+def hide_opentelemetry() -> None:
     """Let the SDK find what `pip install teamwork-desk` brings: the peers bring more."""
-    for name in ("opentelemetry", "orjson"):
-        if name not in sys.modules:
-            sys.modules[name] = cast("ModuleType", None)
+    sys.modules.setdefault("opentelemetry", cast("ModuleType", None))
 
 
 @asynccontextmanager
@@ -78,7 +76,7 @@ async def raw(url: str, transport: httpx.AsyncBaseTransport | None = None) -> As
 @asynccontextmanager
 async def sdk(url: str, transport: httpx.AsyncBaseTransport | None = None) -> AsyncGenerator[Call]:
     """This SDK: retries, pacing, deadline, lenient decoding and typed models are all on."""
-    hide_extras()
+    hide_opentelemetry()
     from teamwork_desk import AsyncDesk  # noqa: PLC0415 - only where it is measured
 
     async with AsyncDesk(url, token="t", transport=transport) as desk:  # noqa: S106
@@ -240,10 +238,8 @@ def memory() -> float:
     return int(Path("/proc/self/statm").read_text("ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
-def measure_models(extras: str) -> dict[str, list[float]]:
+def measure_models() -> dict[str, list[float]]:
     """Return the ratios to the stock output of decoding and encoding; standard input holds an answer and a page."""
-    if extras == "without":
-        hide_extras()
     from teamwork_desk._exchange import decode_json, encode_json  # noqa: PLC0415
     from teamwork_desk_api.api.conversations import convert_conversation, list_conversations  # noqa: PLC0415
     from teamwork_desk_api.models import Conversation, ConvertConversation  # noqa: PLC0415
@@ -288,7 +284,7 @@ def main() -> None:
     """Run what the arguments name."""
     what, *arguments = sys.argv[1:]
     coroutines: dict[str, Any] = {"call": measure_call, "growth": measure_growth, "listing": measure_listing}
-    print(json.dumps(measure_models(*arguments) if what == "models" else asyncio.run(coroutines[what](*arguments))))
+    print(json.dumps(measure_models() if what == "models" else asyncio.run(coroutines[what](*arguments))))
 
 
 if __name__ == "__main__":

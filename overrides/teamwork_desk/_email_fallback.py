@@ -33,16 +33,17 @@ def resolve_customer(customer: CustomerRef | int | str | None, email: str | None
             customer = CustomerRef(id=customer)
         case str():
             customer = CustomerRef(email=customer)
-        case CustomerRef() | None:
+        case CustomerRef():
+            if {"email", "id"} <= _named_by(customer):
+                raise RequestError("customer: give an id or an email address, not both")
+            if customer == CustomerRef():
+                raise RequestError("customer: give an id or an email address")
+        case None:
             pass
         case _:
             raise RequestError(
                 f"customer: expected a CustomerRef, an id or an email address, got {type(customer).__name__}"
             )
-    if customer is not None and {"email", "id"} <= _named_by(customer):
-        raise RequestError("customer: give an id or an email address, not both")
-    if customer == CustomerRef():
-        raise RequestError("customer: give an id or an email address")
     if email is None:
         return customer
     if customer is None:

@@ -27,7 +27,7 @@ from ._retry import Effect, effect_of_failure, effect_of_status, retry_after
 
 try:
     import orjson
-except ImportError:  # an extra
+except ImportError:  # a platform without a wheel
     orjson = None  # type: ignore[assignment]
 
 MAX_ANSWER_BYTES = 16 * 1024 * 1024
