@@ -34,7 +34,7 @@ def fake_desk() -> Generator[str]:
 
 
 def run(block: str, url: str) -> None:
-    """Run a block, with the environment pointing at a Desk; it must neither fail nor warn, but for the SDK's own log."""
+    """Run a block, with the environment pointing at a Desk; it must neither fail nor warn; errors are logged."""
     environment = {**os.environ, "TEAMWORK_DESK_URL": url, "TEAMWORK_DESK_TOKEN": "t", "TEAMWORK_DESK_LOG": "error"}
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", block], env=environment, capture_output=True, text=True, check=False

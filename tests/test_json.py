@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 import math
+from functools import reduce
 from typing import Any
 
 import pytest
@@ -19,9 +20,7 @@ VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
 )
-DEEP: Any = []
-for _ in range(5000):
-    DEEP = [DEEP]
+DEEP: Any = reduce(lambda inner, _: [inner], range(5000), list[Any]())
 
 
 @pytest.fixture(params=["orjson", "json"], autouse=True)

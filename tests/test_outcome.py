@@ -183,14 +183,16 @@ async def test_verify_first_converts_once_for_callers_at_the_same_time() -> None
 
 
 async def test_a_call_waits_for_another_of_its_conversation_no_longer_than_its_deadline() -> None:
+    results: list[object] = []
     with FaultServer({7: always(fault("hang"))}) as server:
         async with AsyncDesk(server.url, token="t") as desk, anyio.create_task_group() as calls:
             calls.start_soon(partial(desk.conversations.convert, 7, verify_first=True))
             while len(server.requests) < 2:
                 await anyio.sleep(0.001)
-            result = await convert(desk.with_options(deadline=0.05), verify_first=True)
+            results.append(await convert(desk.with_options(deadline=0.05), verify_first=True))
             calls.cancel_scope.cancel()
-        assert type(result) is DeadlineExceeded
+        (result,) = results
+        assert isinstance(result, DeadlineExceeded)
         assert (result.attempts, result.maybe_applied, len(server.requests)) == (0, False, 2)
 
 
