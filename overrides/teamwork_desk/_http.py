@@ -102,7 +102,8 @@ class Call:
         self._session = session
         self._settings = settings
         # What is no id is refused later, and may be anything: it is not to be shown.
-        self._conversation_id = conversation_id if conversation_id.__class__ is int else None
+        is_id = isinstance(conversation_id, int) and conversation_id.bit_length() < 64
+        self._conversation_id = conversation_id if is_id else None
         self._watch = watch or Watch(session.observer, operation, self._conversation_id)
         self._is_part = watch is not None
         self._deadline = anyio.current_time() + settings.deadline
