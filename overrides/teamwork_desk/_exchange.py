@@ -123,12 +123,14 @@ def encode_json(body: Any) -> bytes:
 
 def _fast_json(body: Any) -> bytes | None:
     """Encode with orjson, if that is here and does what json would do."""
-    if orjson is not None:
-        with suppress(TypeError):
-            encoded = orjson.dumps(body, option=orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS)
-            # It writes null for what is no finite number, which json refuses.
-            return None if b"null" in encoded else encoded
-    return None
+    if orjson is None:
+        return None
+    try:
+        encoded = orjson.dumps(body, option=orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS)
+    except TypeError:
+        return None
+    # It writes null for what is no finite number, which json refuses.
+    return None if b"null" in encoded else encoded
 
 
 def decode_json(content: bytes) -> Any:

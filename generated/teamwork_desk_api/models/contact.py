@@ -115,17 +115,17 @@ class Contact:
         if (value := self.created_at) is not None:
             encoded["createdAt"] = encode(value)
         if (value := self.created_by) is not None:
-            encoded["createdBy"] = encode(value)
+            encoded["createdBy"] = value.to_dict() if value.__class__ is EntityRef else encode(value)
         if (value := self.updated_at) is not None:
             encoded["updatedAt"] = encode(value)
         if (value := self.updated_by) is not None:
-            encoded["updatedBy"] = encode(value)
+            encoded["updatedBy"] = value.to_dict() if value.__class__ is EntityRef else encode(value)
         if (value := self.deleted_at) is not None:
             encoded["deletedAt"] = encode(value)
         if (value := self.deleted_by) is not None:
-            encoded["deletedBy"] = encode(value)
+            encoded["deletedBy"] = value.to_dict() if value.__class__ is EntityRef else encode(value)
         if (value := self.filter_args) is not None:
-            encoded["filter_args"] = encode(value)
+            encoded["filter_args"] = value.to_dict() if value.__class__ is FilterArgs else encode(value)
         return encoded
 
 

@@ -122,7 +122,7 @@ class Conversation:
         if (value := self.state) is not None:
             encoded["state"] = value if value.__class__ is str else encode(value)
         if (value := self.contact) is not None:
-            encoded["contact"] = encode(value)
+            encoded["contact"] = value.to_dict() if value.__class__ is Contact else encode(value)
         if (value := self.contact_id) is not None:
             encoded["contactId"] = value if value.__class__ is int else encode(value)
         if (value := self.messages) is not None:
@@ -136,17 +136,17 @@ class Conversation:
         if (value := self.created_at) is not None:
             encoded["createdAt"] = encode(value)
         if (value := self.created_by) is not None:
-            encoded["createdBy"] = encode(value)
+            encoded["createdBy"] = value.to_dict() if value.__class__ is EntityRef else encode(value)
         if (value := self.updated_at) is not None:
             encoded["updatedAt"] = encode(value)
         if (value := self.updated_by) is not None:
-            encoded["updatedBy"] = encode(value)
+            encoded["updatedBy"] = value.to_dict() if value.__class__ is EntityRef else encode(value)
         if (value := self.deleted_at) is not None:
             encoded["deletedAt"] = encode(value)
         if (value := self.deleted_by) is not None:
-            encoded["deletedBy"] = encode(value)
+            encoded["deletedBy"] = value.to_dict() if value.__class__ is EntityRef else encode(value)
         if (value := self.filter_args) is not None:
-            encoded["filter_args"] = encode(value)
+            encoded["filter_args"] = value.to_dict() if value.__class__ is FilterArgs else encode(value)
         return encoded
 
 

@@ -57,7 +57,7 @@ class ConversationPage:
         if (value := self.included) is not None:
             encoded["included"] = encode(value)
         if (value := self.pagination) is not None:
-            encoded["pagination"] = encode(value)
+            encoded["pagination"] = value.to_dict() if value.__class__ is Pagination else encode(value)
         if (value := self.meta) is not None:
             encoded["meta"] = encode(value)
         return encoded

@@ -168,13 +168,13 @@ class ConvertConversation:
         encoded: dict[str, Any] = {key: encode(entry) for key, entry in self.additional_properties.items()}
         value: Any
         if (value := self.agent) is not None:
-            encoded["agent"] = encode(value)
+            encoded["agent"] = value.to_dict() if value.__class__ is EntityRef else encode(value)
         if (value := self.bcc) is not None:
             encoded["bcc"] = encode(value)
         if (value := self.cc) is not None:
             encoded["cc"] = encode(value)
         if (value := self.customer) is not None:
-            encoded["customer"] = encode(value)
+            encoded["customer"] = value.to_dict() if value.__class__ is CustomerRef else encode(value)
         if (value := self.customfields) is not None:
             encoded["customfields"] = encode(value)
         if (value := self.edit_method) is not None:
@@ -188,31 +188,31 @@ class ConvertConversation:
         if (value := self.from_ticket_id) is not None:
             encoded["fromTicketId"] = value if value.__class__ is int else encode(value)
         if (value := self.inbox) is not None:
-            encoded["inbox"] = encode(value)
+            encoded["inbox"] = value.to_dict() if value.__class__ is EntityRef else encode(value)
         if (value := self.message) is not None:
             encoded["message"] = value if value.__class__ is str else encode(value)
         if (value := self.notify_customer) is not None:
             encoded["notifyCustomer"] = value if value.__class__ is bool else encode(value)
         if (value := self.parent) is not None:
-            encoded["parent"] = encode(value)
+            encoded["parent"] = value.to_dict() if value.__class__ is EntityRef else encode(value)
         if (value := self.priority) is not None:
-            encoded["priority"] = encode(value)
+            encoded["priority"] = value.to_dict() if value.__class__ is EntityRef else encode(value)
         if (value := self.scheduled_email) is not None:
             encoded["scheduledEmail"] = encode(value)
         if (value := self.send_from) is not None:
             encoded["sendFrom"] = value if value.__class__ is str else encode(value)
         if (value := self.source) is not None:
-            encoded["source"] = encode(value)
+            encoded["source"] = value.to_dict() if value.__class__ is EntityRef else encode(value)
         if (value := self.status) is not None:
-            encoded["status"] = encode(value)
+            encoded["status"] = value.to_dict() if value.__class__ is EntityRef else encode(value)
         if (value := self.subject) is not None:
             encoded["subject"] = value if value.__class__ is str else encode(value)
         if (value := self.tags) is not None:
             encoded["tags"] = encode(value)
         if (value := self.tickettemplate) is not None:
-            encoded["tickettemplate"] = encode(value)
+            encoded["tickettemplate"] = value.to_dict() if value.__class__ is EntityRef else encode(value)
         if (value := self.type) is not None:
-            encoded["type"] = encode(value)
+            encoded["type"] = value.to_dict() if value.__class__ is EntityRef else encode(value)
         return encoded
 
 

@@ -98,7 +98,7 @@ class FilterArgs:
         encoded: dict[str, Any] = {key: encode(entry) for key, entry in self.additional_properties.items()}
         value: Any
         if (value := self.aggregate) is not None:
-            encoded["aggregate"] = encode(value)
+            encoded["aggregate"] = value.to_dict() if value.__class__ is Aggregate else encode(value)
         if (value := self.bulk_dry_execute) is not None:
             encoded["bulkDryExecute"] = value if value.__class__ is bool else encode(value)
         if (value := self.fields) is not None:

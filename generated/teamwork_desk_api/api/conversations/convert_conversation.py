@@ -6,6 +6,7 @@ from ...models.conversation import Conversation
 from ...models.convert_conversation import ConvertConversation
 from ...types import Hook, Request
 from ...types import decode_answer as _decode_answer
+from ...types import encode as _encode
 from ...types import path_segment as _path_segment
 from ...types import target as _target
 
@@ -27,7 +28,7 @@ def convert_conversation(id: int, *, body: ConvertConversation) -> Request[Conve
         operation="convert_conversation",
         method="POST",
         target=_target(f"/desk/api/v2/conversations/{_path_segment(id)}/convert.json", {}),
-        body=body.to_dict(),
+        body=_encode(body),
         decode=_decode,
     )
 

@@ -211,7 +211,7 @@ class Kinds:
         if (value := self.moments) is not None:
             encoded["moments"] = encode(value)
         if (value := self.list_) is not None:
-            encoded["list"] = encode(value)
+            encoded["list"] = value.to_dict() if value.__class__ is List else encode(value)
         if (value := self.scalar) is not None:
             encoded["scalar"] = encode(value)
         if (value := self.either) is not None:
@@ -227,7 +227,7 @@ class Kinds:
         if (value := self.branches) is not None:
             encoded["branches"] = encode(value)
         if (value := self.shelf) is not None:
-            encoded["shelf"] = encode(value)
+            encoded["shelf"] = value.to_dict() if value.__class__ is Shelf else encode(value)
         return encoded
 
 

@@ -43,9 +43,9 @@ class Owner:
         encoded: dict[str, Any] = {key: encode(entry) for key, entry in self.additional_properties.items()}
         value: Any
         if (value := self.owns) is not None:
-            encoded["owns"] = encode(value)
+            encoded["owns"] = value.to_dict() if value.__class__ is Tree else encode(value)
         if (value := self.friend) is not None:
-            encoded["friend"] = encode(value)
+            encoded["friend"] = value.to_dict() if value.__class__ is Owner else encode(value)
         return encoded
 
 

@@ -57,13 +57,13 @@ class Tree:
         if (value := self.name) is not None:
             encoded["name"] = value if value.__class__ is str else encode(value)
         if (value := self.child) is not None:
-            encoded["child"] = encode(value)
+            encoded["child"] = value.to_dict() if value.__class__ is Tree else encode(value)
         if (value := self.children) is not None:
             encoded["children"] = encode(value)
         if (value := self.branches) is not None:
             encoded["branches"] = encode(value)
         if (value := self.owner) is not None:
-            encoded["owner"] = encode(value)
+            encoded["owner"] = value.to_dict() if value.__class__ is Owner else encode(value)
         return encoded
 
 

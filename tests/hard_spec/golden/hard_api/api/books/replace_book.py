@@ -8,6 +8,7 @@ from ...models.names import Names
 from ...models.novel import Novel
 from ...types import Hook, Request
 from ...types import decode_answer as _decode_answer
+from ...types import encode as _encode
 from ...types import path_segment as _path_segment
 from ...types import target as _target
 
@@ -45,7 +46,7 @@ def replace_book(
             f"/shelves/{_path_segment(shelf)}/books/{_path_segment(type)}/{_path_segment(body_)}",
             {"target": target, "filter": filter, "path-segment": path_segment},
         ),
-        body=body.to_dict(),
+        body=_encode(body),
         decode=_decode,
     )
 
