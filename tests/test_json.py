@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import datetime
+import importlib.util
 import json
 import math
+import sys
 from functools import reduce
 from typing import Any
 
@@ -99,3 +101,15 @@ def test_what_cannot_be_read(content: bytes, reason: str) -> None:
     with pytest.raises(DecodeError, match=reason) as raised:
         decode_json(content)
     assert raised.value.__context__ is None
+
+
+def test_without_orjson_there_is_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "orjson", None)
+    source = importlib.util.spec_from_file_location("teamwork_desk._without_orjson", _exchange.__file__)
+    assert source is not None
+    assert source.loader is not None
+    module = importlib.util.module_from_spec(source)
+    monkeypatch.setitem(sys.modules, source.name, module)  # attrs looks there
+    source.loader.exec_module(module)
+    assert module.orjson is None
+    assert module.encode_json({"a": [1]}) == b'{"a":[1]}'
