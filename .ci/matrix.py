@@ -14,6 +14,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 import tomllib
 from collections.abc import Iterable
@@ -22,8 +23,10 @@ from typing import Any, TypeAlias
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "build" / "matrix"
-PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 ENDS = {"newest": "highest", "oldest": "lowest-direct"}
+TIED = ("opentelemetry-sdk", "opentelemetry-instrumentation-httpx")
+"""Tools that ask for one version of a dependency, and no other."""
 SLOW = ("docs", "judges", "packaging", "release", "typing")
 UV = (sys.executable, "-m", "uv")
 
@@ -69,15 +72,29 @@ def wanted(classifiers: Iterable[str], found: Iterable[Minor]) -> list[Minor]:
     return sorted(supported | {minor for minor in found if minor > max(supported)})
 
 
+def name_of(requirement: str) -> str:
+    """Return the package that a requirement is for."""
+    return re.split(r"[^\w.-]", requirement, maxsplit=1)[0]
+
+
 def pin(python: str, end: str) -> list[str]:
     """Resolve the package's own dependencies, those of its extras too, to one end of what is allowed."""
-    extras: dict[str, list[str]] = PROJECT["optional-dependencies"]
-    requirements = [*PROJECT["dependencies"], *(line for lines in extras.values() for line in lines)]
-    names = {re.split(r"[^\w.-]", line, maxsplit=1)[0] for line in requirements}
-    resolved = run(
-        *(*UV, "pip", "compile", "--quiet", "--no-header", "--no-annotate", "--no-emit-index-url"),
-        *("--no-emit-find-links", "--all-extras", "--resolution", ENDS[end], "--python", python, "pyproject.toml"),
-    )
+    extras: dict[str, list[str]] = PROJECT["project"]["optional-dependencies"]
+    tied = [line for line in PROJECT["dependency-groups"]["dev"] if name_of(line) in TIED]
+    requirements = [
+        *PROJECT["project"]["dependencies"],
+        *(line for lines in extras.values() for line in lines),
+        *tied,
+    ]
+    names = {name_of(line) for line in requirements}
+    with tempfile.NamedTemporaryFile("w", suffix=".in", encoding="utf-8") as tools:
+        tools.write("\n".join(tied))
+        tools.flush()
+        resolved = run(
+            *(*UV, "pip", "compile", "--quiet", "--no-header", "--no-annotate", "--no-emit-index-url"),
+            *("--no-emit-find-links", "--all-extras", "--resolution", ENDS[end], "--python", python),
+            *("pyproject.toml", tools.name),
+        )
     return [line for line in resolved.splitlines() if line.partition("==")[0] in names]
 
 
@@ -90,7 +107,7 @@ def test(python: str, end: str, folder: Path, *options: str) -> str:
     overrides.write_text("\n".join(pins), "utf-8")
     run(*UV, "venv", "--quiet", "--clear", "--python", python, environment)
     python = str(environment / "bin" / "python")
-    extras = ",".join(PROJECT["optional-dependencies"])
+    extras = ",".join(PROJECT["project"]["optional-dependencies"])
     run(
         *(*UV, "pip", "install", "--quiet", "--python", python, "--override", overrides),
         *("--editable", f".[{extras}]", "--group", "dev"),
@@ -110,7 +127,7 @@ def main() -> None:
     found = interpreters()
     rows: list[str] = []
     failed = False
-    for minor in wanted(PROJECT["classifiers"], found):
+    for minor in wanted(PROJECT["project"]["classifiers"], found):
         version = "{}.{}".format(*minor)
         if minor not in found:
             rows.append(f"Python {version}          missing: there is no interpreter of it here")
