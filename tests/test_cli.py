@@ -38,6 +38,14 @@ SECRET = "hush-hush"
 Command = Callable[..., Result]
 
 
+@pytest.fixture(autouse=True)
+def _interruptible() -> Iterator[None]:
+    """Ctrl-C is ignored where a shell started the tests in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
