@@ -317,6 +317,12 @@ def test_convert_many_and_again(command: Command, fake: FakeDesk) -> None:
     assert [one["conversation_id"] for one in data(again)] == list(range(1, 21))
 
 
+def test_a_line_is_a_number_and_no_picture(command: Command, fake: FakeDesk) -> None:
+    jobs = write("jobs.jsonl", "\n" * 99 + '{"conversation_id": 42}\n')
+    result = command("convert-many", jobs, "--ledger", "run.sqlite")
+    assert "jobs.jsonl:100: conversation 42: converted" in result.stderr
+
+
 def test_failures_have_a_line_and_a_status(command: Command, fake: FakeDesk) -> None:
     jobs = write("jobs.jsonl", '{"conversation_id": 1}\n\nnothing\n{"conversation_id": 404}\n{"conversation_id": 1}\n')
     result = command("convert-many", jobs, "--ledger", "run.sqlite", "--results", "-")

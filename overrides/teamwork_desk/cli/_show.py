@@ -46,7 +46,7 @@ class Display:
     def __init__(self, source: str, total: int | None, desk: AsyncDesk | None) -> None:
         self.counts: Counter[Fate] = Counter()
         self._source = source
-        self._console = Console(stderr=True, highlight=False, markup=False)
+        self._console = Console(stderr=True, emoji=False, highlight=False, markup=False)
         self._meanings = REHEARSED if desk is None else MEANINGS
         # On a terminal the bar tells what is well.
         self._is_quiet = self._console.is_terminal and desk is not None
