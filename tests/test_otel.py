@@ -35,7 +35,8 @@ from teamwork_desk import (
     ServerError,
     otel,
 )
-from teamwork_desk._observe import Ending, find_observer
+from teamwork_desk._client import find_observer
+from teamwork_desk._observe import Ending
 from teamwork_desk.testing import FakeDesk
 
 ORIGIN = "https://acme.teamwork.com"

@@ -20,7 +20,7 @@ from ._conversations import Conversations
 from ._email_fallback import EmailFallback
 from ._errors import ConfigurationError
 from ._http import Call, Session, Settings
-from ._observe import find_observer, log_to_stderr
+from ._observe import Observer, log_to_stderr
 from ._pacing import RateLimit
 from ._retry import RetryPolicy
 
@@ -214,3 +214,12 @@ def _timeout(value: object) -> httpx.Timeout:
 
 def _is_seconds(value: object) -> TypeGuard[float]:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < math.inf
+
+
+def find_observer(origin: str) -> Observer | None:
+    """Return what makes spans of an origin's calls; None where OpenTelemetry is not installed."""
+    try:
+        from .otel import observer_of  # noqa: PLC0415 - an extra
+    except ImportError:
+        return None
+    return observer_of(origin)

@@ -140,12 +140,3 @@ def log_to_stderr() -> None:
         handler = logging.StreamHandler()
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
         logger.addHandler(handler)
-
-
-def find_observer(origin: str) -> Observer | None:
-    """Return what makes spans of an origin's calls; None where OpenTelemetry is not installed."""
-    try:
-        from .otel import observer_of  # noqa: PLC0415 - an extra
-    except ImportError:
-        return None
-    return observer_of(origin)
