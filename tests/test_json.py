@@ -22,7 +22,7 @@ VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
 )
-DEEP: Any = reduce(lambda inner, _: [inner], range(5000), list[Any]())
+DEEP: Any = reduce(lambda inner, _: [inner], range(100_000), list[Any]())
 
 
 @pytest.fixture(params=["orjson", "json"], autouse=True)
