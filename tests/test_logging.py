@@ -413,3 +413,29 @@ async def test_a_cancelled_conversion_shows_nothing(caplog: pytest.LogCaptureFix
         await cancel(desk, transport, **ARGUMENTS)
     assert told(caplog, logging.WARNING)
     assert shown(caplog, SECRET) == set()
+
+
+@pytest.mark.parametrize("raise_exceptions", [True, False])
+async def test_a_filter_that_raises_loses_no_outcome(
+    raise_exceptions: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(record: logging.LogRecord) -> bool:
+        raise RuntimeError(SECRET)
+
+    monkeypatch.setattr(logging, "raiseExceptions", raise_exceptions)
+    loggers = [logging.getLogger(name) for name in ("teamwork_desk", "teamwork_desk.drift")]
+    monkeypatch.setattr(loggers[0], "level", logging.DEBUG)
+    for one in loggers:
+        one.addFilter(broken)
+    try:
+        fake = FakeDesk(old_installation=True)
+        fake.add_conversation(42, contact=None, numMessages="many")
+        async with AsyncDesk("https://acme.teamwork.com", token="t", transport=fake.transport) as desk:
+            conversation = await desk.conversations.convert(42, customer="jo@example.com")
+        assert fake.assert_converted_once(42).id == conversation.ticket_id
+    finally:
+        for one in loggers:
+            one.removeFilter(broken)
+    told = capsys.readouterr().err
+    assert ("teamwork_desk: telling failed with RuntimeError" in told) is raise_exceptions
+    assert SECRET not in told

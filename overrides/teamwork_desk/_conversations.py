@@ -23,7 +23,7 @@ from ._email_fallback import resolve_customer, says_customer_is_missing, with_de
 from ._errors import NotFoundError, RequestError, ValidationError
 from ._exchange import encode_json
 from ._http import Call, Session, Settings
-from ._observe import logger
+from ._observe import warn
 
 if TYPE_CHECKING:
     from .backlog import Job, Outcome
@@ -182,7 +182,7 @@ class Conversations:
             raise first from None
         if not self._session.prefers_deprecated_email:
             self._session.prefers_deprecated_email = True
-            logger.warning("this installation does not know customer.email: the deprecated email field is sent instead")
+            warn("this installation does not know customer.email: the deprecated email field is sent instead")
         return conversation
 
     def convert_many(

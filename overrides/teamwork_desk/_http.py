@@ -27,7 +27,7 @@ from ._errors import (
     scrub,
 )
 from ._exchange import Body, Exchange, decode_json, encode_json, error_of, is_safe, name_of, read
-from ._observe import Observer, Watch, drift_logger
+from ._observe import Observer, Watch, warn_of_drift
 from ._pacing import Pacer
 from ._retry import (
     Effect,
@@ -80,7 +80,7 @@ class Session:
         """Log, once per path and kind, a value that the contract does not foresee."""
         if (path, expected, got) not in self._drift:
             self._drift.add((path, expected, got))
-            drift_logger.warning("%s: expected %s, got %s", path, expected, got)
+            warn_of_drift("%s: expected %s, got %s", path, expected, got)
 
 
 class Call:

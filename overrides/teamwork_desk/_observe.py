@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from functools import wraps
+from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeAlias
 
 import anyio
 from attrs import frozen
@@ -16,6 +18,8 @@ from ._errors import ConfigurationError, DeskError
 
 if TYPE_CHECKING:
     from ._exchange import Exchange
+
+P = ParamSpec("P")
 
 logger = logging.getLogger("teamwork_desk")
 drift_logger = logging.getLogger("teamwork_desk.drift")
@@ -76,6 +80,24 @@ Observer: TypeAlias = Callable[[str, int | None], Observation]
 """Begins to observe a call: takes its operation and the conversation's id."""
 
 
+def harmless(tell: Callable[P, object]) -> Callable[P, None]:
+    """Let no filter, handler or exporter change what a call returns: a raised error would lose its outcome."""
+
+    @wraps(tell)
+    def told(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            tell(*args, **kwargs)
+        except Exception as failure:
+            if logging.raiseExceptions:  # as logging does; the text may quote anything
+                print(f"teamwork_desk: telling failed with {type(failure).__name__}", file=sys.stderr)  # noqa: T201
+
+    return told
+
+
+warn = harmless(logger.warning)
+warn_of_drift = harmless(drift_logger.warning)
+
+
 class Watch:
     """Tells of one call while it runs: to the log, and to an observation where there is one."""
 
@@ -85,6 +107,7 @@ class Watch:
         self._observation = None if observer is None else observer(operation, conversation_id)
         self._sees_attempts = self._observation is not None or logger.isEnabledFor(logging.DEBUG)
 
+    @harmless
     def attempted(self, request: Request[Any], exchange: Exchange, began: float) -> None:
         """Tell of a request that began at a time by the event loop's clock, and what came of it, if anything did."""
         if not self._sees_attempts:
@@ -103,11 +126,13 @@ class Watch:
         if self._observation is not None:
             self._observation.attempted(attempt)
 
+    @harmless
     def waited(self, reason: str, seconds: float) -> None:
         """Tell of a pause, if there was one."""
         if seconds and self._observation is not None:
             self._observation.waited(reason, seconds)
 
+    @harmless
     def ended(self, error: BaseException | None, attempts: int, *, maybe_applied: bool) -> None:
         """Tell how the call ended."""
         if maybe_applied:
