@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Coroutine
 from email.utils import formatdate
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 import trio.testing
 
 from teamwork_desk import AsyncDesk, DeadlineExceeded, RateLimit, RateLimitedError, RetryPolicy
-from teamwork_desk._pacing import JITTER, UNTOLD
+from teamwork_desk._pacing import JITTER, UNTOLD, Pacer
 from teamwork_desk.testing import FakeDesk
 
 EPOCH = 1_800_000_000.0
@@ -206,6 +207,25 @@ async def test_one_refusal_pauses_everyone() -> None:
             calls.start_soon(desk.conversations.get, 1)
     assert len(seen) == 22
     assert all(moment >= seen[0] + 30 for moment in seen[1:])
+
+
+@pytest.mark.parametrize("step", [0.2, 0.3, 0.5, 0.7, 1.0])
+async def test_a_pause_that_ends_between_two_looks_at_the_clock_strands_nobody(
+    step: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = trio.lowlevel.current_clock()
+    assert isinstance(clock, trio.testing.MockClock)
+    pacer = Pacer()
+    pacer.hold(1)
+
+    def look() -> float:
+        clock.jump(step)
+        return trio.current_time()
+
+    with monkeypatch.context() as patch, trio.fail_after(60):
+        patch.setattr("anyio.current_time", look)
+        let_time_jump()
+        await pacer.enter(deadline=math.inf)
 
 
 async def test_the_first_after_a_reset_waits_a_little_longer(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -87,7 +87,7 @@ class Pacer:
             DeadlineExceeded: The window does not reset before the deadline.
         """
         waited = 0.0
-        if self._waiting or not self._has_room():
+        if self._waiting or self._pause(anyio.current_time()) != 0:
             self._check_fits(deadline)
             began = anyio.current_time()
             self._waiting += 1
@@ -113,13 +113,13 @@ class Pacer:
         """Let nobody start for a while: Desk asked for it."""
         self._held_until = max(self._held_until, anyio.current_time() + seconds)
 
-    def _has_room(self) -> bool:
-        now = anyio.current_time()
+    def _pause(self, now: float) -> float | None:
+        """Return the seconds until there may be room: 0 where there is, None where only an answer makes some."""
         if now < self._held_until:
-            return False
+            return self._held_until - now
         if now < self._resets_at:
-            return self._in_flight < self._remaining
-        return self._windowless or self._in_flight < UNTOLD
+            return 0.0 if self._in_flight < self._remaining else self._resets_at - now
+        return 0.0 if self._windowless or self._in_flight < UNTOLD else None
 
     def _opens_at(self) -> float:
         return max(self._held_until, self._resets_at if self._remaining <= 0 else -math.inf)
@@ -129,11 +129,10 @@ class Pacer:
             raise DeadlineExceeded("Desk's rate window is used up, and opens again only after the deadline")
 
     async def _wait_for_room(self, deadline: float) -> None:
-        while not self._has_room():
+        # The clock is read once a round: a hold that ended between two readings would wait for an answer to nobody.
+        while (pause := self._pause(anyio.current_time())) != 0:
             self._check_fits(deadline)
-            now = anyio.current_time()
-            pause = (self._held_until if now < self._held_until else self._resets_at) - now
-            with anyio.move_on_after(pause + random.random() * JITTER if pause > 0 else None):
+            with anyio.move_on_after(None if pause is None else pause + random.random() * JITTER):
                 await self._answered.wait()
 
     def _observe(self, headers: httpx.Headers) -> None:
