@@ -806,11 +806,10 @@ async def test_a_redis_that_is_killed_and_comes_back_with_its_data_loses_no_job(
 
                 await until(is_told)
 
-            for enough, times in ((10, 2), (40, 4)):
-                await converted(enough)
-                server.terminate()
-                await noticed(times)
-                server = start_redis(port)
+            await converted(30)
+            server.terminate()
+            await noticed(times=2)
+            server = start_redis(port)
             async with any_redis.from_url(redis_url) as redis:
 
                 async def is_done() -> bool:
