@@ -112,10 +112,7 @@ def test(python: str, end: str, folder: Path, *options: str) -> str:
         *(*UV, "pip", "install", "--quiet", "--python", python, "--override", overrides),
         *("--editable", f".[{extras}]", "--group", "dev"),
     )
-    script = "import anyio.pytest_plugin as plugin; print(hasattr(plugin, 'pytest_addoption'))"
-    plugin = [] if run(python, "-c", script).strip() == "True" else ["-p", "old_anyio"]
-    suite = (python, "-m", "pytest", "-q", "-p", "no:cacheprovider", *plugin, *options)
-    return run(*suite, PYTHONPATH=str(ROOT / ".ci")).splitlines()[-1]
+    return run(python, "-m", "pytest", "-q", "-p", "no:cacheprovider", *options).splitlines()[-1]
 
 
 def main() -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import random
+import socket
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import anyio
 import httpx
 import pytest
 from fault_server import Fault, FaultServer, Plan
 
-from teamwork_desk import AsyncDesk, ConfigurationError, NotSentError, RetryPolicy, TransportError
+from teamwork_desk import AsyncDesk, ConfigurationError, DeadlineExceeded, NotSentError, RetryPolicy, TransportError
 
 CAP = 8
 LIMITS = httpx.Limits(max_connections=CAP, max_keepalive_connections=CAP)
@@ -107,3 +111,67 @@ async def test_a_call_that_ends_after_the_client_was_closed_closes_its_connectio
             server.gather(1)
         while server.open_connections:
             await anyio.sleep(0.001)
+
+
+async def test_idle_connections_are_closed_when_they_expire() -> None:
+    limits = httpx.Limits(max_connections=CAP, max_keepalive_connections=CAP, keepalive_expiry=0.01)
+    with FaultServer() as server:
+        async with AsyncDesk(server.url, token="t", limits=limits) as desk:
+            await hold_every_slot(desk, server)
+            server.gather(1)
+            await anyio.sleep(0.02)
+            await desk.conversations.get(1)
+            with anyio.fail_after(10):
+                while server.open_connections > 1:
+                    await anyio.sleep(0.001)
+
+
+async def test_a_call_that_waits_for_a_connection_sends_nothing_after_the_client_was_closed() -> None:
+    one = httpx.Limits(max_connections=1)
+    with FaultServer() as server:
+        desk = AsyncDesk(server.url, token="t", limits=one)
+        server.gather(2)
+        async with anyio.create_task_group() as calls:
+            calls.start_soon(desk.conversations.get, 1)
+            while not server.requests:
+                await anyio.sleep(0.001)
+
+            async def wait_in_vain() -> None:
+                with pytest.raises(ConfigurationError, match="closed"):
+                    await desk.conversations.convert(2)
+
+            calls.start_soon(wait_in_vain)
+            await anyio.wait_all_tasks_blocked()
+            await desk.aclose()
+            server.gather(1)
+        assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])  # anyio's own cancellation waits for httpx to close
+async def test_closing_that_is_cancelled_can_be_done_again() -> None:
+    with FaultServer() as server:
+        desk = AsyncDesk(server.url, token="t", limits=LIMITS)
+        await hold_every_slot(desk, server)
+        closing = asyncio.ensure_future(desk.aclose())
+        await asyncio.sleep(0)
+        closing.cancel()
+        await asyncio.wait([closing])
+        assert closing.cancelled()
+        await desk.aclose()
+        with anyio.fail_after(10):
+            while server.open_connections:
+                await anyio.sleep(0.001)
+
+
+async def test_an_attempt_that_is_interrupted_while_it_connects_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, "teamwork_desk")
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full, ExitStack() as waiting:
+        for _ in range(3):
+            one = waiting.enter_context(socket.socket())
+            one.setblocking(False)
+            one.connect_ex(full.getsockname())
+        url = f"http://127.0.0.1:{full.getsockname()[1]}"
+        async with AsyncDesk(url, token="t", deadline=0.1) as desk:
+            with pytest.raises(DeadlineExceeded):
+                await desk.conversations.convert(1)
+    assert "convert.json: interrupted" in caplog.text

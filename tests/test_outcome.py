@@ -8,6 +8,7 @@ from functools import partial
 import anyio
 import httpx
 import pytest
+from attrs import evolve
 from fault_server import Answer, Fault, FaultServer, Plan, Work
 
 from teamwork_desk import (
@@ -32,6 +33,7 @@ from teamwork_desk import (
 )
 
 QUICK = RetryPolicy(backoff_base=0.001, settle=(0.001, 0.001))
+PATIENT = RetryPolicy(settle=(0.001, 60))
 RAISE = RetryPolicy(backoff_base=0.001, on_unknown="raise")
 
 
@@ -182,6 +184,37 @@ async def test_verify_first_converts_once_for_callers_at_the_same_time() -> None
     assert len(set(tickets)) == 2
 
 
+@pytest.mark.parametrize("how", ["it is cancelled", "its deadline passes", "it must not look"])
+async def test_verify_first_gives_what_an_earlier_call_left_open_its_time(how: str) -> None:
+    plan = Plan(faults=(fault("hang", DONE),), lagging_looks=2)
+    with FaultServer({7: plan}) as server:
+        async with AsyncDesk(server.url, token="t", retry=PATIENT) as desk:
+            first = {
+                "it is cancelled": desk,
+                "its deadline passes": desk.with_options(deadline=0.3),
+                "it must not look": desk.with_options(timeout=0.3, retry=evolve(PATIENT, on_unknown="raise")),
+            }[how]
+            async with anyio.create_task_group() as calls:
+                calls.start_soon(partial(convert, first, verify_first=True))
+                while not server.tickets[7]:
+                    await anyio.sleep(0.001)
+                if how == "it is cancelled":
+                    calls.cancel_scope.cancel()
+            second = await desk.conversations.convert(7, verify_first=True)
+        assert server.tickets[7] == [second.ticket_id]
+
+
+async def test_verify_first_converts_what_an_earlier_call_left_open_and_does_not_show() -> None:
+    impatient = evolve(PATIENT, settle=(0.001,))
+    with FaultServer({7: Plan(faults=(fault("hang"),))}) as server:
+        async with AsyncDesk(server.url, token="t", retry=PATIENT, deadline=0.3) as desk:
+            assert type(await convert(desk)) is OutcomeUnknownError
+            view = desk.with_options(deadline=60, retry=impatient)
+            second = await view.conversations.convert(7, verify_first=True)
+        assert server.tickets[7] == [second.ticket_id]
+        assert [line.split()[0] for line in server.requests] == ["POST", "GET", "GET", "POST"]
+
+
 async def test_a_call_waits_for_another_of_its_conversation_no_longer_than_its_deadline() -> None:
     results: list[object] = []
     with FaultServer({7: always(fault("hang"))}) as server:
@@ -288,4 +321,31 @@ async def test_the_retry_quota_bounds_what_an_outage_sees() -> None:
     async with AsyncDesk("https://desk.example", token="t", retry=policy, transport=transport) as desk:
         for _ in range(calls):
             assert type(await convert(desk)) is OutcomeUnknownError
-    assert calls < len(seen) <= calls + 500 // 5
+    assert seen.count("POST") == calls
+    assert calls < seen.count("GET") <= calls + 500 // 5
+
+
+async def test_a_retry_that_does_not_fit_costs_no_quota() -> None:
+    answers = [httpx.Response(503, headers={"Retry-After": "60"})] * 200
+    answers += [httpx.Response(425), httpx.Response(200, json={"id": 7, "ticket_id": 9})]
+    transport = httpx.MockTransport(lambda _: answers.pop(0))
+    async with AsyncDesk("https://desk.example", token="t", deadline=30, transport=transport) as desk:
+        for _ in range(200):
+            assert type(await convert(desk)) is DeadlineExceeded
+        assert isinstance(await convert(desk.with_options(retry=QUICK)), Conversation)
+
+
+async def test_a_look_tells_the_deadline_of_its_call() -> None:
+    async def slow() -> str:
+        await anyio.sleep(0.05)
+        return "t"
+
+    def refuse(_: httpx.Request) -> httpx.Response:
+        return httpx.Response(429, headers={"Retry-After": "60"})
+
+    transport = httpx.MockTransport(refuse)
+    async with AsyncDesk("https://desk.example", token=slow, deadline=2, transport=transport) as desk:
+        async with anyio.create_task_group() as calls:
+            calls.start_soon(partial(convert, desk, verify_first=True))
+        result = await convert(desk, verify_first=True)
+    assert "with a deadline of 2 s" in str(result)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
+import time
 from collections.abc import Callable, Coroutine
 from email.utils import formatdate
 from typing import Any
@@ -226,6 +228,20 @@ async def test_a_pause_that_ends_between_two_looks_at_the_clock_strands_nobody(
         patch.setattr("anyio.current_time", look)
         let_time_jump()
         await pacer.enter(deadline=math.inf)
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_cancellation_that_meets_the_end_of_a_pause_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("random.random", lambda: 0.0)
+    pacer = Pacer()
+    pacer.hold(0.1)
+    entering = asyncio.create_task(pacer.enter(deadline=math.inf))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    asyncio.get_running_loop().call_later(0.1, entering.cancel)
+    time.sleep(0.2)  # noqa: ASYNC251 - so that both are due in the same turn of the loop
+    await asyncio.wait([entering])
+    assert entering.cancelled()
 
 
 async def test_the_first_after_a_reset_waits_a_little_longer(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -383,6 +383,11 @@ def test_a_value_that_makes_no_sense_is_refused_by_name(name: str, value: Any) -
 # The allowance for retries
 
 
+def test_a_policy_keeps_no_list_that_could_change() -> None:
+    assert RetryPolicy(settle=[0.5]) == RetryPolicy(settle=(0.5,))  # type: ignore[arg-type]
+    assert hash(RetryPolicy(settle=[0.5]))  # type: ignore[arg-type]
+
+
 def retries_left(quota: RetryQuota) -> int:
     """Use up a quota."""
     left = 0

@@ -7,8 +7,10 @@ connection has nothing to scan, and is thrown away when its call does not end in
 
 from __future__ import annotations
 
+import math
 import sys
 import warnings
+from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
@@ -79,22 +81,23 @@ def connect(transport: httpx.AsyncBaseTransport | None, options: HttpxOptions, o
         raise ConfigurationError(f"unknown options: {', '.join(sorted(unknown))}")
     needs_client = any(options.get(name) for name in ("event_hooks", "mounts", "proxy"))
     if transport is not None and not needs_client:
-        return Connections(lambda: _transport_slot(transport), cap=None, keep=0, owner=owner)
+        return Connections(lambda: _transport_slot(transport), cap=None, owner=owner)
     for_client: dict[str, Any] = {"limits": DEFAULT_LIMITS, **options, "cookies": _NoCookies()}
     if transport is not None or options.get("http2") or options.get("mounts"):
         make = partial(httpx.AsyncClient, transport=transport, **for_client)
-        return Connections(lambda: _client_slot(make()), cap=None, keep=0, owner=owner)
+        return Connections(lambda: _client_slot(make()), cap=None, owner=owner)
     limits, trust_env = for_client["limits"], options.get("trust_env", True)
     cap = sys.maxsize if limits.max_connections is None else limits.max_connections
     keep = cap if limits.max_keepalive_connections is None else limits.max_keepalive_connections
+    expiry = math.inf if limits.keepalive_expiry is None else limits.keepalive_expiry
     one = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=limits.keepalive_expiry)
     # Made once: reading the CA certificates takes longer than a call.
     verify = httpx.create_ssl_context(options.get("verify", True), options.get("cert"), trust_env)
     if needs_client or (trust_env and any(map(getproxies().get, ("http", "https", "all")))):
         make = partial(httpx.AsyncClient, **{**for_client, "limits": one, "verify": verify, "cert": None})
-        return Connections(lambda: _client_slot(make()), cap=cap, keep=keep, owner=owner)
+        return Connections(lambda: _client_slot(make()), cap=cap, keep=keep, expiry=expiry, owner=owner)
     make_transport = partial(httpx.AsyncHTTPTransport, verify, http1=options.get("http1", True), limits=one)
-    return Connections(lambda: _transport_slot(make_transport()), cap=cap, keep=keep, owner=owner)
+    return Connections(lambda: _transport_slot(make_transport()), cap=cap, keep=keep, expiry=expiry, owner=owner)
 
 
 class Connections:
@@ -105,16 +108,20 @@ class Connections:
         cap: Slots lent out at once, each with one connection; None for one that all share, where the transport does
             its own pooling.
         keep: Idle slots kept open.
+        expiry: Seconds after which an idle slot is closed, when another one comes back.
         owner: The repr of what warns when it was never closed.
     """
 
-    def __init__(self, make_slot: Callable[[], Slot], *, cap: int | None, keep: int, owner: str) -> None:
+    def __init__(
+        self, make_slot: Callable[[], Slot], *, cap: int | None, keep: int = 0, expiry: float = math.inf, owner: str
+    ) -> None:
         self._make_slot = make_slot
         first = make_slot()  # so that options httpx refuses are refused here, not at the first call
         self._shared = first if cap is None else None
         self._slots = anyio.Semaphore(cap or 0, fast_acquire=True)
-        self._idle: list[Slot] = [] if cap is None else [first]
+        self._idle: deque[tuple[Slot, float]] = deque([] if cap is None else [(first, math.inf)])
         self._keep = keep
+        self._expiry = expiry
         self._owner = owner
         self._closed = False
 
@@ -133,15 +140,15 @@ class Connections:
             ConfigurationError: Everything is closed.
             httpx.PoolTimeout: None became free in time.
         """
-        if self._closed:
-            raise ConfigurationError("this AsyncDesk is closed")
         if self._shared is not None:
+            self._check_open()
             yield self._shared
             return
         await self._acquire(patience)
         try:
+            self._check_open()
             # Last in, first out: the warmest connection, and the others may expire.
-            slot = self._idle.pop() if self._idle else self._make_slot()
+            slot = self._idle.pop()[0] if self._idle else self._make_slot()
             try:
                 yield slot
             except BaseException:
@@ -150,9 +157,19 @@ class Connections:
             if self._closed or len(self._idle) >= self._keep:
                 await _discard(slot)
             else:
-                self._idle.append(slot)
+                await self._keep_idle(slot)
         finally:
             self._slots.release()
+
+    async def _keep_idle(self, slot: Slot) -> None:
+        now = anyio.current_time()
+        self._idle.append((slot, now + self._expiry))
+        while self._idle and self._idle[0][1] < now:
+            await _discard(self._idle.popleft()[0])
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ConfigurationError("this AsyncDesk is closed")
 
     async def _acquire(self, patience: float | None) -> None:
         try:
@@ -166,10 +183,10 @@ class Connections:
     async def aclose(self) -> None:
         """Close every connection; those lent out close when their call ends."""
         self._closed = True
-        slots = [self._shared] if self._shared is not None else self._idle
-        self._idle = []
-        for slot in slots:
-            await slot.aclose()
+        if self._shared is not None:
+            await self._shared.aclose()
+        while self._idle:
+            await self._idle.pop()[0].aclose()
 
 
 class Handshake:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Mapping, Sequence
 from functools import partial
@@ -157,7 +158,7 @@ class Conversations:
                 return await self._convert(call, conversation_id, body, request)
             # Two calls that look at the same time would both convert.
             async with self._session.lock(conversation_id):
-                found = await call.look(partial(_find_converted, conversation_id))
+                found = await call.look_first(conversation_id, partial(_find_converted, conversation_id))
                 return found or await self._convert(call, conversation_id, body, request)
 
     async def _convert(
@@ -349,4 +350,6 @@ def _request(conversation_id: int, body: ConvertConversation) -> Request[Convers
 
 
 def _refuse(path: str, expected: str, got: str) -> NoReturn:
-    raise RequestError(f"{path}: expected {expected}, got {got}")
+    argument = re.sub("[A-Z]", lambda letter: f"_{letter[0].lower()}", path)
+    model = {"scheduled_email": "a mapping", "customfields[]": "a CustomField"}.get(argument, "an EntityRef or an id")
+    raise RequestError(f"{argument}: expected {expected.replace('object', model)}, got {got}")

@@ -108,7 +108,7 @@ class StatusError(DeskError):
     ) -> None:
         super().__init__(message)
         self.status_code = status_code
-        self.headers = httpx.Headers(headers)
+        self.headers: httpx.Headers = httpx.Headers(headers)
         self.headers.pop("set-cookie", None)
         self.body = body
         self.request_id: str | None = self.headers.get("x-request-id")

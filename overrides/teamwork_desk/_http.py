@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Awaitable, Callable
 from types import TracebackType
@@ -11,7 +12,7 @@ from weakref import WeakValueDictionary
 
 import anyio
 import httpx
-from attrs import evolve, frozen
+from attrs import frozen
 
 from teamwork_desk_api.types import DecodeError, Request
 
@@ -71,10 +72,21 @@ class Session:
         ]
         self._drift: set[tuple[str, str, str]] = set()
         self._locks: WeakValueDictionary[int, anyio.Lock] = WeakValueDictionary()
+        self._settled_at: dict[int, float] = {}
 
     def lock(self, conversation_id: int) -> anyio.Lock:
         """Return the lock under which one call at a time looks at a conversation and converts it."""
         return self._locks.setdefault(conversation_id, anyio.Lock(fast_acquire=True))
+
+    def leave_unsettled(self, conversation_id: int, seconds: float) -> None:
+        """Note that what a call may have done to a conversation can show for so long after it."""
+        now = anyio.current_time()
+        self._settled_at = {one: time for one, time in self._settled_at.items() if time > now}
+        self._settled_at[conversation_id] = now + seconds
+
+    def is_unsettled(self, conversation_id: int) -> bool:
+        """Whether what an earlier call may have done to a conversation may not show yet."""
+        return self._settled_at.get(conversation_id, -math.inf) > anyio.current_time()
 
     def report_drift(self, path: str, expected: str, got: str) -> None:
         """Log, once per path and kind, a value that the contract does not foresee."""
@@ -96,7 +108,7 @@ class Call:
         operation: str,
         conversation_id: int | None = None,
         *,
-        watch: Watch | None = None,
+        part_of: Call | None = None,
     ) -> None:
         self.attempts = 0
         self._session = session
@@ -104,9 +116,9 @@ class Call:
         # What is no id is refused later, and may be anything: it is not to be shown.
         is_id = isinstance(conversation_id, int) and conversation_id.bit_length() < 64
         self._conversation_id = conversation_id if is_id else None
-        self._watch = watch or Watch(session.observer, operation, self._conversation_id)
-        self._is_part = watch is not None
-        self._deadline = anyio.current_time() + settings.deadline
+        self._is_part = part_of is not None
+        self._watch: Watch = part_of._watch if part_of else Watch(session.observer, operation, self._conversation_id)
+        self._deadline: float = part_of._deadline if part_of else anyio.current_time() + settings.deadline
         self._scope = anyio.CancelScope(deadline=self._deadline)
         self._unsettled = False
         self._body: Body | None = None
@@ -119,7 +131,11 @@ class Call:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> Literal[False]:
         if self._scope.__exit__(kind, error, traceback) and error is not None:
+            # It becomes the context of what is raised in its place, and its frames go with it.
+            error.__traceback__ = error.__context__ = error.__cause__ = None
             error = self.expired()
+        if error is not None and self.maybe_applied and self._conversation_id is not None:
+            self._session.leave_unsettled(self._conversation_id, sum(self._settings.retry.settle))
         if not self._is_part:
             self._watch.ended(error, self.attempts, maybe_applied=error is not None and self.maybe_applied)
         if isinstance(error, DeskError):
@@ -166,8 +182,9 @@ class Call:
             began = anyio.current_time()
             try:
                 exchange = await self._attempt(request, body, token)
-            except anyio.get_cancelled_exc_class():  # the deadline's, or the caller's
-                self._watch.attempted(request, Exchange(sent=safe or body.was_read), began)
+            except BaseException as interruption:  # the deadline's, or the caller's; trio may wrap it in a group
+                if not isinstance(interruption, Exception):
+                    self._watch.attempted(request, Exchange(sent=safe or body.was_read), began)
                 raise
             self._watch.attempted(request, exchange, began)
             error = error_of(request, exchange)
@@ -198,10 +215,19 @@ class Call:
             await self._back_off(exchange, error, retries)
 
     async def look(self, look: Look[T]) -> T | None:
-        """Look what became of a request, in a call of its own and within what is left of the deadline."""
-        remaining = evolve(self._settings, deadline=self._deadline - anyio.current_time())
-        with Call(self._session, remaining, "look", self._conversation_id, watch=self._watch) as looking:
+        """Look what became of a request, in a call of its own that ends when this one does."""
+        with Call(self._session, self._settings, "look", self._conversation_id, part_of=self) as looking:
             return await look(looking)
+
+    async def look_first(self, conversation_id: int, look: Look[T]) -> T | None:
+        """Look what became of the calls before this one, and again while what they may have done may not show yet."""
+        found = await self.look(look)
+        for pause in self._settings.retry.settle:
+            if found is not None or not self._session.is_unsettled(conversation_id):
+                break
+            await self._pause("settling", pause)
+            found = await self.look(look)
+        return found
 
     async def _attempt(self, request: Request[Any], body: Body, token: Token) -> Exchange:
         session, timeout, handshake = self._session, self._settings.timeout, Handshake()
@@ -254,15 +280,16 @@ class Call:
             unknown.__cause__ = error
         if look is None or policy.on_unknown == "raise":
             raise unknown
-        for pause in (0.0, *policy.settle):
+        for looks, pause in enumerate((0.0, *policy.settle)):
             await self._pause("settling", pause, error)
-            if not quota.spend():
+            # The first look is free: retries that failed are no reason not to know.
+            if looks and not quota.spend():
                 raise unknown
             try:
                 found = await self.look(look)
             except DeskError as blind:
                 raise unknown from blind
-            quota.give_back(1)
+            quota.give_back(min(looks, 1))
             if found is not None:
                 return found
         if effect is not Effect.ENDED:
@@ -278,13 +305,19 @@ class Call:
         pause = asked_for + policy.backoff(retries, random.random())
         if exchange.status_code == 429:
             session.pacer.hold(pause)
-        if retries >= policy.max_attempts or not session.quota.spend():
+        if retries >= policy.max_attempts:
+            raise error
+        self._check_fits(pause, error)
+        if not session.quota.spend():
             raise error
         await self._pause("back-off", pause, error)
 
-    async def _pause(self, reason: str, seconds: float, error: DeskError) -> None:
-        if anyio.current_time() + seconds > self._deadline:
-            raise self.expired(f"a pause of {seconds:.1f} s does not fit") from error
+    def _check_fits(self, pause: float, error: DeskError | None) -> None:
+        if anyio.current_time() + pause > self._deadline:
+            raise self.expired(f"a pause of {pause:.1f} s does not fit") from error
+
+    async def _pause(self, reason: str, seconds: float, error: DeskError | None = None) -> None:
+        self._check_fits(seconds, error)
         if seconds:
             await anyio.sleep(seconds)
             self._watch.waited(reason, seconds)

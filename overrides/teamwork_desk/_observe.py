@@ -121,10 +121,10 @@ class Watch:
             effect=exchange.effect.value,
             seconds=anyio.current_time() - began,
         )
-        what, result = f"{attempt.method} {attempt.path}", attempt.failure or attempt.status_code
-        logger.debug("%s: %s: %s (%s), %.3f s", self._name, what, result, attempt.effect, attempt.seconds)
         if self._observation is not None:
             self._observation.attempted(attempt)
+        what, result = f"{attempt.method} {attempt.path}", attempt.failure or attempt.status_code
+        logger.debug("%s: %s: %s (%s), %.3f s", self._name, what, result, attempt.effect, attempt.seconds)
 
     @harmless
     def waited(self, reason: str, seconds: float) -> None:
@@ -137,16 +137,17 @@ class Watch:
         """Tell how the call ended."""
         if maybe_applied:
             reason = error if isinstance(error, DeskError) else "interrupted: it is unknown what became of it"
-            logger.warning("%s: %s", self._name, reason)
+            warn("%s: %s", self._name, reason)
         if self._observation is None and not logger.isEnabledFor(logging.INFO):
             return
         outcome = "ok" if error is None else type(error).__name__ if isinstance(error, Exception) else "cancelled"
         seconds = anyio.current_time() - self._began
-        logger.info("%s: %s, attempts: %d, %.3f s", self._name, outcome, attempts, seconds)
+        # First, for a span that a failing log leaves open would be the parent of all that follows.
         if self._observation is not None:
             self._observation.ended(
                 Ending(outcome=outcome, attempts=attempts, maybe_applied=maybe_applied, seconds=seconds)
             )
+        logger.info("%s: %s, attempts: %d, %.3f s", self._name, outcome, attempts, seconds)
 
 
 def log_to_stderr() -> None:

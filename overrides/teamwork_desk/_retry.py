@@ -51,6 +51,7 @@ class RetryPolicy:
             raise ConfigurationError("settle: expected a tuple of seconds")
         for pause in self.settle:
             _check_seconds("settle", pause)
+        object.__setattr__(self, "settle", tuple(self.settle))  # a list could change
         if self.on_unknown not in ("verify", "raise"):
             raise ConfigurationError('on_unknown: expected "verify" or "raise"')
 
