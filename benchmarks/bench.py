@@ -38,7 +38,7 @@ GROUPS = ((CONTROL, "sdk"), ("sdk-aiohttp", "raw-aiohttp"), ("stock", "anthropic
 LAST_GROUP = ("python-intercom",)
 CALL_TARGETS = {("sdk", 1): 0.95, ("sdk", 64): 0.25, ("sdk-aiohttp", 1): 0.65, ("sdk-aiohttp", 64): 0.15}
 MODEL_TARGETS = {
-    "decode the seed's example": 0.5,
+    "decode the API page's example": 0.5,
     "decode a page of 100, JSON included": 0.6,
     "encode a full request, JSON included": 0.5,
 }

@@ -253,7 +253,7 @@ def measure_models() -> dict[str, list[float]]:
     convert = convert_conversation.convert_conversation
     stock_convert = getattr(import_module("stock_desk.api.conversations.convert_conversation"), "_get_kwargs")  # noqa: B009
     pairs: dict[str, tuple[Callable[[], Any], Callable[[], Any], int]] = {
-        "decode the seed's example": (
+        "decode the API page's example": (
             lambda: Conversation.from_dict(example),
             lambda: stock_models.Conversation.from_dict(example),
             500,
