@@ -6,7 +6,7 @@ import asyncio
 import gc
 import inspect
 import typing
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing
 from typing import Any, cast
 
@@ -95,18 +95,29 @@ def test_an_outcome_is_frozen() -> None:
 # Outcomes
 
 
-@pytest.mark.parametrize("as_stream", [False, True])
-async def test_every_job_has_one_outcome(as_stream: bool) -> None:
-    fake = FakeDesk(rate_limit=1000)
-    jobs: list[Job | int] = [*range(1, 50), {"conversation_id": 50, "subject": "Refund", "tags": ("billing",)}]
+class Stream:
+    """Can be iterated over asynchronously, and is no generator."""
 
-    async def stream() -> AsyncGenerator[Job | int, None]:
-        for job in jobs:
+    def __init__(self, jobs: list[Job | int]) -> None:
+        self.jobs = jobs
+
+    async def __aiter__(self) -> AsyncGenerator[Job | int]:
+        for job in self.jobs:
             await asyncio.sleep(0)
             yield job
 
+
+def generator(jobs: list[Job | int]) -> Any:
+    return aiter(Stream(jobs))
+
+
+@pytest.mark.parametrize("form", [list, Stream, generator])
+async def test_every_job_has_one_outcome(form: Callable[[list[Job | int]], Any]) -> None:
+    fake = FakeDesk(rate_limit=1000)
+    jobs: list[Job | int] = [*range(1, 50), {"conversation_id": 50, "subject": "Refund", "tags": ("billing",)}]
+
     async with a_desk(fake) as desk:
-        found = [one async for one in desk.conversations.convert_many(stream() if as_stream else jobs)]
+        found = [one async for one in desk.conversations.convert_many(form(jobs))]
     assert sorted(one.conversation_id or 0 for one in found) == list(range(1, 51))
     assert {one.conversation_id: one.conversation.ticket_id for one in found if one.conversation} == {
         ticket.conversation_id: ticket.id for ticket in fake.tickets
@@ -307,6 +318,24 @@ async def test_closing_cancels_what_is_under_way_and_waits_for_it() -> None:
     assert desk.cancelled == {2, 3}
     assert not desk.running
     assert others() == before
+
+
+async def test_closing_closes_the_source_too() -> None:
+    desk = Desk()
+    closed = False
+
+    async def jobs() -> AsyncGenerator[int]:
+        nonlocal closed
+        try:
+            for number in range(1, 100):
+                yield number
+        finally:
+            closed = True
+
+    source = jobs()
+    async with aclosing(convert_many(desk.convert, source, concurrency=2)) as outcomes:
+        await anext(outcomes)
+    assert closed
 
 
 async def test_closing_before_the_first_outcome_does_nothing() -> None:

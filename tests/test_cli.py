@@ -16,6 +16,7 @@ import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import anyio
@@ -25,13 +26,14 @@ import typer
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 from typer.testing import CliRunner, Result
 
-from teamwork_desk import CustomerRef, CustomField, EntityRef, RateLimit, cli
+from teamwork_desk import CustomerRef, CustomField, EntityRef, RateLimit, __version__, cli
 from teamwork_desk._conversations import Conversations
 from teamwork_desk.backlog import Job
 from teamwork_desk.cli import _app, _show
 from teamwork_desk.cli._errors import CommandError
 from teamwork_desk.cli._jobs import COLUMNS, ONLY_IN_JSON, read_jobs
 from teamwork_desk.cli._ledger import Ledger
+from teamwork_desk.cli._run import Result as Outcome
 from teamwork_desk.testing import FakeDesk
 
 SECRET = "hush-hush"
@@ -131,10 +133,44 @@ def test_convert_takes_what_fits_on_a_command_line() -> None:
     assert options - {"url"} == arguments - {"email"} - ONLY_IN_JSON
 
 
-def test_verify_first(command: Command, fake: FakeDesk) -> None:
+@pytest.mark.parametrize(("option", "tickets"), [((), 1), (("--verify-first",), 1), (("--no-verify-first",), 2)])
+def test_verify_first_is_the_default(command: Command, fake: FakeDesk, option: tuple[str, ...], tickets: int) -> None:
     for _ in range(2):
-        assert data(command("convert", "42", "--verify-first"))[0]["ticket_id"] == fake.tickets[0].id
-    assert len(fake.tickets) == 1
+        assert data(command("convert", "42", *option))[0]["ticket_id"] == fake.tickets[-1].id
+    assert len(fake.tickets) == tickets
+
+
+class Full(io.StringIO):
+    """A file on a full disk, or a closed pipe: the first write is noticed by its flush."""
+
+    def flush(self) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_what_is_converted_is_no_failure_because_it_cannot_be_printed(
+    fake: FakeDesk, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["teamwork-desk", "convert", "42"])
+    monkeypatch.setattr(sys, "stdout", Full())
+    with pytest.raises(SystemExit) as stopped:
+        cli.main()
+    sys.stdout.flush()
+    assert stopped.value.code == 0
+    assert capsys.readouterr().err == f"conversation 42: converted, ticket {fake.tickets[0].id}\n"
+
+
+@pytest.mark.parametrize("reader", ["a full disk", "a closed pipe"])
+def test_nor_does_the_flush_at_exit_fail(fake: FakeDesk, reader: str) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "teamwork_desk.cli", "convert", "42"],
+        stdout=os.open("/dev/full", os.O_WRONLY) if reader == "a full disk" else subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as converting:
+        if converting.stdout is not None:
+            converting.stdout.close()
+        _, errors = converting.communicate()
+    assert (converting.returncode, errors) == (0, f"conversation 42: converted, ticket {fake.tickets[0].id}\n")
 
 
 @pytest.mark.parametrize(
@@ -160,7 +196,7 @@ def test_a_failure_is_a_line_and_a_status(
 def test_an_unknown_outcome_has_a_status_of_its_own(command: Command, fake: FakeDesk) -> None:
     fake.lose_answer("after", method="POST")
     fake.fail(status=403, method="GET")
-    result = command("convert", "42")
+    result = command("convert", "42", "--no-verify-first")
     assert (result.exit_code, result.stdout) == (3, "")
     assert result.stderr.splitlines()[-1].startswith("OutcomeUnknownError: ")
 
@@ -186,15 +222,17 @@ def test_an_interrupt_is_130(command: Command, fake: FakeDesk, monkeypatch: pyte
 # The token
 
 
+@pytest.mark.parametrize("stdin", [io.StringIO(), None])
 def test_without_a_terminal_there_must_be_a_token(
-    command: Command, fake: FakeDesk, monkeypatch: pytest.MonkeyPatch
+    fake: FakeDesk, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], stdin: io.StringIO | None
 ) -> None:
     monkeypatch.delenv("TEAMWORK_DESK_TOKEN")
-    result = command("get", "42")
-    assert (result.exit_code, result.stderr) == (
-        2,
-        "ConfigurationError: token: give it, or set TEAMWORK_DESK_TOKEN\n",
-    )
+    monkeypatch.setattr(sys, "stdin", stdin)
+    monkeypatch.setattr(sys, "argv", ["teamwork-desk", "get", "42"])
+    with pytest.raises(SystemExit) as stopped:
+        cli.main()
+    assert stopped.value.code == 2
+    assert capsys.readouterr() == ("", "Set TEAMWORK_DESK_TOKEN: there is no terminal to ask for the token.\n")
 
 
 class Terminal(io.StringIO):
@@ -220,6 +258,18 @@ def test_a_terminal_is_asked(
     assert stopped.value.code == 0
     assert asked == [("Token", {"hide_input": True, "err": True})]
     assert json.loads(capsys.readouterr().out)["id"] == 42
+
+
+def test_an_interrupt_at_the_question_is_130(command: Command, fake: FakeDesk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TEAMWORK_DESK_TOKEN")
+
+    def prompt(*_: object, **__: object) -> str:
+        raise typer.Abort
+
+    monkeypatch.setattr(typer, "prompt", prompt)
+    monkeypatch.setattr(_app, "sys", SimpleNamespace(stdin=Terminal()))
+    result = command("get", "42")
+    assert (result.exit_code, result.output) == (130, "")
 
 
 def test_no_argument_is_a_token() -> None:
@@ -276,21 +326,23 @@ def test_a_closed_pipe_is_left_to_the_framework(
 
 
 def test_probe(command: Command, fake: FakeDesk) -> None:
-    result = command("probe")
+    result = command("probe", "--json")
     assert result.exit_code == 1
-    assert data(result)[0] == {
+    assert data(result)[0]["drift"][0] == {
         "path": "conversations[].inboxAlias",
         "expected": "nothing",
         "got": "null",
         "count": 100,
     }
-    assert result.stderr == "conversations compared: 100; kinds of drift: 2\n"
-
-
-def test_probe_without_drift(command: Command, fake: FakeDesk) -> None:
-    fake.fail(status=200, body={"conversations": []})
     result = command("probe")
-    assert (result.exit_code, result.stdout) == (0, "")
+    assert result.exit_code == 1
+    assert result.stdout.endswith("\nconversations compared: 100; kinds of drift: 2\n")
+
+
+@pytest.mark.parametrize(("status", "exit_code"), [(200, 0), (403, 2)])
+def test_probe_without_drift_and_without_a_page(command: Command, fake: FakeDesk, status: int, exit_code: int) -> None:
+    fake.fail(status=status, body={"conversations": []})
+    assert command("probe").exit_code == exit_code
 
 
 # Many
@@ -341,9 +393,160 @@ def test_an_unknown_outcome_outweighs_a_failure(command: Command, fake: FakeDesk
     fake.lose_answer("after", method="POST")
     fake.fail(status=403, method="GET")
     arguments = ["convert-many", jobs_for(1, 404), "--ledger", "run.sqlite", "--settle", "0", "--concurrency", "1"]
-    assert command(*arguments).exit_code == 3
+    assert command(*arguments, "--no-verify-first").exit_code == 3
     assert command(*arguments).exit_code == 1, "the look finds the ticket, and 404 fails again"
     assert len(fake.tickets) == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "methods"),
+    [([], ["GET", "POST"]), (["--verify-first"], ["GET", "POST"]), (["--no-verify-first"], ["POST"])],
+)
+def test_it_looks_first_and_counts_that(
+    command: Command, fake: FakeDesk, monkeypatch: pytest.MonkeyPatch, options: list[str], methods: list[str]
+) -> None:
+    counted: list[int] = []
+
+    class Display(_show.Display):
+        def __init__(self, *arguments: Any, requests: int) -> None:
+            counted.append(requests)
+            super().__init__(*arguments, requests=requests)
+
+    monkeypatch.setattr(_app, "Display", Display)
+    jobs_for(1)
+    assert command(*MANY, *options).exit_code == 0
+    assert [request.method for request in fake.requests] == methods
+    assert counted == [len(methods)]
+
+
+# What is open or unknown is not forgotten
+
+
+def leave_open(*conversations: int) -> None:
+    with Ledger(Path("run.sqlite"), os.environ["TEAMWORK_DESK_URL"]) as ledger:
+        for each in conversations:
+            ledger.begin(each)
+
+
+MANY = ["convert-many", "jobs.jsonl", "--ledger", "run.sqlite"]
+
+
+@pytest.mark.parametrize(
+    ("content", "state"),
+    [
+        ("", None),
+        ('{"conversation_id": 2}\n', None),
+        ('{"conversation_id": 1, "inbox": {"nme": 1}}\n', "unknown"),
+        ('{"conversation_id": \n', "failed"),
+    ],
+)
+def test_an_open_conversation_is_named_whatever_became_of_its_line(
+    command: Command, fake: FakeDesk, content: str, state: str | None
+) -> None:
+    leave_open(1)
+    write("jobs.jsonl", content)
+    result = command(*MANY, "--results", "-", "--settle", "0")
+    assert result.exit_code == 3
+    assert "run.sqlite: open or unknown, so perhaps converted: 1\n" in result.stderr
+    assert [one["state"] for one in data(result) if one["line"] == 1 and one["error"]] == ([state] if state else [])
+
+
+def test_of_many_some_are_named(command: Command, fake: FakeDesk) -> None:
+    leave_open(*range(1, 31))
+    write("jobs.jsonl", "")
+    result = command(*MANY, "--settle", "0")
+    assert f"converted: {', '.join(map(str, range(1, 21)))} and 10 more\n" in result.stderr
+
+
+@pytest.mark.parametrize(("fails_at", "status"), [("end", 3), ("begin", 2)])
+def test_also_where_the_disk_is_full(
+    command: Command, fake: FakeDesk, monkeypatch: pytest.MonkeyPatch, fails_at: str, status: int
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise CommandError("run.sqlite: it cannot be used: database or disk is full")
+
+    monkeypatch.setattr(Ledger, fails_at, full)
+    jobs_for(1)
+    result = command(*MANY)
+    assert result.exit_code == status
+    assert "run.sqlite: it cannot be used: database or disk is full\n" in result.stderr
+    assert ("perhaps converted: 1\n" in result.stderr) is (status == 3)
+
+
+def test_also_where_there_is_a_bug(
+    command: Command, fake: FakeDesk, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def convert(*_: object, **__: object) -> None:
+        raise LookupError("a bug")
+
+    monkeypatch.setattr(Conversations, "convert", convert)
+    monkeypatch.setattr(sys, "argv", ["teamwork-desk", *MANY])
+    jobs_for(1)
+    with pytest.raises(SystemExit) as stopped:
+        cli.main()
+    assert stopped.value.code == 3
+    errors = capsys.readouterr().err
+    assert "LookupError: a bug\n" in errors
+    assert "perhaps converted: 1\n" in errors
+
+
+def test_it_is_told_why_nothing_happens_at_first(command: Command, fake: FakeDesk) -> None:
+    leave_open(1)
+    jobs_for(1)
+    result = command(*MANY, "--settle", "0.01")
+    assert result.exit_code == 0
+    assert result.stderr.startswith(
+        "left open or unknown by an earlier run: 1; their jobs wait 0.01 s, for a request may still be under way\n"
+    )
+
+
+# Where nobody reads what is written
+
+
+def test_results_that_cannot_be_written_end_no_run(
+    command: Command, fake: FakeDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs_for(1, 2, 3)
+    result = command(*MANY, "--results", "/dev/full")
+    assert (result.exit_code, len(fake.tickets)) == (0, 3)
+    assert result.stderr.count("--results /dev/full: No space left on device; the run goes on") == 1
+
+
+def test_a_reader_that_leaves_ends_no_run(fake: FakeDesk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    jobs_for(1, 2, 3)
+    with subprocess.Popen(
+        [sys.executable, "-m", "teamwork_desk.cli", *MANY, "--results", "-"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as running:
+        assert running.stdout is not None
+        running.stdout.close()
+        _, errors = running.communicate()
+    assert (running.returncode, len(fake.tickets)) == (0, 3)
+    assert errors.count("--results -: Broken pipe; the run goes on") == 1
+
+
+def test_nor_does_a_closed_standard_error(
+    fake: FakeDesk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["teamwork-desk", *MANY, "--results", "-"])
+    monkeypatch.setattr(sys, "stderr", Full())
+    jobs_for(1, 404, 3)
+    with pytest.raises(SystemExit) as stopped:
+        cli.main()
+    assert (stopped.value.code, len(fake.tickets)) == (1, 2)
+    assert len(capsys.readouterr().out.splitlines()) == 3
+
+
+def test_a_standard_error_that_is_not_there(fake: FakeDesk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["teamwork-desk", "convert", "404"])
+    monkeypatch.setattr(sys, "stderr", None)
+    with pytest.raises(SystemExit) as stopped:
+        cli.main()
+    assert stopped.value.code == 1
 
 
 def test_the_ledger_is_of_the_installation(
@@ -369,14 +572,22 @@ def test_a_held_ledger_changes_nothing(command: Command, fake: FakeDesk) -> None
     assert not fake.requests
 
 
-@pytest.mark.parametrize("results", ["jobs.jsonl", "./jobs.jsonl", "run.sqlite"])
-def test_results_overwrite_neither_jobs_nor_ledger(command: Command, fake: FakeDesk, results: str) -> None:
-    jobs = jobs_for(1)
-    result = command("convert-many", jobs, "--ledger", "run.sqlite", "--results", results)
+@pytest.mark.parametrize(
+    ("ledger", "results"),
+    [
+        ("run.sqlite", "jobs.jsonl"),
+        ("run.sqlite", "./jobs.jsonl"),
+        ("run.sqlite", "run.sqlite"),
+        ("jobs.jsonl", "results.jsonl"),
+        ("jobs.jsonl", "-"),
+    ],
+)
+def test_no_file_overwrites_another(command: Command, fake: FakeDesk, ledger: str, results: str) -> None:
+    jobs = write("jobs.jsonl", "")
+    result = command("convert-many", jobs, "--ledger", ledger, "--results", results)
     assert result.exit_code == 2
     assert "overwrite" in result.stderr
-    assert Path("jobs.jsonl").stat().st_size
-    assert not Path("run.sqlite").exists()
+    assert [(file.name, file.stat().st_size) for file in Path().iterdir()] == [(jobs, 0)]
 
 
 @pytest.mark.parametrize(
@@ -388,6 +599,8 @@ def test_results_overwrite_neither_jobs_nor_ledger(command: Command, fake: FakeD
         ["jobs.jsonl", "--ledger", "jobs.jsonl"],
         ["jobs.jsonl", "--ledger", "run.sqlite", "--concurrency", "0"],
         ["jobs.jsonl", "--ledger", "run.sqlite", "--settle", "-1"],
+        ["jobs.jsonl", "--ledger", "run.sqlite", "--settle", "nan"],
+        ["jobs.jsonl", "--ledger", "run.sqlite", "--settle", "inf"],
         ["jobs.jsonl", "--ledger", "run.sqlite", "--results", "no/such/directory/results.jsonl"],
         ["jobs.txt", "--ledger", "run.sqlite"],
     ],
@@ -410,11 +623,15 @@ def test_a_file_that_is_broken_at_its_end_sends_nothing(command: Command, fake: 
     assert not fake.requests
 
 
-def test_jobs_from_a_pipe(command: Command, fake: FakeDesk) -> None:
+def test_jobs_from_a_pipe_are_read_to_their_end_first(
+    command: Command, fake: FakeDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
     os.mkfifo("jobs.jsonl")
     writer = subprocess.Popen(["sh", "-c", "echo '{\"conversation_id\": 1}' > jobs.jsonl"])
     result = command("convert-many", "jobs.jsonl", "--ledger", "run.sqlite")
     assert (writer.wait(), result.exit_code, len(fake.tickets)) == (0, 0, 1)
+    assert "1/1" in result.stderr
 
 
 # Ctrl-C
@@ -436,8 +653,8 @@ def test_the_first_interrupt_lets_those_under_way_end(
     handler = signal.getsignal(signal.SIGINT)
     result = command(*arguments)
     assert result.exit_code == 130
-    assert {one["state"] for one in data(result)} == {"done"}
-    assert 3 <= len(fake.tickets) == len(data(result)) < 10
+    assert {one["state"] for one in data(result) if one["error"] != "NotSentError"} == {"done"}
+    assert 3 <= len(fake.tickets) <= len(data(result)) < 10
     assert "interrupted: what is under way comes to its end; Ctrl-C again leaves it open\n" in result.stderr
     assert signal.getsignal(signal.SIGINT) is handler
 
@@ -454,6 +671,7 @@ def test_the_second_interrupt_leaves_them_open(
         patch.setattr(Conversations, "convert", interrupted)
         result = command("convert-many", jobs_for(1), "--ledger", "run.sqlite")
     assert result.exit_code == 130
+    assert "perhaps converted: 1\n" in result.stderr
     with Ledger.in_memory(tmp_path / "run.sqlite") as ledger:
         entry = ledger.entry(1)
     assert entry is not None
@@ -481,19 +699,21 @@ def test_a_dry_run_sends_and_writes_nothing(
         "jobs.jsonl",
         '{"conversation_id": 1, "subject": "Refund", "customer": "jo@example.com"}\n'
         '{"conversation_id": 2, "subject": 7}\n'
-        '{"conversation_id": 3, "customer": "jo at example.com"}\n'
+        '{"conversation_id": 3000, "customer": "jo at example.com"}\n'
         '{"conversation_id": 4, "subjct": "x"}\n'
         '{"conversation_id": 5, "verify_first": true}\n',
     )
     result = command("convert-many", jobs, "--ledger", "run.sqlite", "--dry-run", "--results", "-")
     assert result.exit_code == 1
     assert [(one["state"], one["error"], one["ticket_id"]) for one in data(result)] == [
-        ("done", None, None),
+        ("planned", None, None),
         ("failed", "RequestError", None),
         ("failed", "ValidationError", None),
         ("failed", "RequestError", None),
-        ("done", None, None),
+        ("planned", None, None),
     ]
+    assert "conversations/3000/convert.json was answered with 400" in data(result)[2]["message"]
+    assert "planned" in result.stderr
     assert "jobs.jsonl:1: conversation 1: would be converted\n" in result.stderr
     assert "would be refused" in result.stderr
     assert not fake.requests
@@ -503,7 +723,7 @@ def test_a_dry_run_sends_and_writes_nothing(
 def test_a_dry_run_knows_what_is_done(command: Command, fake: FakeDesk) -> None:
     assert command("convert-many", jobs_for(1), "--ledger", "run.sqlite").exit_code == 0
     result = command("convert-many", jobs_for(1, 2), "--ledger", "run.sqlite", "--dry-run", "--results", "-")
-    assert (result.exit_code, [one["state"] for one in data(result)]) == (0, ["skipped", "done"])
+    assert (result.exit_code, [one["state"] for one in data(result)]) == (0, ["skipped", "planned"])
     assert len(fake.tickets) == 1
 
 
@@ -521,7 +741,18 @@ def test_a_terminal_sees_a_bar_and_what_went_wrong(
     assert "conversation 1: converted" not in result.stderr
 
 
-NOW = datetime(2026, 1, 1, tzinfo=UTC)
+@pytest.mark.parametrize(("requests", "shown"), [(1, "0:01:00 left"), (2, "0:02:00 left")])
+def test_the_time_left_counts_every_request_of_a_job(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], requests: int, shown: str
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    desk: Any = SimpleNamespace(rate_limit=RateLimit(limit=100, remaining=0, reset_at=NOW))
+    with _show.Display("jobs.jsonl", 151, desk, requests=requests) as display:
+        display.report(Outcome(line=1, conversation_id=1, state="done"))
+    assert shown in capsys.readouterr().err
+
+
+NOW = datetime(2025, 1, 1, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
@@ -574,6 +805,16 @@ def test_fake_listens_until_it_is_interrupted(command: Command, monkeypatch: pyt
     assert (result.exit_code, found) == (130, [1, 2, 3])
 
 
+def test_fake_without_the_extra_says_so(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "teamwork_desk.testing._server", raising=False)
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    result = command("fake", "--port", "0")
+    assert (result.exit_code, result.stderr) == (
+        2,
+        'FakeDesk.serve() needs more: pip install "teamwork-desk[testing]"\n',
+    )
+
+
 def test_fake_on_a_port_that_is_taken(command: Command, fake: FakeDesk) -> None:
     port = os.environ["TEAMWORK_DESK_URL"].rpartition(":")[2]
     result = command("fake", "--port", port)
@@ -586,9 +827,23 @@ def test_fake_on_a_port_that_is_taken(command: Command, fake: FakeDesk) -> None:
 
 def test_help_tells_the_exit_statuses(command: Command) -> None:
     shown = command("--help").output
+    assert "Example: teamwork-desk " in shown
+    assert "or a line of the jobs is wrong" in shown
+    assert "or a file as a whole is wrong" in shown
     for status in ("0", "1", "2", "3", "130"):
         assert f" {status} where " in shown
     assert "--install-completion" in shown
+
+
+def test_the_fakes_help_has_an_example() -> None:
+    command = [sys.executable, "-m", "teamwork_desk.testing", "--help"]
+    shown = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    assert "Example: python -m teamwork_desk.testing --port 8080" in shown
+
+
+def test_version(command: Command) -> None:
+    result = command("--version")
+    assert (result.exit_code, result.output) == (0, f"teamwork-desk {__version__}\n")
 
 
 @pytest.mark.parametrize("name", ["convert", "convert-many", "get", "list", "probe", "fake"])
@@ -671,6 +926,8 @@ in_a_directory = pytest.mark.usefixtures("_in_a_directory")
         ("[" * 100_000, "it is no JSON in UTF-8 (RecursionError)"),
         (b'{"conversation_id": "\xff"}', "it is no JSON in UTF-8 (UnicodeDecodeError)"),
         ("[1]", "expected a JSON object"),
+        ('{"conversation_id": 1, "cc": ["a"], "cc": ["b"]}', "cc: this key comes twice"),
+        ('{"conversation_id": 1, "customer": {"a@b.c": 1, "a@b.c": 2}}', "...: this key comes twice"),
         ("{}", "conversation_id: expected a positive whole number of at most 64 bits"),
         ('{"conversation_id": "1"}', "conversation_id: expected a positive whole number of at most 64 bits"),
         ('{"conversation_id": 0}', "conversation_id: expected a positive whole number of at most 64 bits"),
@@ -678,10 +935,13 @@ in_a_directory = pytest.mark.usefixtures("_in_a_directory")
             '{"conversation_id": 9223372036854775808}',
             "conversation_id: expected a positive whole number of at most 64 bits",
         ),
-        ('{"conversation_id": 1, "inbox": {"name": "x"}}', "inbox: it has a key that a EntityRef has not"),
         (
-            '{"conversation_id": 1, "inbox": {"additional_properties": 1}}',
-            "inbox: it has a key that a EntityRef has not",
+            '{"conversation_id": 1, "inbox": {"name": "x", "jo@example.com": 1}}',
+            "inbox: it has what EntityRef has not: ..., name",
+        ),
+        (
+            '{"conversation_id": 1, "jo@example.com": {"additional_properties": 1}}',
+            "...: it has what EntityRef has not: additional_properties",
         ),
     ],
 )
@@ -692,6 +952,28 @@ def test_a_line_of_jsonl(line: str | bytes, job: object) -> None:
         (2, {"conversation_id": 9}),
         (3, job),
     ]
+
+
+@in_a_directory
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("jobs.jsonl", '{"inbox": {"nme": 1}, "conversation_id": 7}'),
+        ("jobs.csv", "inbox,conversation_id\nx,7\n"),
+    ],
+)
+def test_a_line_that_is_no_job_has_its_conversation(name: str, content: str) -> None:
+    (line,) = read_jobs(Path(write(name, content)))
+    assert (line.job, line.conversation_id) == (None, 7)
+
+
+@pytest.mark.parametrize("depth", [100, 300, 600, 900, 5000])
+@pytest.mark.parametrize("name", ["tags", "customfields", "scheduled_email"])
+def test_a_line_may_be_deep(command: Command, fake: FakeDesk, name: str, depth: int) -> None:
+    value = {"customfields": '[{"id": 1, "value": %s}]', "scheduled_email": '{"a": %s}'}.get(name, "%s")
+    write("jobs.jsonl", f'{{"conversation_id": 1, "{name}": {value % ("[" * depth + "]" * depth)}}}\n')
+    for options in (["--dry-run"], []):
+        assert command(*MANY, *options).exit_code in (0, 1)
 
 
 def test_a_column_for_every_argument() -> None:
@@ -715,7 +997,7 @@ def test_a_column_for_every_argument() -> None:
     ],
 )
 def test_a_cell(column: str, cell: str, value: object) -> None:
-    assert read("jobs.csv", f"\ufeffconversation_id, {column}\r\n1,{cell}\r\n\r\n2,\r\n") == [
+    assert read("jobs.csv", f"\ufeffconversation_id, {column}\r\n1,{cell}\r\n , \r\n2,\r\n") == [
         (2, {"conversation_id": 1, column: value}),
         (4 + cell.count("\n"), {"conversation_id": 2}),
     ]
@@ -726,7 +1008,7 @@ def test_a_cell(column: str, cell: str, value: object) -> None:
     ("row", "problem"),
     [
         ("x,", "conversation_id: expected a whole number"),
-        (",", "conversation_id: expected a positive whole number of at most 64 bits"),
+        (",true", "conversation_id: expected a positive whole number of at most 64 bits"),
         ("1,maybe", "notify_customer: expected true or false"),
         ("1", "it has 1 cells, and the header 2"),
         ("1,true,x", "it has 3 cells, and the header 2"),
@@ -746,7 +1028,18 @@ def test_a_row_that_is_no_job(row: str, problem: str) -> None:
         ("", "jobs.csv:1: the header has no column conversation_id"),
         ("subject\nx\n", "jobs.csv:1: the header has no column conversation_id"),
         ("conversation_id,subjct\n", "jobs.csv:1: the column subjct is none of convert's arguments"),
-        ("42,jo@example.com\n", "jobs.csv:1: the column ... is none of convert's arguments"),
+        *(
+            (
+                f"{header}\n",
+                f"jobs.csv:1: column {number} is no argument's name; the first line names them, separated by commas",
+            )
+            for header, number in [
+                ("42,jo@example.com", 1),
+                ("conversation_id;subject", 1),
+                ("conversation_id,subject,", 3),
+                ("sep=,", 1),
+            ]
+        ),
         ("conversation_id,cc,cc\n", "jobs.csv:1: there are two columns cc"),
         ("conversation_id,customfields\n", "jobs.csv:1: customfields has no form in CSV; use JSONL"),
         (b"conversation_id,subject\n1,a\n2,\xff\n", "jobs.csv:3: it is not UTF-8"),

@@ -21,11 +21,20 @@ import anyio
 import pytest
 from fault_server import FaultServer
 
-from teamwork_desk import Conversation, DeskError, NotFoundError, OutcomeUnknownError, PermissionDeniedError
+from teamwork_desk import (
+    Conversation,
+    DeadlineExceeded,
+    DeskError,
+    NotFoundError,
+    OutcomeUnknownError,
+    PermissionDeniedError,
+    backlog,
+)
 from teamwork_desk.cli._errors import CommandError
 from teamwork_desk.cli._jobs import Line
 from teamwork_desk.cli._ledger import Entry, Ledger, State
 from teamwork_desk.cli._run import Result, Run
+from teamwork_desk.testing import VirtualTimeLoop
 
 ORIGIN = "https://acme.teamwork.com"
 
@@ -120,6 +129,15 @@ def test_a_commit_reaches_the_disk(path: Path) -> None:
     assert pragmas == {"journal_mode": "wal", "synchronous": 2, "fullfsync": 1}
 
 
+def test_a_killed_runs_ledger_may_be_moved_without_what_lies_beside_it(path: Path) -> None:
+    subprocess.run([sys.executable, "-c", KILLED, str(path)], check=False)
+    assert path.with_name(f"{path.name}-wal").exists()
+    moved = path.rename(path.with_name("moved.sqlite"))
+    with Ledger(moved, ORIGIN) as ledger:
+        assert ledger.entry(1) == Entry(state="done", ticket_id=1001, attempts=1)
+        assert ledger.unsettled() == [2, 3]
+
+
 # One run at a time
 
 
@@ -195,6 +213,9 @@ def test_what_is_no_ledger_is_refused_and_left_as_it_is(
     before = path.read_bytes() if path.is_file() else None
     with pytest.raises(CommandError, match=reason):
         Ledger(path, ORIGIN)
+    if path.is_file():
+        with pytest.raises(CommandError, match=reason):
+            Ledger.in_memory(path)
     assert (path.read_bytes() if path.is_file() else None) == before
 
 
@@ -232,11 +253,43 @@ def test_a_copy_knows_the_same_and_changes_nothing(path: Path) -> None:
     assert path.read_bytes() == before
 
 
-def test_a_copy_of_nothing_makes_no_file(path: Path) -> None:
+@pytest.mark.parametrize("exists", [False, True])
+def test_a_copy_of_nothing_leaves_nothing(path: Path, exists: bool) -> None:
+    if exists:
+        path.touch()
     with Ledger.in_memory(path) as copy:
         assert copy.entry(7) is None
         copy.begin(7)
-    assert not path.exists()
+    assert [(file.name, file.stat().st_size) for file in path.parent.iterdir()] == [(path.name, 0)] * exists
+
+
+def test_a_copy_needs_no_right_to_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a #1?.sqlite"
+    with Ledger(path, ORIGIN) as ledger:
+        ledger.begin(7)
+    opened: list[str] = []
+    connect: Callable[..., sqlite3.Connection] = sqlite3.connect
+
+    def spy(name: Any, **options: Any) -> sqlite3.Connection:
+        opened.append(str(name))
+        return connect(name, **options)
+
+    monkeypatch.setattr(sqlite3, "connect", spy)
+    with Ledger.in_memory(path) as copy:
+        assert copy.unsettled() == [7]
+    assert opened == [":memory:", f"{path.as_uri()}?immutable=1"]
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_copy_of_what_a_kill_left(path: Path) -> None:
+    subprocess.run([sys.executable, "-c", KILLED, str(path)], check=False)
+    with Ledger.in_memory(path) as copy:
+        assert copy.unsettled() == [2, 3]
+
+
+def test_no_copy_of_what_a_run_holds(path: Path) -> None:
+    with Ledger(path, ORIGIN), pytest.raises(CommandError, match="another run holds it"):
+        Ledger.in_memory(path)
 
 
 # A run
@@ -257,8 +310,8 @@ class Desk:
             raise error
         return Conversation(id=conversation_id, ticket_id=conversation_id + 1000)
 
-    def fail(self, conversation_id: int, error: DeskError, *, maybe_applied: bool = False) -> None:
-        error.maybe_applied = maybe_applied
+    def fail(self, conversation_id: int, error: DeskError, *, maybe_applied: bool = False, attempts: int = 0) -> None:
+        error.maybe_applied, error.attempts = maybe_applied, attempts
         self.errors[conversation_id] = error
 
 
@@ -269,12 +322,15 @@ def lines(*conversations: int) -> list[Line]:
     ]
 
 
-def run(path: Path, desk: Desk, *jobs: Line, settle: float = 0) -> dict[int, tuple[str, int | None, str | None]]:
+def run(
+    path: Path, desk: Desk, *jobs: Line, verify_first: bool = False
+) -> dict[int, tuple[str, int | None, str | None]]:
     """Return what is reported of each line."""
     reports: list[Result] = []
 
     async def convert_all() -> None:
-        await Run(desk.convert, ledger, reports.append, settle=settle).convert_all(jobs, concurrency=8)
+        running = Run(desk.convert, ledger, reports.append, settle=0, verify_first=verify_first)
+        await running.convert_all(jobs, concurrency=8)
 
     with Ledger(path, ORIGIN) as ledger:
         asyncio.run(convert_all())
@@ -298,7 +354,23 @@ def test_a_second_run_skips_what_is_done_and_tries_again_what_failed(path: Path)
         2: ("done", 1002, None),
         3: ("skipped", 1003, None),
     }
-    assert desk.calls == [{"conversation_id": 2}], "nothing left, so nobody needs to look"
+    assert [call["conversation_id"] for call in desk.calls] == [2]
+
+
+@pytest.mark.parametrize("default", [False, True])
+def test_a_job_says_itself_whether_to_look_first(path: Path, default: bool) -> None:
+    desk = Desk()
+    said: list[Any] = [None, False, True]
+    jobs: list[Any] = [{"conversation_id": number, "verify_first": said[number - 1]} for number in range(1, 4)]
+    numbered = [Line(number=number, conversation_id=number, job=job) for number, job in enumerate(jobs, 1)]
+    fourth = Line(number=4, conversation_id=4, job={"conversation_id": 4})
+    run(path, desk, *numbered, fourth, verify_first=default)
+    assert {call["conversation_id"]: call["verify_first"] for call in desk.calls} == {
+        1: default,
+        2: False,
+        3: True,
+        4: default,
+    }
 
 
 def test_what_is_unknown_is_looked_at_first_by_the_next_run(path: Path) -> None:
@@ -307,7 +379,7 @@ def test_what_is_unknown_is_looked_at_first_by_the_next_run(path: Path) -> None:
     assert run(path, desk, *lines(1)) == {1: ("unknown", None, "OutcomeUnknownError")}
     assert states(path) == {1: "unknown"}
     assert run(path, desk, *lines(1)) == {1: ("done", 1001, None)}
-    assert desk.calls == [{"conversation_id": 1}, {"conversation_id": 1, "verify_first": True}]
+    assert [call["verify_first"] for call in desk.calls] == [False, True]
 
 
 @pytest.mark.parametrize("state", ["open", "unknown"])
@@ -324,12 +396,30 @@ def test_what_was_unknown_stays_so_where_the_look_fails(path: Path, state: State
     assert [call.get("verify_first") for call in desk.calls] == [True, True]
 
 
-def test_what_was_unknown_stays_so_where_the_job_is_bad_now(path: Path) -> None:
+def test_what_was_unknown_is_settled_where_the_look_shows_no_ticket_and_desk_refuses(path: Path) -> None:
     with Ledger(path, ORIGIN) as ledger:
         ledger.begin(1)
-    bad: Any = {"conversation_id": 1, "subjct": "x"}
-    assert run(path, Desk(), Line(number=1, conversation_id=1, job=bad)) == {1: ("unknown", None, "RequestError")}
+    desk = Desk()
+    desk.fail(1, PermissionDeniedError("nobody may convert", status_code=403), attempts=1)
+    assert run(path, desk, *lines(1)) == {1: ("failed", None, "PermissionDeniedError")}
+    assert states(path) == {1: "failed"}
+
+
+@pytest.mark.parametrize("job", [None, {"conversation_id": 1, "subjct": "x"}])
+def test_what_was_unknown_stays_so_where_the_line_is_bad_now(path: Path, job: Any) -> None:
+    with Ledger(path, ORIGIN) as ledger:
+        ledger.begin(1)
+    assert run(path, Desk(), Line(number=1, conversation_id=1, job=job)) == {1: ("unknown", None, "RequestError")}
     assert states(path) == {1: "open"}
+
+
+def test_what_is_open_or_unknown_is_unsettled(path: Path) -> None:
+    with Ledger(path, ORIGIN) as ledger:
+        for number, state in enumerate((None, "done", "failed", "unknown"), 1):
+            ledger.begin(number)
+            if state:
+                ledger.end(number, typing.cast("State", state))
+        assert ledger.unsettled() == [1, 4]
 
 
 def test_a_bad_job_alone_needs_no_entry(path: Path) -> None:
@@ -349,32 +439,57 @@ def test_a_conversation_comes_once(path: Path) -> None:
     assert [call["conversation_id"] for call in desk.calls] == [7, 8]
 
 
-async def test_what_was_left_open_is_looked_at_once_the_old_request_has_settled(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_was_left_open_is_looked_at_once_the_old_request_has_settled(path: Path) -> None:
     """Since the lock is ours the old process is dead; how long ago it noted the conversation says nothing."""
-    until: list[float] = []
-    settled = asyncio.Event()
+    desk = Desk()
+    times: list[float] = []
 
-    async def sleep_until(deadline: float) -> None:
-        until.append(deadline)
-        await settled.wait()
+    async def convert(conversation_id: int, **arguments: Any) -> Conversation:
+        times.append(anyio.current_time())
+        return await desk.convert(conversation_id, **arguments)
 
-    monkeypatch.setattr(anyio, "sleep_until", sleep_until)
+    async def convert_all() -> float:
+        running = Run(convert, ledger, lambda _: None, settle=30, verify_first=False)
+        taken = anyio.current_time()
+        await running.convert_all(lines(1, 2), concurrency=8)
+        return taken
+
+    with Ledger(path, ORIGIN) as ledger, asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+        ledger.begin(1)
+        taken = runner.run(convert_all())
+    assert [(call["conversation_id"], call["verify_first"]) for call in desk.calls] == [(2, False), (1, True)]
+    assert times[0] < taken + 30 <= times[1], "the others need not wait"
+
+
+def test_nothing_begins_and_nothing_waits_once_it_is_stopped(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backlog, "PAUSE", 0)
     desk = Desk()
     reports: list[Result] = []
-    with Ledger(path, ORIGIN) as ledger:
+    running: Run
+
+    async def convert(conversation_id: int, **arguments: Any) -> Conversation:
+        if len(desk.calls) == 3:
+            running.stop()
+        assert len(desk.calls) < 9
+        await desk.convert(conversation_id, **arguments)
+        raise DeadlineExceeded("the rate window is used up")
+
+    async def convert_all() -> float:
+        nonlocal running
+        began = anyio.current_time()
+        running = Run(convert, ledger, reports.append, settle=30, verify_first=False)
+        await running.convert_all(lines(1, 2, 3), concurrency=2)
+        return anyio.current_time() - began
+
+    with Ledger(path, ORIGIN) as ledger, asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
         ledger.begin(1)
-        taken = anyio.current_time()
-        running = asyncio.create_task(
-            Run(desk.convert, ledger, reports.append, settle=30).convert_all(lines(1, 2), concurrency=8)
-        )
-        await desk.called.wait()
-        assert desk.calls == [{"conversation_id": 2}], "the others need not wait"
-        assert until[0] >= taken + 30
-        settled.set()
-        await running
-    assert desk.calls[1:] == [{"conversation_id": 1, "verify_first": True}]
+        assert runner.run(convert_all()) < 30
+    assert [call["conversation_id"] for call in desk.calls] == [2, 2, 2, 2]
+    assert {(result.conversation_id, result.state, result.error) for result in reports} == {
+        (1, "unknown", "NotSentError"),
+        (2, "failed", "NotSentError"),
+    }
+    assert states(path) == {1: "open", 2: "failed"}
 
 
 async def test_cancelled_it_leaves_open_what_is_under_way(path: Path) -> None:
@@ -388,7 +503,7 @@ async def test_cancelled_it_leaves_open_what_is_under_way(path: Path) -> None:
     reports: list[Result] = []
     with Ledger(path, ORIGIN) as ledger:
         running = asyncio.create_task(
-            Run(convert, ledger, reports.append, settle=0).convert_all(lines(1), concurrency=8)
+            Run(convert, ledger, reports.append, settle=0, verify_first=False).convert_all(lines(1), concurrency=8)
         )
         await called.wait()
         running.cancel()
@@ -402,7 +517,8 @@ def test_nothing_is_sent_where_the_ledger_cannot_be_written(path: Path) -> None:
 
     async def convert_all() -> None:
         connection_of(ledger).execute("PRAGMA query_only = ON")
-        await Run(desk.convert, ledger, lambda _: None, settle=0).convert_all(lines(1, 2), concurrency=1)
+        running = Run(desk.convert, ledger, lambda _: None, settle=0, verify_first=False)
+        await running.convert_all(lines(1, 2), concurrency=1)
 
     with Ledger(path, ORIGIN) as ledger, pytest.raises(CommandError, match="cannot be used"):
         asyncio.run(convert_all())

@@ -168,6 +168,18 @@ def test_drift_for_machines(command: Command, capsys: pytest.CaptureFixture[str]
     assert output.err == ""
 
 
+def test_an_answer_does_not_drive_the_terminal(command: Command, capsys: pytest.CaptureFixture[str]) -> None:
+    fake = desk_with()
+    fake.fail(status=400, body={"errors": {"x\x1b[2J": ["must be set"]}})
+    assert command(fake) == 2
+    assert "x\\x1b[2J must be set" in capsys.readouterr().err
+
+
+def test_help_has_an_example(command: Command, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command(desk_with(), "--help") == 0
+    assert "Example: python -m teamwork_desk.probe" in capsys.readouterr().out
+
+
 def test_a_failure_is_one_line(command: Command, capsys: pytest.CaptureFixture[str]) -> None:
     assert command(desk_with(), token="hush") == 2
     output = capsys.readouterr()

@@ -101,6 +101,32 @@ async def test_what_desk_asks_for_is_waited_for(fake_desk: FakeDesk, desk: Async
     assert 50 <= caught.value.retry_after <= 61
 
 
+async def test_a_window_that_is_used_up_is_so_for_everyone_until_it_resets(
+    fake_desk: FakeDesk, desk: AsyncDesk
+) -> None:
+    fake_desk.inject("rate limited")
+    impatient = desk.with_options(retry=RetryPolicy(max_attempts=1))
+    async with AsyncDesk("https://d.example", token="t", transport=fake_desk.transport) as other:
+        with pytest.raises(RateLimitedError):
+            await impatient.conversations.convert(41)
+        start = anyio.current_time()
+        await other.conversations.convert(42)
+    assert 50 <= anyio.current_time() - start <= 70
+    assert converts(fake_desk) == [429, 429, 200]
+
+
+async def test_no_fault_says_that_a_request_was_done_for_which_the_window_had_no_room() -> None:
+    fake = FakeDesk(rate_limit=2)
+    async with AsyncDesk("https://d.example", token="t", transport=fake.transport) as desk:
+        await desk.conversations.convert(40)
+        await desk.conversations.convert(41)
+        fake.inject("unreadable answer", method="POST")
+        async with AsyncDesk("https://d.example", token="t", transport=fake.transport) as other:
+            await other.conversations.convert(42)
+    assert converts(fake) == [200, 200, 429, 200]
+    fake.assert_converted_once(42)
+
+
 @on_asyncio
 @pytest.mark.parametrize("fault", sorted(TABLE.keys() - {"rate limited", "maintenance"}))
 async def test_over_a_server(fault: Fault) -> None:

@@ -23,17 +23,15 @@ PAUSE = 5.0
 """Seconds at most between two such tries."""
 
 
-class Job(TypedDict, total=False):
-    """One conversation to convert: the arguments of `convert` by their names."""
+class ConvertedFields(TypedDict, total=False):
+    """The arguments of `convert` that reach the ticket; None is what is not sent."""
 
-    conversation_id: Required[int]
     agent: EntityRef | int | None
     bcc: SequenceNotStr[str] | None
     cc: SequenceNotStr[str] | None
     customer: CustomerRef | int | str | None
     customfields: Sequence[CustomField] | None
     edit_method: Literal["html", "markdown"] | str | None
-    email: str | None
     files: Sequence[EntityRef | int] | None
     from_thread_id: int | None
     from_ticket_id: int | None
@@ -50,6 +48,13 @@ class Job(TypedDict, total=False):
     tags: SequenceNotStr[EntityRef | int | str] | None
     tickettemplate: EntityRef | int | None
     type: EntityRef | int | None
+
+
+class Job(ConvertedFields, total=False):
+    """One conversation to convert: the arguments of `convert` by their names."""
+
+    conversation_id: Required[int]
+    email: str | None
     verify_first: bool
 
 
@@ -80,9 +85,9 @@ def convert_many(
     it was sent.
 
     To stop early, close it: `async with contextlib.aclosing(desk.conversations.convert_many(jobs)) as outcomes`. This
-    cancels the jobs under way and waits for their end. They get no outcome: convert them again with `verify_first`,
-    for each may have been converted. Two jobs of one conversation convert it twice, unless the later one has
-    `verify_first`.
+    cancels the jobs under way, waits for their end, and closes `jobs` where that is an async generator. They get no
+    outcome: convert them again with `verify_first`, for each may have been converted. Two jobs of one conversation
+    convert it twice, unless the later one has `verify_first`.
 
     It runs on asyncio only.
 
@@ -123,7 +128,8 @@ async def _convert_many(
         return task
 
     async def feed() -> None:
-        async with aclosing(_each(jobs)) as each:
+        source = cast("AsyncGenerator[Job | int]", jobs) if isinstance(jobs, AsyncGenerator) else _each(jobs)
+        async with aclosing(source) as each:
             await room.acquire()
             async for job in each:
                 # Copied at once: the source may use one dict for all.

@@ -11,7 +11,6 @@ import asyncio
 import json
 import sys
 from collections import Counter
-from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import attrs
@@ -67,26 +66,36 @@ def _record_unknown(model: Any, at: At, hook: Hook) -> None:
                 _record_unknown(part, ((at, key), "[]") if is_list else (at, key), hook)
 
 
-def main() -> int:
-    """Probe the installation that the environment names, and print what came.
+async def probe_and_print(url: str | None = None, *, token: str | None = None, as_json: bool = False) -> int:
+    """Probe an installation, and print what came.
+
+    Args:
+        url: The installation's origin, else `TEAMWORK_DESK_URL`.
+        token: The token, else `TEAMWORK_DESK_TOKEN`.
+        as_json: Whether to print JSON instead of a table.
 
     Returns:
-        0 where there is no drift, 1 where there is, 2 where the page cannot be had.
+        The exit status: 0 where there is no drift, 1 where there is, 2 where the page cannot be had.
     """
-    parser = argparse.ArgumentParser(prog="python -m teamwork_desk.probe", description=__doc__)
-    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    return asyncio.run(_probe_and_print(_json if parser.parse_args().json else _table))
-
-
-async def _probe_and_print(show: Callable[[int, Drift], str]) -> int:
     try:
-        async with AsyncDesk() as desk:
+        async with AsyncDesk(url, token=token) as desk:
             compared, drift = await probe(desk)
     except DeskError as error:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)  # noqa: T201
+        print(f"{type(error).__name__}: {_printable(str(error))}", file=sys.stderr)  # noqa: T201
         return 2
-    print(show(compared, drift))  # noqa: T201
+    print((_json if as_json else _table)(compared, drift))  # noqa: T201
     return 1 if drift else 0
+
+
+def main() -> int:
+    """Probe the installation that the environment names; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m teamwork_desk.probe",
+        description=__doc__,
+        epilog="Example: python -m teamwork_desk.probe --json",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    return asyncio.run(probe_and_print(as_json=parser.parse_args().json))
 
 
 def _json(compared: int, drift: Drift) -> str:
@@ -96,12 +105,16 @@ def _json(compared: int, drift: Drift) -> str:
 
 
 def _table(compared: int, drift: Drift) -> str:
-    # The names of unknown fields are Desk's: none of them may drive the terminal.
-    found = [(ascii(path)[1:-1], expected, got, str(count)) for (path, expected, got), count in sorted(drift.items())]
+    found = [(_printable(path), expected, got, str(count)) for (path, expected, got), count in sorted(drift.items())]
     rows = [("path", "contract", "came", "times"), *found]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows] if found else []
     return "\n".join([*lines, f"conversations compared: {compared}; kinds of drift: {len(drift)}"])
+
+
+def _printable(text: str) -> str:
+    """Return a text that cannot drive the terminal: names of unknown fields and error texts are Desk's."""
+    return ascii(text)[1:-1]
 
 
 if __name__ == "__main__":

@@ -3,6 +3,27 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
+from typing import Any, TextIO, cast
+
+
+class _StandardError:
+    """Standard error that may be closed, or on a full disk: what a run is doing goes on without it."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        with suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._stream.flush()
 
 
 def main() -> None:
@@ -14,4 +35,6 @@ def main() -> None:
             raise
         print('The command line needs more: pip install "teamwork-desk[cli]"', file=sys.stderr)  # noqa: T201
         sys.exit(2)
+    if sys.stderr is not None:
+        sys.stderr = cast("TextIO", _StandardError(sys.stderr))
     app(prog_name="teamwork-desk")

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
+import math
 import os
 import signal
 import sys
+import traceback
 from collections import Counter
-from collections.abc import Callable, Coroutine, Generator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Coroutine, Generator, Iterable
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any, TextIO, TypeAlias
 
@@ -18,16 +21,16 @@ import attrs
 import httpx
 import typer
 
-from teamwork_desk import AsyncDesk, ConfigurationError, Conversation, DeskError, RequestError
+from teamwork_desk import AsyncDesk, ConfigurationError, Conversation, DeskError, RequestError, __version__
 from teamwork_desk.backlog import Job
-from teamwork_desk.probe import probe as probe_desk
+from teamwork_desk.probe import probe_and_print
 from teamwork_desk.testing import FakeDesk
 
 from ._errors import CommandError
-from ._jobs import read_jobs
+from ._jobs import Line, read_jobs
 from ._ledger import Ledger
 from ._run import Fate, Report, Result, Run, rehearse
-from ._show import Display, printable
+from ._show import Display, printable, some
 
 URL, TOKEN = "TEAMWORK_DESK_URL", "TEAMWORK_DESK_TOKEN"
 DONE, FAILED, REFUSED, UNKNOWN, INTERRUPTED = 0, 1, 2, 3, 130
@@ -42,13 +45,15 @@ The exit status is
 
 - 0 where all is done,
 
-- 1 where something failed, and that is not converted,
+- 1 where something failed and is not converted, or a line of the jobs is wrong,
 
-- 2 where the call, the input or the configuration is wrong,
+- 2 where the call, the configuration or a file as a whole is wrong,
 
 - 3 where the outcome of a conversion is unknown,
 
-- 130 where it was interrupted."""
+- 130 where it was interrupted.
+
+Example: `teamwork-desk convert-many jobs.jsonl --ledger run.sqlite --dry-run`"""
 
 app = typer.Typer(
     name="teamwork-desk",
@@ -62,20 +67,55 @@ app = typer.Typer(
 Url: TypeAlias = Annotated[
     str | None, typer.Option("--url", help=f"The installation, such as https://acme.teamwork.com, else {URL}.")
 ]
+VerifyFirst: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--verify-first/--no-verify-first",
+        help="Look first, and do nothing where there is a ticket already: one request more.",
+    ),
+]
+
+
+def _print_version(is_wanted: bool) -> None:
+    if is_wanted:
+        typer.echo(f"teamwork-desk {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version, and end.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None: ...
 
 
 def _token() -> str | None:
-    """Return the token if a terminal gives it; the client reads the environment itself."""
-    if TOKEN in os.environ or not sys.stdin.isatty():
+    """Return the token that a terminal gives; the client reads the environment itself."""
+    if TOKEN in os.environ:
         return None
-    token: str = typer.prompt("Token", hide_input=True, err=True)
+    if sys.stdin is None or not sys.stdin.isatty():
+        typer.echo(f"Set {TOKEN}: there is no terminal to ask for the token.", err=True)
+        raise typer.Exit(REFUSED)
+    try:
+        token: str = typer.prompt("Token", hide_input=True, err=True)
+    except typer.Abort:
+        raise typer.Exit(INTERRUPTED) from None
     return token
 
 
 def _run(work: Coroutine[Any, Any, int | None]) -> None:
-    """Run a command to its exit status; what is expected to go wrong is one line."""
+    """Run a command to its exit status."""
+    with _explained():
+        raise typer.Exit(asyncio.run(work) or DONE)
+
+
+@contextmanager
+def _explained() -> Generator[None]:
+    """Make an exit status of what is expected to go wrong, and a line."""
     try:
-        status = asyncio.run(work) or DONE
+        yield
     except KeyboardInterrupt:
         status = INTERRUPTED
     except (DeskError, CommandError, ImportError, OSError, OverflowError) as error:
@@ -84,6 +124,8 @@ def _run(work: Coroutine[Any, Any, int | None]) -> None:
         kind = f"{type(error).__name__}: " if isinstance(error, DeskError) else ""
         typer.echo(printable(f"{kind}{error}"), err=True)
         status = _status_of(error)
+    else:
+        return
     raise typer.Exit(status)
 
 
@@ -94,7 +136,13 @@ def _status_of(error: Exception) -> int:
 
 
 def _print_json(value: Any, file: TextIO | None = None) -> None:
-    print(json.dumps(value), file=file or sys.stdout, flush=True)
+    try:
+        print(json.dumps(value), file=file or sys.stdout, flush=True)
+    except OSError:
+        if file in (None, sys.stdout):
+            # What could not be written would be tried again at exit, and change the status.
+            sys.stdout = io.StringIO()
+        raise
 
 
 def _print_conversation(conversation: Conversation) -> None:
@@ -129,9 +177,7 @@ def convert(
     tag: Annotated[list[str] | None, typer.Option(help="A word the ticket is tagged with; may be repeated.")] = None,
     tickettemplate: Annotated[int | None, typer.Option(help="The ticket template, by id.")] = None,
     type: Annotated[int | None, typer.Option(help="The ticket type, by id.")] = None,
-    verify_first: Annotated[
-        bool, typer.Option("--verify-first", help="Look first, and do nothing if there is a ticket already.")
-    ] = False,
+    verify_first: VerifyFirst = True,
 ) -> None:
     """Convert one conversation, and print its ticket as JSON.
 
@@ -168,7 +214,11 @@ def convert(
     async def work() -> None:
         async with AsyncDesk(url, token=token) as desk:
             conversation = await desk.conversations.convert(**job)
-        _print_json({"conversation_id": conversation_id, "ticket_id": conversation.ticket_id})
+        try:
+            _print_json({"conversation_id": conversation_id, "ticket_id": conversation.ticket_id})
+        except OSError:
+            # It is done: no status may invite to do it again.
+            typer.echo(f"conversation {conversation_id}: converted, ticket {conversation.ticket_id}", err=True)
 
     _run(work())
 
@@ -195,6 +245,7 @@ def convert_many(
         float,
         typer.Option(min=0, help="Seconds to wait before looking at what a former run left open: it may be under way."),
     ] = SETTLE,
+    verify_first: VerifyFirst = True,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Send nothing, write no ledger, and tell what would be converted.")
     ] = False,
@@ -205,67 +256,110 @@ def convert_many(
     with ; between several tags, cc, bcc or files, and what is empty is left out.
 
     The ledger notes each conversion before and after. Killed at any moment and started again, it converts the rest:
-    what is done is skipped, what failed is tried again, and what was left open or unknown is looked at first. It holds
-    no personal data. One run at a time may hold it. Ctrl-C lets those under way end; a second one leaves them open.
+    what is done is skipped, what failed is tried again, and what was left open or unknown is looked at first, always.
+    It holds no personal data. One run at a time may hold it. Ctrl-C lets those under way end; a second one leaves them
+    open. Any that is open or unknown at the end is named, and the exit status is 3.
 
     Example: `teamwork-desk convert-many jobs.jsonl --ledger run.sqlite --results results.jsonl`
     """
     _check_paths(jobs, ledger, results)
+    if not math.isfinite(settle):
+        raise typer.BadParameter("expected a number of seconds", param_hint="--settle")
+    with _explained():
+        total, lines = _read(jobs)
+    token = None if dry_run else _token()
 
     async def work() -> int:
-        # Read once before anything is sent: a file that is broken as a whole is refused as a whole.
-        total = _count(jobs)
         if dry_run:
             with Ledger.in_memory(ledger) as books, _reporting(jobs, total, results, None) as (report, display):
-                await rehearse(books, read_jobs(jobs), report)
+                await rehearse(books, lines, report)
             return _status_of_all(display.counts)
         async with AsyncDesk(url, token=token) as desk:
             with (
                 Ledger(ledger, _origin(os.environ[URL] if url is None else url)) as books,
-                _reporting(jobs, total, results, desk) as (report, display),
+                _reporting(jobs, total, results, desk, requests=1 + verify_first) as (report, display),
             ):
-                run = Run(desk.conversations.convert, books, report, settle=settle)
+                run = Run(desk.conversations.convert, books, report, settle=settle, verify_first=verify_first)
+                status = DONE
+                if settle and (left := books.unsettled()):
+                    display.note(
+                        f"left open or unknown by an earlier run: {some(left)}; their jobs wait {settle:g} s, for a "
+                        "request may still be under way"
+                    )
 
                 def stop() -> None:
                     run.stop()
                     display.note("interrupted: what is under way comes to its end; Ctrl-C again leaves it open")
 
-                with _first_interrupt(stop):
-                    await run.convert_all(read_jobs(jobs), concurrency=concurrency)
-        return INTERRUPTED if run.is_stopping else _status_of_all(display.counts)
+                try:
+                    with _first_interrupt(stop):
+                        await run.convert_all(lines, concurrency=concurrency)
+                except (CommandError, OSError) as error:
+                    display.note(str(error))
+                    status = REFUSED
+                except Exception:
+                    # A bug: what it left open is told all the same.
+                    traceback.print_exc()
+                    status = FAILED
+                finally:
+                    if left := books.unsettled():
+                        display.note(f"{ledger}: open or unknown, so perhaps converted: {some(left)}")
+        if run.is_stopping:
+            return INTERRUPTED
+        return UNKNOWN if left else status or _status_of_all(display.counts)
 
-    token = None if dry_run else _token()
     _run(work())
 
 
 def _check_paths(jobs: Path, ledger: Path, results: str | None) -> None:
-    if results not in (None, "-") and Path(results).resolve() in (jobs.resolve(), ledger.resolve()):
-        raise typer.BadParameter("it would overwrite the jobs or the ledger", param_hint="--results")
+    paths = [jobs, ledger, *([] if results in (None, "-") else [Path(results)])]
+    if len({path.resolve() for path in paths}) < len(paths):
+        raise typer.BadParameter(
+            "the jobs, the ledger and the results must be different files: one would overwrite the other"
+        )
 
 
-def _count(jobs: Path) -> int | None:
-    """Count the jobs of a file; what is no file can be read only once."""
-    return sum(1 for _ in read_jobs(jobs)) if jobs.is_file() else None
+def _read(jobs: Path) -> tuple[int, Iterable[Line]]:
+    """Read the jobs once before anything is sent: a file that is broken as a whole is refused as a whole.
+
+    What is no file can be read only once, and whoever writes it would stop the event loop: it is held in memory.
+    """
+    if jobs.is_file():
+        return sum(1 for _ in read_jobs(jobs)), read_jobs(jobs)
+    lines = list(read_jobs(jobs))
+    return len(lines), lines
 
 
 @contextmanager
 def _reporting(
-    jobs: Path, total: int | None, results: str | None, desk: AsyncDesk | None
+    jobs: Path, total: int, results: str | None, desk: AsyncDesk | None, *, requests: int = 1
 ) -> Generator[tuple[Report, Display]]:
-    """Show the results, and write them where they are wanted."""
-    with (
-        nullcontext(sys.stdout if results else None)
-        if results in (None, "-")
-        else Path(results).open("w", encoding="utf-8") as file,
-        Display(jobs.name, total, desk) as display,
-    ):
+    """Show the results, and write them where they are wanted: a run goes on where that cannot be done."""
+    file = sys.stdout if results == "-" else None
+    if results is not None and file is None:
+        file = Path(results).open("w", encoding="utf-8")  # noqa: SIM115 - closing it may fail
+    try:
+        with Display(jobs.name, total, desk, requests=requests) as display:
+            is_written = file is not None
 
-        def report(result: Result) -> None:
-            display.report(result)
-            if file is not None:
-                _print_json(result.to_dict(), file)
+            def report(result: Result) -> None:
+                nonlocal is_written
+                display.report(result)
+                if is_written:
+                    try:
+                        _print_json(result.to_dict(), file)
+                    except OSError as error:
+                        is_written = False
+                        display.note(
+                            f"--results {results}: {error.strerror}; the run goes on, and writes no more there"
+                        )
 
-        yield report, display
+            yield report, display
+    finally:
+        if file is not None and results != "-":
+            # What could not be written cannot be written now either.
+            with suppress(OSError):
+                file.close()
 
 
 def _origin(url: str) -> str:
@@ -340,24 +434,17 @@ def list_(
 
 
 @app.command()
-def probe(url: Url = None) -> None:
-    """Compare one page of conversations with the contract; print what it does not foresee as JSONL.
+def probe(
+    url: Url = None, as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False
+) -> None:
+    """Compare one page of conversations with the contract, and print what it does not foresee.
 
-    It changes nothing, and tells paths and JSON types, never a value. The exit status is 1 where there is any.
+    It changes nothing, and tells paths and JSON types, never a value. The exit status is 1 where there is any, and 2
+    where the page cannot be had.
 
     Example: `teamwork-desk probe`
     """
-    token = _token()
-
-    async def work() -> int:
-        async with AsyncDesk(url, token=token) as desk:
-            compared, drift = await probe_desk(desk)
-        for (path, expected, got), count in sorted(drift.items()):
-            _print_json({"path": path, "expected": expected, "got": got, "count": count})
-        typer.echo(f"conversations compared: {compared}; kinds of drift: {len(drift)}", err=True)
-        return FAILED if drift else DONE
-
-    _run(work())
+    _run(probe_and_print(url, token=_token(), as_json=as_json))
 
 
 @app.command()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
@@ -19,6 +20,7 @@ from teamwork_desk.backlog import Job
 from ._errors import CommandError
 
 _BOM = b"\xef\xbb\xbf"
+ID = "conversation_id"
 _NUMBER = re.compile(r"[0-9]{1,19}")
 
 
@@ -55,15 +57,28 @@ def read_jobs(path: Path) -> Iterator[Line]:
             raise CommandError(f"{path}: expected a name that ends in .jsonl or .csv")
 
 
-def _line(number: int, parse: Callable[[], dict[str, Any]]) -> Line:
+def _line(number: int, read: Callable[[], dict[str, Any]], convert: Callable[[str, Any], Any]) -> Line:
+    """Return what a function reads, with each of its values converted, as a job."""
+    conversation_id: int | None = None
     try:
-        job = parse()
+        fields = read()
+        # First, so that whatever else is wrong has its conversation.
+        conversation_id = _id(convert(ID, fields[ID]) if ID in fields else None)
+        job = {name: convert(name, value) for name, value in fields.items()}
     except ValueError as error:
-        return Line(number=number, problem=str(error))
-    conversation_id: Any = job.get("conversation_id")
-    if conversation_id.__class__ is not int or not 1 <= conversation_id < 2**63:
-        return Line(number=number, problem="conversation_id: expected a positive whole number of at most 64 bits")
+        return Line(number=number, conversation_id=conversation_id, problem=str(error))
     return Line(number=number, conversation_id=conversation_id, job=cast("Job", job))
+
+
+def _id(value: object) -> int:
+    if not isinstance(value, int) or value is True or not 1 <= value < 2**63:
+        raise ValueError(f"{ID}: expected a positive whole number of at most 64 bits")
+    return value
+
+
+def _shown(name: str) -> str:
+    """Return a name that may be shown: what is none may be data that slipped."""
+    return name if name.isidentifier() else "..."
 
 
 # JSONL
@@ -74,19 +89,27 @@ def _read_jsonl(path: Path) -> Iterator[Line]:
         for number, line in enumerate(file, 1):
             content = line.removeprefix(_BOM) if number == 1 else line
             if content.strip():
-                yield _line(number, partial(_parse_json, content))
+                yield _line(number, partial(_parse_json, content), _from_json)
 
 
 def _parse_json(line: bytes) -> dict[str, Any]:
     try:
-        job = json.loads(line.decode())
+        job = json.loads(line.decode(), object_pairs_hook=_once)
     except json.JSONDecodeError as error:
         raise ValueError(f"it is no JSON: {error.msg}, at character {error.pos + 1}") from None
     except (UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"it is no JSON in UTF-8 ({type(error).__name__})") from None
     if not isinstance(job, dict):
         raise ValueError("expected a JSON object")  # noqa: TRY004 - a line that cannot be read is a ValueError
-    return {key: _from_json(key, value) for key, value in cast("dict[str, Any]", job).items()}
+    return cast("dict[str, Any]", job)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        (name, _), *_ = Counter(name for name, _ in pairs).most_common(1)
+        raise ValueError(f"{_shown(name)}: this key comes twice")
+    return fields
 
 
 _MODELS: dict[str, type[CustomerRef | CustomField]] = {"customer": CustomerRef, "customfields": CustomField}
@@ -96,12 +119,14 @@ _AS_THEY_ARE = {"scheduled_email"}
 def _from_json(key: str, value: Any) -> Any:
     """Make a reference of every object; what is wrong otherwise, convert says."""
     if value.__class__ is list:
-        return [_from_json(key, each) for each in value]
+        # No deeper: convert refuses lists of lists.
+        return [_from_json(key, each) if each.__class__ is dict else each for each in value]
     if value.__class__ is not dict or key in _AS_THEY_ARE:
         return value
     model, fields = _MODELS.get(key, EntityRef), cast("dict[str, Any]", value)
-    if not fields.keys() <= {field.name for field in attrs.fields(model)} - {"additional_properties"}:
-        raise ValueError(f"{key}: it has a key that a {model.__name__} has not")
+    if unknown := fields.keys() - ({field.name for field in attrs.fields(model)} - {"additional_properties"}):
+        names = ", ".join(sorted(map(_shown, unknown)))
+        raise ValueError(f"{_shown(key)}: it has what {model.__name__} has not: {names}")
     return model(**fields)
 
 
@@ -165,8 +190,8 @@ def _read_csv(path: Path) -> Iterator[Line]:
             _check_header(path, header)
             number = rows.line_num + 1
             for row in rows:
-                if row:
-                    yield _line(number, partial(_parse_row, header, row))
+                if any(cell.strip() for cell in row):
+                    yield _line(number, partial(_cells, header, row), _from_cell)
                 number = rows.line_num + 1
         except csv.Error as error:
             raise CommandError(f"{path}:{number}: {error}") from None
@@ -181,27 +206,30 @@ def _decode(path: Path, lines: Iterable[bytes]) -> Iterator[str]:
 
 
 def _check_header(path: Path, header: list[str]) -> None:
-    for name in header:
+    for number, name in enumerate(header, 1):
         if name in ONLY_IN_JSON:
             raise CommandError(f"{path}:1: {name} has no form in CSV; use JSONL")
+        if not name.isidentifier():
+            # It may be data: the header may be missing.
+            raise CommandError(
+                f"{path}:1: column {number} is no argument's name; the first line names them, separated by commas"
+            )
         if name not in COLUMNS:
-            # What is no name may be data: the header may be missing.
-            shown = name if name.isidentifier() else "..."
-            raise CommandError(f"{path}:1: the column {shown} is none of convert's arguments")
+            raise CommandError(f"{path}:1: the column {name} is none of convert's arguments")
         if header.count(name) > 1:
             raise CommandError(f"{path}:1: there are two columns {name}")
-    if "conversation_id" not in header:
-        raise CommandError(f"{path}:1: the header has no column conversation_id")
+    if ID not in header:
+        raise CommandError(f"{path}:1: the header has no column {ID}")
 
 
-def _parse_row(header: list[str], row: list[str]) -> dict[str, Any]:
+def _cells(header: list[str], row: list[str]) -> dict[str, str]:
     if len(row) != len(header):
         raise ValueError(f"it has {len(row)} cells, and the header {len(header)}")
-    job: dict[str, Any] = {}
-    for name, cell in zip(header, row, strict=True):
-        if cell:
-            try:
-                job[name] = COLUMNS[name](cell)
-            except ValueError as error:
-                raise ValueError(f"{name}: {error}") from None
-    return job
+    return {name: cell for name, cell in zip(header, row, strict=True) if cell}
+
+
+def _from_cell(name: str, cell: str) -> Any:
+    try:
+        return COLUMNS[name](cell)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None

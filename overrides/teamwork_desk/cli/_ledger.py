@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self, TypeAlias, cast
@@ -78,8 +78,7 @@ class Ledger:
     def __init__(self, path: Path, origin: str | None) -> None:
         self._path = path
         # SQLite takes every small file for an empty database, and would write over it.
-        if path.is_file() and _read_start(path) not in (b"", _MAGIC):
-            raise CommandError(f"{path}: it is no ledger of teamwork-desk")
+        self._refuse_other_files()
         with self._explained():
             # Resolved, for SQLite gives names such as ":memory:" a meaning of their own.
             self._connection = sqlite3.connect(path.resolve(), isolation_level=None, timeout=0)
@@ -90,9 +89,30 @@ class Ledger:
             self._connection.close()
             raise
 
+    def _refuse_other_files(self) -> None:
+        if self._path.is_file() and _read_start(self._path) not in (b"", _MAGIC):
+            raise CommandError(f"{self._path}: it is no ledger of teamwork-desk")
+
     def _take(self, origin: str | None) -> None:
         self._connection.execute("PRAGMA locking_mode = EXCLUSIVE")
         # Read before anything is written: a file of something else stays as it is.
+        is_new = self._is_new()
+        # Checkpointed at once: moved without what SQLite keeps beside it, the file still knows what was sent.
+        for pragma in ("journal_mode = WAL", "synchronous = FULL", "fullfsync = ON", "wal_autocheckpoint = 1"):
+            self._connection.execute(f"PRAGMA {pragma}")
+        if is_new:
+            self._connection.executescript(_SCHEMA)
+        # A write, so that the lock is there before the first conversation.
+        self._connection.execute("BEGIN EXCLUSIVE")
+        (known,) = self._connection.execute("SELECT max(origin) FROM installation").fetchone()
+        if origin is not None and known is None:
+            self._connection.execute("INSERT INTO installation VALUES (?)", (origin,))
+        self._connection.execute("COMMIT")
+        if origin is not None and known not in (None, origin):
+            raise CommandError(f"{self._path}: it is the ledger of {known}, not of {origin}")
+
+    def _is_new(self) -> bool:
+        """Return whether nothing is in it yet; refuse what is no ledger of this format."""
         application, version, tables = (
             self._number(query)
             for query in ("PRAGMA application_id", "PRAGMA user_version", "SELECT count(*) FROM sqlite_master")
@@ -103,18 +123,7 @@ class Ledger:
             raise CommandError(
                 f"{self._path}: it is a ledger of format {version}, and this version reads format {FORMAT}"
             )
-        for pragma in ("journal_mode = WAL", "synchronous = FULL", "fullfsync = ON"):
-            self._connection.execute(f"PRAGMA {pragma}")
-        if not tables:
-            self._connection.executescript(_SCHEMA)
-        # A write, so that the lock is there before the first conversation.
-        self._connection.execute("BEGIN EXCLUSIVE")
-        (known,) = self._connection.execute("SELECT max(origin) FROM installation").fetchone()
-        if origin is not None and known is None:
-            self._connection.execute("INSERT INTO installation VALUES (?)", (origin,))
-        self._connection.execute("COMMIT")
-        if origin is not None and known not in (None, origin):
-            raise CommandError(f"{self._path}: it is the ledger of {known}, not of {origin}")
+        return not tables
 
     def _number(self, query: str) -> int:
         return cast("int", self._connection.execute(query).fetchone()[0])
@@ -134,11 +143,22 @@ class Ledger:
         copy = cls.__new__(cls)
         copy._path = path
         copy._connection = sqlite3.connect(":memory:", isolation_level=None)
-        if path.exists():
+        real = path.resolve()
+        if real.with_name(f"{real.name}-wal").exists():
+            # A run holds it, or was killed, and SQLite has to put it in order.
             with cls(path, None) as ledger:
                 ledger._connection.backup(copy._connection)
-        else:
-            copy._connection.executescript(_SCHEMA)
+        elif path.is_file():
+            copy._refuse_other_files()
+            # Immutable: neither the file nor its directory need be writable.
+            with (
+                copy._explained(),
+                closing(sqlite3.connect(f"{real.as_uri()}?immutable=1", uri=True)) as file,
+            ):
+                file.backup(copy._connection)
+        with copy._explained():
+            if copy._is_new():
+                copy._connection.executescript(_SCHEMA)
         return copy
 
     def entry(self, conversation_id: int) -> Entry | None:
@@ -148,6 +168,14 @@ class Ledger:
                 "SELECT state, ticket_id, attempts FROM conversation WHERE id = ?", (conversation_id,)
             ).fetchone()
         return None if row is None else Entry(state=row[0], ticket_id=row[1], attempts=row[2])
+
+    def unsettled(self) -> list[int]:
+        """Return the conversations that are open or unknown."""
+        with self._explained():
+            rows = self._connection.execute(
+                "SELECT id FROM conversation WHERE state IN ('open', 'unknown') ORDER BY id"
+            ).fetchall()
+        return [row[0] for row in rows]
 
     def begin(self, conversation_id: int) -> None:
         """Note that a request is about to leave."""

@@ -11,14 +11,14 @@ import anyio
 import attrs
 from attrs import frozen
 
-from teamwork_desk import AsyncDesk, Conversation, DeskError
+from teamwork_desk import AsyncDesk, Conversation, DeskError, NotSentError
 from teamwork_desk.backlog import Convert, Job, Outcome, convert_many
 from teamwork_desk.testing import FakeDesk
 
 from ._jobs import Line
-from ._ledger import Ledger, State
+from ._ledger import Entry, Ledger, State
 
-Fate: TypeAlias = Literal["done", "skipped", "failed", "unknown"]
+Fate: TypeAlias = Literal["planned", "done", "skipped", "failed", "unknown"]
 
 
 @frozen(kw_only=True)
@@ -28,7 +28,7 @@ class Result:
     Attributes:
         line: The line in the jobs file.
         conversation_id: The conversation, where the line names one.
-        state: `done`; `skipped`, as an earlier run has done it; `failed`; or `unknown`.
+        state: `planned` in a rehearsal, else `done`; `skipped`, as an earlier run has done it; `failed`; or `unknown`.
         ticket_id: The ticket, where it is known.
         error: The error's class.
         message: What the error says.
@@ -59,19 +59,26 @@ class Run:
         settle: Seconds from now before a conversation is looked at that a former run left open or unknown. That run has
             ended, for the ledger is ours, but its last request may still be under way at the server. How long ago it
             was opened says nothing: it may have waited for the rate window.
+        verify_first: Whether to look first where the job does not say it. What is open or unknown is always looked at.
     """
 
-    def __init__(self, convert: Convert, ledger: Ledger, report: Report, *, settle: float) -> None:
+    def __init__(self, convert: Convert, ledger: Ledger, report: Report, *, settle: float, verify_first: bool) -> None:
         self._convert = convert
         self._ledger = ledger
         self._report = report
         self._settled_at = anyio.current_time() + settle
+        self._verify_first = verify_first
         self._lines: dict[int, int] = {}
-        self.is_stopping = False
+        self._stopping = asyncio.Event()
 
     def stop(self) -> None:
-        """Begin no further job."""
-        self.is_stopping = True
+        """Begin no further conversion, not even of a job that waits for its turn."""
+        self._stopping.set()
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether it was told to stop."""
+        return self._stopping.is_set()
 
     async def convert_all(self, lines: Iterable[Line], *, concurrency: int) -> None:
         """Convert each, report each, and let nothing stop it but the end of the lines.
@@ -93,14 +100,16 @@ class Run:
             await asyncio.sleep(0)
             if self.is_stopping:
                 return
-            if line.job is None:
+            conversation_id = line.conversation_id
+            if conversation_id is None:
                 self._report(_refused(line, line.problem))
                 continue
-            conversation_id = line.job["conversation_id"]
             first = self._lines.setdefault(conversation_id, line.number)
             entry = self._ledger.entry(conversation_id)
             if first != line.number:
                 self._report(_refused(line, f"line {first} has the same conversation"))
+            elif line.job is None:
+                self._report(_refused(line, line.problem, _state_of(entry)))
             elif entry is not None and entry.state == "done":
                 self._report(
                     Result(
@@ -115,14 +124,20 @@ class Run:
         before = self._ledger.entry(conversation_id)
         may_be_converted = before is not None and before.may_be_converted
         if may_be_converted:
-            await anyio.sleep_until(self._settled_at)
+            with anyio.CancelScope(deadline=self._settled_at):
+                await self._stopping.wait()
             arguments["verify_first"] = True
+        elif arguments.get("verify_first") is None:
+            arguments["verify_first"] = self._verify_first
+        if self.is_stopping:
+            raise NotSentError("the run was interrupted before its turn")
         self._ledger.begin(conversation_id)
         try:
             conversation = await self._convert(conversation_id, **arguments)
         except DeskError as error:
-            # What was unknown before stays so: the error may be that of the look.
-            state: State = "unknown" if error.maybe_applied or may_be_converted else "failed"
+            # What was unknown before stays so where the look failed. Where a request followed, it showed no ticket.
+            still_unknown = may_be_converted and not error.attempts
+            state: State = "unknown" if error.maybe_applied or still_unknown else "failed"
             self._ledger.end(conversation_id, state, error=type(error).__name__)
             raise
         self._ledger.end(conversation_id, "done", ticket_id=conversation.ticket_id)
@@ -135,24 +150,28 @@ class Run:
         if error is None:
             ticket_id = entry.ticket_id if entry else None
             return Result(line=line, conversation_id=conversation_id, state="done", ticket_id=ticket_id)
-        unknown = entry is not None and entry.may_be_converted
         return Result(
             line=line,
             conversation_id=conversation_id,
-            state="unknown" if unknown else "failed",
+            state=_state_of(entry),
             error=type(error).__name__,
             message=str(error),
         )
 
 
-def _refused(line: Line, problem: str) -> Result:
+def _refused(line: Line, problem: str, state: Fate = "failed") -> Result:
     return Result(
         line=line.number,
         conversation_id=line.conversation_id,
-        state="failed",
+        state=state,
         error="RequestError",
         message=problem,
     )
+
+
+def _state_of(entry: Entry | None) -> Fate:
+    """Return the state of what was not converted now."""
+    return "unknown" if entry is not None and entry.may_be_converted else "failed"
 
 
 async def rehearse(ledger: Ledger, lines: Iterable[Line], report: Report) -> None:
@@ -161,17 +180,18 @@ async def rehearse(ledger: Ledger, lines: Iterable[Line], report: Report) -> Non
     Args:
         ledger: A copy in memory.
         lines: The jobs.
-        report: Is told of each line; what would be converted is `done`.
+        report: Is told of each line; what would be converted is `planned`.
     """
-    fake = FakeDesk(conversations=(), rate_limit=1 << 62)
-    async with AsyncDesk("https://rehearsal.invalid", token="any", transport=fake.transport) as desk:  # noqa: S106 - the fake takes any
 
-        async def convert(conversation_id: int, **arguments: Any) -> Conversation:
-            # The fake Desk keeps what it gets: always the same conversation, and nothing else, bounds it.
-            fake.add_conversation(1)
-            fake.requests.clear()
-            fake.tickets.clear()
-            converted = await desk.conversations.convert(1, **arguments)
-            return attrs.evolve(converted, id=conversation_id, ticket_id=None)
+    async def convert(conversation_id: int, **arguments: Any) -> Conversation:
+        # One for each: a fake Desk keeps what it gets.
+        fake = FakeDesk(conversations=[conversation_id])
+        async with AsyncDesk("https://rehearsal.invalid", token="any", transport=fake.transport) as desk:  # noqa: S106 - the fake takes any
+            converted = await desk.conversations.convert(conversation_id, **arguments)
+        return attrs.evolve(converted, ticket_id=None)
 
-        await Run(convert, ledger, report, settle=0).convert_all(lines, concurrency=1)
+    def report_as_planned(result: Result) -> None:
+        report(attrs.evolve(result, state="planned") if result.state == "done" else result)
+
+    run = Run(convert, ledger, report_as_planned, settle=0, verify_first=False)
+    await run.convert_all(lines, concurrency=1)

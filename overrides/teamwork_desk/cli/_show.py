@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Self
@@ -20,18 +21,20 @@ from ._run import Fate, Result
 MEANINGS: dict[Fate, str] = {
     "done": "converted",
     "skipped": "converted by an earlier run",
-    "failed": "not converted; the next run tries again",
+    "failed": "not converted; correct it, or try again",
     "unknown": "perhaps converted; the next run looks first",
 }
 REHEARSED: dict[Fate, str] = {
-    "done": "would be converted",
+    "planned": "would be converted",
     "skipped": "converted by an earlier run",
     "failed": "would be refused",
     "unknown": "perhaps converted, and would be refused",
 }
 WINDOW = 60
 """Seconds that a rate window lasts, as documented."""
-_STYLES: dict[Fate, str] = {"done": "green", "skipped": "dim", "failed": "red", "unknown": "yellow"}
+SHOWN = 20
+"""Ids at most in a line."""
+_STYLES: dict[Fate, str] = {"planned": "green", "done": "green", "skipped": "dim", "failed": "red", "unknown": "yellow"}
 
 
 class Display:
@@ -39,11 +42,12 @@ class Display:
 
     Args:
         source: The jobs file's name.
-        total: How many jobs there are, where it is known.
+        total: How many jobs there are.
         desk: The client that converts; None where nothing is really converted.
+        requests: How many requests a job takes.
     """
 
-    def __init__(self, source: str, total: int | None, desk: AsyncDesk | None) -> None:
+    def __init__(self, source: str, total: int, desk: AsyncDesk | None, *, requests: int) -> None:
         self.counts: Counter[Fate] = Counter()
         self._source = source
         self._console = Console(stderr=True, emoji=False, highlight=False, markup=False)
@@ -55,7 +59,7 @@ class Display:
             MofNCompleteColumn(),
             _Counts(self.counts),
             _Window(desk),
-            _TimeLeft(desk),
+            _TimeLeft(desk, requests),
             console=self._console,
             disable=not self._is_quiet,
         )
@@ -119,30 +123,31 @@ class _Window(ProgressColumn):
 
 
 class _TimeLeft(ProgressColumn):
-    def __init__(self, desk: AsyncDesk | None) -> None:
+    def __init__(self, desk: AsyncDesk | None, requests: int) -> None:
         super().__init__(Column(no_wrap=True))
         self._desk = desk
+        self._requests = requests
 
     def render(self, task: Task) -> Text:
         if task.remaining is None or not task.completed:
             return Text("")
         at_this_speed = (task.elapsed or 0) / task.completed * task.remaining
         rate_limit = self._desk.rate_limit if self._desk else None
-        seconds = max(at_this_speed, windows_left(int(task.remaining), rate_limit, datetime.now(UTC)))
+        seconds = max(at_this_speed, windows_left(int(task.remaining) * self._requests, rate_limit, datetime.now(UTC)))
         return Text(f"{timedelta(seconds=math.ceil(seconds))} left")
 
 
-def windows_left(jobs: int, rate_limit: RateLimit | None, now: datetime) -> float:
-    """Return the seconds that the rate window makes so many jobs take, with one request each.
+def windows_left(requests: int, rate_limit: RateLimit | None, now: datetime) -> float:
+    """Return the seconds that the rate window makes so many requests take.
 
     Args:
-        jobs: How many are left.
+        requests: How many are left.
         rate_limit: The window, where one is known.
         now: The time.
     """
-    if rate_limit is None or jobs <= rate_limit.remaining:
+    if rate_limit is None or requests <= rate_limit.remaining:
         return 0
-    whole_windows = (jobs - rate_limit.remaining - 1) // rate_limit.limit
+    whole_windows = (requests - rate_limit.remaining - 1) // rate_limit.limit
     return max(0, (rate_limit.reset_at - now).total_seconds()) + whole_windows * WINDOW
 
 
@@ -171,6 +176,12 @@ def describe(result: Result, meanings: dict[Fate, str] = MEANINGS) -> str:
     what = result.state if result.error else meanings[result.state]
     ticket = f", ticket {result.ticket_id}" if result.ticket_id else ""
     return f"{subject}: {what}{ticket}" + (f": {result.error}: {result.message}" if result.error else "")
+
+
+def some(ids: Sequence[int]) -> str:
+    """Return ids as text, and of many only how many more there are."""
+    more = f" and {len(ids) - SHOWN} more" if len(ids) > SHOWN else ""
+    return ", ".join(map(str, ids[:SHOWN])) + more
 
 
 def printable(text: str) -> str:

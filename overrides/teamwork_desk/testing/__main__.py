@@ -23,7 +23,11 @@ async def _serve(fake: FakeDesk, host: str, port: int, token: str) -> None:
 
 
 def _main() -> str | None:
-    parser = argparse.ArgumentParser(prog="python -m teamwork_desk.testing", description="Run a fake Teamwork Desk.")
+    parser = argparse.ArgumentParser(
+        prog="python -m teamwork_desk.testing",
+        description="Run a fake Teamwork Desk.",
+        epilog="Example: python -m teamwork_desk.testing --port 8080",
+    )
     parser.add_argument("--port", type=int, default=8080, help="the port to listen on; 0 takes a free one")
     parser.add_argument("--host", default="127.0.0.1", help="the address to listen on")
     parser.add_argument("--token", help="the only bearer token accepted; left out, any will do")

@@ -5,38 +5,12 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal, TypedDict, cast
+from typing import Any, cast
 
 from teamwork_desk_api.models import CustomerRef, CustomField, EntityRef
 
+from ..backlog import ConvertedFields
 from ._records import Ticket
-
-
-class ConvertedFields(TypedDict, total=False):
-    """The arguments of `desk.conversations.convert` that reach the ticket; None is a field that was not sent."""
-
-    agent: EntityRef | int | None
-    bcc: Sequence[str] | None
-    cc: Sequence[str] | None
-    customer: CustomerRef | int | str | None
-    customfields: Sequence[CustomField] | None
-    edit_method: Literal["html", "markdown"] | str | None
-    files: Sequence[EntityRef | int] | None
-    from_thread_id: int | None
-    from_ticket_id: int | None
-    inbox: EntityRef | int | None
-    message: str | None
-    notify_customer: bool | None
-    parent: EntityRef | int | None
-    priority: EntityRef | int | None
-    scheduled_email: Mapping[str, Any] | None
-    send_from: str | None
-    source: EntityRef | int | None
-    status: EntityRef | int | None
-    subject: str | None
-    tags: Sequence[EntityRef | int | str] | None
-    tickettemplate: EntityRef | int | None
-    type: EntityRef | int | None
 
 
 def the_one_ticket(tickets: Sequence[Ticket], conversation_id: int, expected: Mapping[str, Any]) -> Ticket:

@@ -18,9 +18,10 @@ from urllib.parse import parse_qsl
 import httpx
 from attrs import evolve
 
+from ..backlog import ConvertedFields
 from ._answers import Answer, Silence
-from ._assertions import ConvertedFields, no_ticket, the_one_ticket
-from ._faults import Fault, Faults, Injected, named
+from ._assertions import no_ticket, the_one_ticket
+from ._faults import RATE_LIMITED, Fault, Faults, Injected, named
 from ._filter import FILTERABLE, compile_filter, sort_key
 from ._records import RecordedRequest, Ticket
 from ._time import LoopClock
@@ -271,7 +272,11 @@ class FakeDesk:
             decoded = _decode(body)
         except ValueError:
             decoded = None
-        fault = self._faults.take(method)
+        # A window that is used up comes before any fault: else one might say that a refused request was done.
+        fault = None if self._is_used_up() else self._faults.take(method)
+        if fault is not None and fault.outcome is RATE_LIMITED:
+            self._within_limit()  # opens the window
+            self._used = self._rate_limit
         answer: Answer | None = None
         if fault is None or fault.work != "never":
             answer = self._refusal(headers)
@@ -330,10 +335,13 @@ class FakeDesk:
         now = self._clock()
         if now >= self._window_end:
             self._window_end, self._used = now + self._window, 0
-        if self._used >= self._rate_limit:
+        if self._is_used_up():
             return False
         self._used += 1
         return True
+
+    def _is_used_up(self) -> bool:
+        return self._clock() < self._window_end and self._used >= self._rate_limit
 
     def _convert(self, conversation_id: int, body: Any) -> Answer:
         conversation = self._conversations.get(conversation_id)

@@ -94,9 +94,7 @@ def _html(status: int, text: str, **headers: str) -> Answer:
     return Answer(status, httpx.Headers({"Content-Type": "text/html", **headers}), f"<h1>{text}</h1>".encode())
 
 
-_RATE_LIMITED = Answer(
-    429, httpx.Headers({"X-Rate-Limit-Remaining": "0"}), b'{"errors": {"rateLimit": ["is exceeded"]}}'
-)
+RATE_LIMITED = Answer(429, httpx.Headers(), b'{"errors": {"rateLimit": ["is exceeded"]}}')
 _MAINTENANCE = _html(503, "Back soon", **{"Retry-After": "5"})
 _TOKEN_REFUSED = Answer(401, httpx.Headers(), b'{"errors": {"auth": ["must be a valid bearer token"]}}')
 _SERVER_ERROR = _html(500, "Internal Server Error")
@@ -104,7 +102,7 @@ _GATEWAY_TIMEOUT = _html(504, "Gateway Time-out")
 
 _FAULTS: dict[Fault, tuple[Work, Answer | Silence | None]] = {
     "connection refused": ("never", Silence.REFUSED),
-    "rate limited": ("never", _RATE_LIMITED),
+    "rate limited": ("never", RATE_LIMITED),
     "maintenance": ("never", _MAINTENANCE),
     "token refused": ("never", _TOKEN_REFUSED),
     "answer lost before the work": ("never", Silence.RESET),
