@@ -24,18 +24,27 @@ import pytest
 from attrs import define, field
 from fleet_worker import make_fleet
 from redis.asyncio import Redis
+from redis.asyncio.lock import Lock
 from redis.exceptions import ConnectionError as RedisConnectionError
-from taskiq import InMemoryBroker
+from taskiq import InMemoryBroker, SendTaskError
 from taskiq.receiver import Receiver
 
-from teamwork_desk import AsyncDesk, ConfigurationError, RequestError, RetryPolicy
+from teamwork_desk import (
+    AsyncDesk,
+    ConfigurationError,
+    CustomerRef,
+    CustomField,
+    EntityRef,
+    RequestError,
+    RetryPolicy,
+)
 from teamwork_desk.fleet import EventHooks, Fleet, Parked
-from teamwork_desk.fleet._account import CONCURRENCY, Account
+from teamwork_desk.fleet._account import CONCURRENCY, REQUESTS, Account
 from teamwork_desk.testing import FakeDesk, Fault, RecordedRequest
 
 RETRY = RetryPolicy(max_attempts=1, backoff_base=0.001, settle=(0.001,))
 QUEUE = "jobs"
-LEASE = "jobs:lease:acme:42"
+LEASE = "teamwork-desk:lease:acme:42"
 DEADLINE, SETTLE = 60.0, 90.0
 
 
@@ -64,8 +73,8 @@ class Workplace:
     opened: list[str] = field(factory=list[str])
 
     async def worker(self, **options: Any) -> Fleet:
-        options = {"rate": "1000/second", "deadline": DEADLINE, "settle": SETTLE, **options}
-        fleet = Fleet(self.url, self.open_desk, queue=QUEUE, **options)
+        options = {"rate": "1000/second", "deadline": DEADLINE, "settle": SETTLE, "queue": QUEUE, **options}
+        fleet = Fleet(self.url, self.open_desk, **options)
         await fleet.broker.startup()
         self.stack.push_async_callback(fleet.broker.shutdown)
         return fleet
@@ -117,18 +126,30 @@ async def work(fleet: Fleet, jobs: int = 1) -> None:
 
 async def test_a_job_is_converted_and_deleted(place: Workplace) -> None:
     fleet = await place.worker()
-    await fleet.enqueue("acme", 42, subject="Refund", customer="jo@example.com", tags=["billing", 7])
+    await fleet.enqueue(
+        "acme",
+        42,
+        subject="Refund",
+        customer=CustomerRef(email="jo@example.com"),
+        customfields=[CustomField(id=1, value=["a", {"b": None}])],
+        inbox=EntityRef(id=3, additional_properties={"color": "red"}),
+        scheduled_email={"sendAt": "2030-01-01T00:00:00Z", "to": [{"id": 1}]},
+        tags=["billing", 7],
+    )
     await work(fleet)
     (ticket,) = place.fake.tickets
     assert ticket.conversation_id == 42
     assert ticket.body == {
         "subject": "Refund",
         "customer": {"email": "jo@example.com"},
+        "customfields": [{"id": 1, "value": ["a", {"b": None}]}],
+        "inbox": {"id": 3, "color": "red"},
+        "scheduledEmail": {"sendAt": "2030-01-01T00:00:00Z", "to": [{"id": 1}]},
         "tags": ["billing", {"id": 7}],
     }
     assert await place.left() == 0
     assert await place.redis.xpending_range(QUEUE, QUEUE, "-", "+", 1) == []
-    assert sorted(await place.redis.keys()) == [b"LIMITS:LIMITER/jobs/acme/1000/1/second", b"jobs"]
+    assert sorted(await place.redis.keys()) == [b"LIMITS:LIMITER/teamwork-desk/acme/1000/1/second", b"jobs"]
 
 
 async def test_what_was_enqueued_before_the_first_worker_came_is_not_skipped(place: Workplace) -> None:
@@ -137,6 +158,19 @@ async def test_what_was_enqueued_before_the_first_worker_came_is_not_skipped(pla
     await producer.broker.shutdown()
     await work(await place.worker())
     assert len(place.fake.tickets) == 1
+
+
+async def test_a_producer_closes_its_connections(place: Workplace) -> None:
+    async def connected() -> bool:
+        return any(client["name"] == "producer" for client in await place.redis.client_list())
+
+    async def closed() -> bool:
+        return not await connected()
+
+    async with Fleet(f"{place.url}?client_name=producer", place.open_desk, queue=QUEUE) as producer:
+        await producer.enqueue("acme", 42)
+        assert await connected()
+    await until(closed, 30)
 
 
 async def test_a_duplicate_converts_nothing(place: Workplace) -> None:
@@ -151,7 +185,7 @@ async def test_a_duplicate_converts_nothing(place: Workplace) -> None:
 async def test_an_argument_cannot_switch_the_look_off(place: Workplace) -> None:
     fleet = await place.worker()
     place.fake.add_conversation(42, ticket_id=7)
-    await fleet.enqueue("acme", 42, verify_first=False)
+    await enqueue_anything(fleet, {"verify_first": False})
     await work(fleet)
     assert place.fake.tickets == []
 
@@ -187,6 +221,21 @@ async def test_one_client_per_account_closed_at_shutdown(place: Workplace) -> No
 
 
 # Two workers, one conversation.
+
+
+async def test_an_account_in_two_queues_has_one_lease_and_one_rate(place: Workplace) -> None:
+    place.transport = held = Held(place.fake.transport, "POST")
+    one, other = await place.worker(), await place.worker(queue="backlog")
+    await one.enqueue("acme", 42)
+    await other.enqueue("acme", 42)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(carry_out, one, await next_delivery(one))
+        await held.arrival()
+        await work(other)
+        held.go.set()
+    assert await place.redis.xlen("backlog") == 1
+    assert [request.method for request in place.fake.requests] == ["GET", "POST"]
+    assert len(await place.redis.keys("LIMITS:*")) == 1
 
 
 class Held(httpx.AsyncBaseTransport):
@@ -293,6 +342,61 @@ async def test_a_worker_that_slept_longer_than_its_lease_sends_nothing(place: Wo
     assert await place.redis.get(LEASE) == b"another's"
 
 
+async def test_a_worker_that_slept_while_its_lease_was_renewed_sends_nothing(
+    place: Workplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, reacquire = time.time, Lock.reacquire
+
+    async def reacquire_and_sleep(hold: Lock) -> bool:
+        renewed = await reacquire(hold)
+        monkeypatch.setattr(time, "time", lambda: now() + DEADLINE + SETTLE)
+        return renewed
+
+    monkeypatch.setattr(Lock, "reacquire", reacquire_and_sleep)
+    fleet = await place.worker()
+    await fleet.enqueue("acme", 42)
+    await work(fleet)
+    assert place.fake.tickets == []
+    assert await place.left() == 1
+
+
+async def test_a_worker_that_comes_late_does_not_convert_what_was_discarded(
+    place: Workplace, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "teamwork_desk.fleet")
+    late, quick = await place.worker(), await place.worker()
+    await late.enqueue("acme", 42)
+    delivery = await next_delivery(late)
+    await place.age()
+    place.fake.fail(status=401, method="POST")
+    await work(quick)
+    (job,) = await quick.parked()
+    await quick.discard(job.id)
+    caplog.clear()
+    await carry_out(late, delivery)
+    assert place.fake.tickets == []
+    assert await place.redis.exists(LEASE, f"{QUEUE}:attempts") == 0
+    assert [record for record in caplog.records if record.name == "teamwork_desk.fleet"] == []
+
+
+async def test_a_worker_that_comes_late_does_not_park_what_another_ended(place: Workplace) -> None:
+    place.transport = held = Held(place.fake.transport, "GET")
+    late, quick = await place.worker(), await place.worker()
+    place.fake.add_conversation(42, ticket_id=7)
+    await late.enqueue("acme", 42)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(carry_out, late, await next_delivery(late))
+        await held.arrival()
+        place.transport = None
+        await place.age()
+        await place.redis.delete(LEASE)
+        await work(quick)
+        assert await place.left() == 0
+        place.fake.fail(status=403, method="GET")
+        held.go.set()
+    assert await late.parked() == []
+
+
 async def test_a_lease_outlasts_the_request_that_leaves_late(place: Workplace) -> None:
     place.transport = held = Held(place.fake.transport, "GET")
     fleet = await place.worker()
@@ -373,6 +477,29 @@ async def test_what_never_passes_is_parked_and_can_be_run_again(place: Workplace
     assert await place.left() == 0
 
 
+async def test_a_job_that_many_run_again_is_one_job(place: Workplace) -> None:
+    fleet = await place.worker()
+    await fleet.enqueue("acme", 404)
+    await work(fleet)
+    (job,) = await fleet.parked()
+    await asyncio.gather(*[fleet.run_again(job.id) for _ in range(5)])
+    assert await place.left() == 1
+    assert await fleet.parked() == []
+
+
+@pytest.mark.parametrize("nonsense", ["nonsense", "", "-", "+", "0", "9" * 30, "1-0"])
+async def test_of_an_id_that_is_none_nothing_is_run_or_discarded(place: Workplace, nonsense: str) -> None:
+    fleet = await place.worker()
+    await fleet.enqueue("acme", 404)
+    await work(fleet)
+    (job,) = await fleet.parked()
+    for parked_id in (nonsense, job.id.partition("-")[0]):
+        await fleet.run_again(parked_id)
+        await fleet.discard(parked_id)
+    assert await fleet.parked() == [job]
+    assert await place.left() == 0
+
+
 async def test_a_job_that_kills_its_workers_is_parked(place: Workplace) -> None:
     fleet = await place.worker(max_attempts=2)
     await fleet.enqueue("acme", 42)
@@ -427,7 +554,6 @@ POISON: dict[str, tuple[str, int, dict[str, Any], str]] = {
     "no such conversation": ("acme", 404, {}, "NotFoundError: "),
     "a refused address": ("acme", 42, {"customer": "jo at example.com"}, "ValidationError: "),
     "a refused argument": ("acme", 42, {"tags": "jo@example.com"}, "RequestError: tags: "),
-    "an unknown argument": ("acme", 42, {"subjcet": "Refund"}, "TypeError"),
     "an unknown account": ("acem", 42, {}, "ConfigurationError: open_desk failed: KeyError"),
 }
 
@@ -444,10 +570,23 @@ async def test_poison_is_parked_with_its_error(
     (job,) = await fleet.parked()
     assert job.error.startswith(error)
     assert (job.account, job.conversation_id, job.arguments) == (account, number, arguments)
-    assert not await place.redis.exists(LEASE) or error == "TypeError"
+    assert not await place.redis.exists(LEASE)
     await fleet.discard(job.id)
     assert await fleet.parked() == []
     assert await place.redis.xlen(f"{QUEUE}:parked") == 0
+
+
+async def enqueue_anything(fleet: Fleet, arguments: dict[str, Any]) -> None:
+    """Leave a job as a newer producer might."""
+    task: Any = fleet.broker.find_task("teamwork_desk.fleet:convert")
+    await task.kiq("acme", 42, arguments)
+
+
+async def test_an_argument_that_this_worker_does_not_know_parks_the_job(place: Workplace) -> None:
+    fleet = await place.worker()
+    await enqueue_anything(fleet, {"subjcet": "Refund"})
+    await work(fleet)
+    assert [job.error for job in await fleet.parked()] == ["TypeError"]
 
 
 async def test_a_refused_token_parks_the_job(place: Workplace) -> None:
@@ -464,6 +603,7 @@ async def test_a_refused_token_parks_the_job(place: Workplace) -> None:
         {"data": b"\xff jo@example.com"},
         {"data": b"[]"},
         {"other": b"jo@example.com"},
+        {"data": b"[" * 200_000 + b"jo@example.com"},
         {
             "data": json.dumps(
                 {"task_id": "1", "task_name": "newer", "labels": {}, "args": ["jo@example.com"], "kwargs": {}}
@@ -524,11 +664,23 @@ async def test_workers_share_the_rate_of_an_account(place: Workplace) -> None:
         await one.enqueue("acme", number)
     await work(one)
     await work(other)
-    assert [request.method for request in place.fake.requests] == ["GET", "POST", "GET"]
+    # A look without a conversion would be lost.
+    assert [request.method for request in place.fake.requests] == ["GET", "POST"]
     assert await place.left() == 1
+    assert await place.redis.hlen(f"{QUEUE}:attempts") == 0
     await one.enqueue("umbra", 3)
     await work(one)
     assert len(place.fake.tickets) == 2
+
+
+async def test_every_request_takes_its_part_of_the_rate(place: Workplace) -> None:
+    fleet = await place.worker(rate="1000/hour")
+    await fleet.enqueue("acme", 42)
+    place.fake.lose_answer("after", method="POST")
+    await work(fleet)
+    assert [request.method for request in place.fake.requests] == ["GET", "POST", "GET"]
+    (key,) = await place.redis.keys("LIMITS:*")
+    assert await place.redis.llen(key) == 3
 
 
 async def test_a_request_waits_for_the_next_window(place: Workplace) -> None:
@@ -593,6 +745,23 @@ async def test_a_broken_connection_to_redis_is_tried_again(place: Workplace, mon
     assert len(place.fake.tickets) == 1
 
 
+async def test_a_connection_that_falls_silent_is_noticed(place: Workplace) -> None:
+    broker = (await place.worker()).broker
+    assert broker.block / 1000 < broker.connection_pool.connection_kwargs["socket_timeout"] < 60
+
+
+async def test_a_job_that_cannot_be_left_in_redis_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    fleet = Fleet("redis://localhost", broken)
+
+    async def fail(*_: object) -> None:
+        raise RedisConnectionError
+
+    monkeypatch.setattr(fleet.broker, "kick", fail)
+    with pytest.raises(SendTaskError) as caught:
+        await fleet.enqueue("acme", 42)
+    assert isinstance(caught.value.__cause__, RedisConnectionError)
+
+
 async def test_a_cancellation_that_redis_py_swallows_ends_the_listening(
     place: Workplace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -612,7 +781,8 @@ async def test_a_job_whose_end_cannot_be_noted_is_delivered_again(
     place: Workplace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fleet = await place.worker()
-    await fleet.enqueue("acme", 42)
+    fleet.broker.with_result_backend(InMemoryBroker().result_backend)
+    task = await fleet.enqueue("acme", 42)
 
     async def fail(*_: object) -> None:
         raise RedisConnectionError
@@ -621,8 +791,10 @@ async def test_a_job_whose_end_cannot_be_noted_is_delivered_again(
         patch.setattr(fleet.broker, "end", fail)
         await work(fleet)
     assert len(place.fake.tickets) == await place.left() == 1
+    assert not await task.is_ready()
     await place.age()
     await work(fleet)
+    assert (await task.wait_result()).return_value == place.fake.tickets[0].id
     assert len(place.fake.tickets) == 1
     assert await place.left() == 0
 
@@ -630,10 +802,23 @@ async def test_a_job_whose_end_cannot_be_noted_is_delivered_again(
 # Bad input.
 
 
+def nested(depth: int) -> dict[str, Any]:
+    value: dict[str, Any] = {}
+    for _ in range(depth):
+        value = {"in": value}
+    return value
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"rate": "often"}, "rate: expected"),
+        ({"rate": "10/second; 120/minute"}, "rate: expected"),
+        ({"rate": "0/minute"}, "rate: expected"),
+        ({"max_attempts": 0}, "max_attempts: expected"),
+        ({"max_attempts": "3"}, "max_attempts: expected"),
+        ({"deadline": "1"}, "deadline, settle: expected"),
+        ({"deadline": 0.0004}, "deadline, settle: expected"),
         ({"deadline": 0}, "deadline, settle: expected"),
         ({"deadline": float("inf")}, "deadline, settle: expected"),
         ({"settle": -1}, "deadline, settle: expected"),
@@ -647,12 +832,43 @@ def test_a_fleet_that_makes_no_sense_is_refused(options: dict[str, Any], message
 
 @pytest.mark.parametrize(
     ("account", "number", "arguments"),
-    [("acme", "42", {}), ("acme", True, {}), (7, 42, {}), ("acme", 42, {"customer": object()})],
+    [
+        ("acme", "42", {}),
+        ("acme", True, {}),
+        (7, 42, {}),
+        ("acme\ud800", 42, {}),
+        ("acme", 42, {"customer": object()}),
+        ("acme", 42, {"customer": {"address": "jo@example.com"}}),
+        ("acme", 42, {"subject": "\ud800"}),
+        ("acme", 42, {"scheduled_email": {"at": float("nan")}}),
+        ("acme", 42, {"scheduled_email": nested(300)}),
+        ("acme", 42, {"scheduled_email": nested(100_000)}),
+    ],
 )
-async def test_a_job_that_has_no_json_form_is_refused(account: Any, number: Any, arguments: dict[str, Any]) -> None:
+async def test_a_job_that_has_no_form_in_json_is_refused(account: Any, number: Any, arguments: dict[str, Any]) -> None:
     fleet = Fleet("redis://localhost", broken)
-    with pytest.raises(RequestError, match=r"expected a str and an int|no JSON form"):
+    with pytest.raises(RequestError, match=r"expected a str and an int|expected what has a form in JSON"):
         await fleet.enqueue(account, number, **arguments)
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"), [("subjcet", "subjcet"), ("verify_first", "verify_first"), ("jo@example.com", "...")]
+)
+async def test_an_argument_that_convert_does_not_take_is_refused(name: str, shown: str) -> None:
+    fleet = Fleet("redis://localhost", broken)
+    arguments: dict[str, Any] = {name: False}
+    with pytest.raises(RequestError) as caught:
+        await fleet.enqueue("acme", 42, **arguments)
+    assert str(caught.value) == f"a job does not take: {shown}"
+
+
+def test_without_the_extra_the_import_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.startswith("teamwork_desk.fleet")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "taskiq", None)
+    with pytest.raises(ImportError, match=r'pip install "teamwork-desk\[fleet\]"') as caught:
+        importlib.import_module("teamwork_desk.fleet")
+    assert isinstance(caught.value.__cause__, ImportError)
 
 
 # As an operator runs it: processes, sockets, signals.
@@ -845,7 +1061,7 @@ async def test_a_fleet_whose_workers_are_killed_converts_each_conversation_once(
 
         jobs: list[tuple[str, int, dict[str, Any]]] = [(name, number, {}) for name in ACCOUNTS for number in numbers]
         jobs += draw.sample(jobs, 100)
-        poison: list[tuple[str, int, dict[str, Any]]] = [("nobody", 1, {}), ("acme", 1, {"subjcet": "s"})]
+        poison: list[tuple[str, int, dict[str, Any]]] = [("nobody", 1, {}), ("acme", 3, {"cc": "no list"})]
         poison += [(name, 10**6, {}) for name in ACCOUNTS]
         poison += [(name, number, {"tags": "no list"}) for name in ACCOUNTS for number in (1, 2)]
         jobs += poison
@@ -878,7 +1094,12 @@ async def test_a_fleet_whose_workers_are_killed_converts_each_conversation_once(
             processes.start(1)
         await until(is_done)
         await processes.stop(4)
-        parked = [(job.account, job.conversation_id, job.arguments) for job in await fleet.parked()]
+        parked = [
+            (job.account, job.conversation_id, job.arguments)
+            for job in await fleet.parked()
+            # Converted, and the window had no room for a look in time: for a person to see.
+            if not job.error.startswith("ResponseDecodeError")
+        ]
     for name, fake in fakes.items():
         twice_or_never = {
             number: times
@@ -886,8 +1107,8 @@ async def test_a_fleet_whose_workers_are_killed_converts_each_conversation_once(
             if (times := sum(ticket.conversation_id == number for ticket in fake.tickets)) != 1
         }
         assert not twice_or_never, (seed, name)
-        # What had been let through and had not arrived when a window began: one request for each place of a worker.
-        rounding = CONCURRENCY * 8
+        # What was let through and had not arrived when a window began: a job's requests, for each place of a worker.
+        rounding = REQUESTS * CONCURRENCY * 4
         assert arrivals[name].most_in_a_window() <= LIMIT + rounding, (seed, name)
     assert sorted(map(str, parked)) == sorted(map(str, poison)), seed
     assert await place.redis.hlen("teamwork-desk:attempts") == 0

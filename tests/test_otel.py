@@ -542,6 +542,17 @@ async def test_a_span_processor_that_fails_costs_no_outcome(
     assert trace.get_current_span() is trace.INVALID_SPAN
 
 
+async def test_a_meter_that_fails_leaves_no_span_open(recorded: Recorded, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise ValueError(SECRET)
+
+    monkeypatch.setattr(recorded.telemetry.duration, "record", fail)
+    async with a_desk(FakeDesk()) as desk:
+        assert isinstance(await desk.conversations.convert(42), Conversation)
+    assert attributes_of(recorded.span)["teamwork_desk.outcome"] == "ok"
+    assert trace.get_current_span() is trace.INVALID_SPAN
+
+
 class Refusing(Sampler):
     def should_sample(self, *args: Any, **kwargs: Any) -> SamplingResult:
         raise ValueError(SECRET)

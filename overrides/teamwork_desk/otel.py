@@ -100,16 +100,18 @@ class _CallSpan:
             "teamwork_desk.outcome": ending.outcome,
             "teamwork_desk.maybe_applied": ending.maybe_applied,
         }
-        self._telemetry.duration.record(ending.seconds, {**self._labels, **failure})
-        self._telemetry.outcomes.add(1, {**self._labels, **outcome})
-        if self._token is not None:
-            context.detach(self._token)
-        if self._is_recording:
-            self._span.set_attributes({**outcome, **failure, "teamwork_desk.attempts": ending.attempts})
-            self._span.set_attributes(self._description(ending.attempts))
-            if failure:
-                self._span.set_status(trace.StatusCode.ERROR)
-        _end(self._span)
+        try:
+            self._telemetry.duration.record(ending.seconds, {**self._labels, **failure})
+            self._telemetry.outcomes.add(1, {**self._labels, **outcome})
+        finally:  # whatever a meter raises, the span ends
+            if self._token is not None:
+                context.detach(self._token)
+            if self._is_recording:
+                self._span.set_attributes({**outcome, **failure, "teamwork_desk.attempts": ending.attempts})
+                self._span.set_attributes(self._description(ending.attempts))
+                if failure:
+                    self._span.set_status(trace.StatusCode.ERROR)
+            _end(self._span)
 
     def _description(self, attempts: int) -> dict[str, AttributeValue]:
         """Describe the call as the conventions describe a request."""

@@ -8,7 +8,10 @@ A job rests in Redis with its arguments, personal data included, until it is don
 names of keys tell the account and the conversation's id; logs tell those and the error.
 """
 
-from ._fleet import EventHooks, Fleet
-from ._queue import Parked
+try:
+    from ._fleet import EventHooks, Fleet
+    from ._queue import Parked
+except ImportError as error:
+    raise ImportError('teamwork_desk.fleet needs more: pip install "teamwork-desk[fleet]"') from error
 
 __all__ = ["EventHooks", "Fleet", "Parked"]

@@ -6,8 +6,9 @@ import json
 import math
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Annotated, Any, TypeAlias, cast
+from typing import Annotated, Any, Self, TypeAlias, Unpack, cast
 
+import attrs
 import limits
 from limits.aio.storage import RedisStorage
 from limits.aio.strategies import MovingWindowRateLimiter
@@ -26,14 +27,18 @@ from taskiq import (
 from .. import (
     AsyncDesk,
     ConfigurationError,
+    CustomerRef,
+    CustomField,
     DeadlineExceeded,
     DeskError,
+    EntityRef,
     OutcomeUnknownError,
     RateLimitedError,
     RequestError,
     ServerError,
     TransportError,
 )
+from ..backlog import ConvertedFields
 from ._account import Account, lease
 from ._queue import Parked, Queue, logger
 
@@ -43,31 +48,39 @@ EventHooks: TypeAlias = Mapping[str, list[Callable[..., Any]]]
 TASK = "teamwork_desk.fleet:convert"
 _MAY_PASS = (OutcomeUnknownError, TransportError, DeadlineExceeded, RateLimitedError, ServerError)
 """What may be gone at the next delivery."""
+_MODELS: Mapping[str, Callable[..., Any]] = {
+    "customer": CustomerRef,
+    "customfields": CustomField,
+    "scheduled_email": dict,
+}
+"""What the objects in an argument are; in every other, an EntityRef."""
 
 
 class Fleet:
     """Workers that convert conversations of many accounts, and the queue they share.
 
-    `taskiq worker your_module:broker`, where `broker = fleet.broker`, runs workers, and `enqueue` gives them work. At
-    any time a job is done, parked, or in the stream. One that may succeed later is delivered again
-    `2 * deadline + settle` seconds after its last delivery.
+    `taskiq worker your_module:broker`, where `broker = fleet.broker`, runs workers, and `enqueue` gives them work,
+    within `async with fleet:`, which closes the connections to Redis. At any time a job is done, parked, or in the
+    stream. One that may succeed later is delivered again `2 * deadline + settle` seconds after its last delivery.
 
     Args:
         redis_url: The Redis or Valkey, 6.2 or newer, such as `redis://localhost:6379`. What it forgets is lost.
         open_desk: Opens the client of the account whose name it is given, with the event hooks it is given: they keep
             the account's rate. A worker calls it once per account, when the first job comes, and closes the client
-            when it shuts down. Tokens come from here; none goes through the queue. An account has one name.
-        rate: Requests of all workers together, per account, such as `"120/minute"`.
-        deadline: Seconds for one call, whatever the client's own deadline.
+            when it shuts down. Tokens come from here; none goes through the queue. An account has one name, in all
+            queues of a Redis.
+        rate: Requests of all workers together, per account, such as `"120/minute"`; the same wherever the account is
+            served.
+        deadline: Seconds for one call, whatever the client's own deadline; as long a job waits for its turn before.
         settle: Seconds for which nobody touches a conversation after a call whose outcome is unknown.
         max_attempts: Calls made for a job, at most, before it is parked.
-        queue: The stream's name; the name of every other key holds it.
+        queue: The stream's name; those of the keys that count and park its jobs begin with it.
 
     Attributes:
         broker: Taskiq's broker.
 
     Raises:
-        ConfigurationError: The rate, the deadline or the settling time makes no sense.
+        ConfigurationError: The rate, the deadline, the settling time or the number of attempts makes no sense.
     """
 
     def __init__(
@@ -82,16 +95,19 @@ class Fleet:
         queue: str = "teamwork-desk",
     ) -> None:
         try:
-            self._rate = limits.parse(rate)
+            (self._rate,) = limits.parse_many(rate)
         except ValueError:
-            raise ConfigurationError('rate: expected requests per time, such as "120/minute"') from None
-        if not (0 < deadline < math.inf and 0 <= settle < math.inf):
-            raise ConfigurationError("deadline, settle: expected seconds, finite and not below 0")
+            raise ConfigurationError('rate: expected requests per time, once, such as "120/minute"') from None
+        if self._rate.amount < 1:
+            raise ConfigurationError("rate: expected at least 1 request")
+        if not _is_seconds(deadline) or not _is_seconds(settle) or deadline < 0.001:  # Redis counts milliseconds
+            raise ConfigurationError("deadline, settle: expected finite seconds, at least 0.001 and 0")
+        if max_attempts.__class__ is not int or max_attempts < 1:
+            raise ConfigurationError("max_attempts: expected an int of at least 1")
         self._open_desk = open_desk
         self._deadline = deadline
         self._lease = deadline + settle
         self._max_attempts = max_attempts
-        self._lease_key = f"{queue}:lease"
         self._desks: dict[str, tuple[AsyncDesk, Account]] = {}
         # A job waits for a place for a deadline and runs for another, at most: then no live worker is at it.
         self._queue = self.broker = Queue(redis_url, queue, redeliver_after=deadline + self._lease)
@@ -102,30 +118,49 @@ class Fleet:
         self._task = self._register()
         self._queue.on_event(TaskiqEvents.WORKER_SHUTDOWN, TaskiqEvents.CLIENT_SHUTDOWN)(self._close)
 
-    async def enqueue(self, account: str, conversation_id: int, **arguments: Any) -> AsyncTaskiqTask[int | None]:
+    async def __aenter__(self) -> Self:
+        """Start the broker, for a producer: `taskiq worker` does so itself."""
+        await self.broker.startup()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Shut the broker down, and close its connections."""
+        await self.broker.shutdown()
+
+    async def enqueue(
+        self, account: str, conversation_id: int, **arguments: Unpack[ConvertedFields]
+    ) -> AsyncTaskiqTask[int | None]:
         """Leave a conversation to the fleet. A second job for it does no harm.
 
         Args:
             account: The account's name, as `open_desk` knows it.
             conversation_id: The conversation's id.
-            **arguments: What `convert` takes, as JSON has it: ids, addresses and dicts instead of models.
+            **arguments: What `convert` takes, but for `email` and `verify_first`. They wait as JSON.
 
         Returns:
             Taskiq's handle. Where the broker has a result backend, its result is the ticket's id, or None for a job
             that was parked.
 
         Raises:
-            RequestError: An argument has no JSON form.
+            RequestError: `convert` does not take an argument, or it has no JSON form.
+            taskiq.SendTaskError: Redis failed, as `__cause__` says, and may hold the job or not; enqueue it again.
         """
         if cast("object", account).__class__ is not str or cast("object", conversation_id).__class__ is not int:
             raise RequestError("account, conversation_id: expected a str and an int")
+        if unknown := arguments.keys() - ConvertedFields.__annotations__.keys():
+            # What is no name may be data that slipped.
+            names = sorted(name if name.isidentifier() else "..." for name in unknown)
+            raise RequestError(f"a job does not take: {', '.join(names)}")
         try:
-            json.dumps(arguments)
-        except (TypeError, ValueError):
-            raise RequestError(
-                "an argument has no JSON form: give ids, addresses and dicts instead of models"
-            ) from None
-        return await self._task.kiq(account, conversation_id, arguments)
+            text = json.dumps(arguments, default=attrs.asdict, ensure_ascii=False, allow_nan=False)
+            (account + text).encode()
+            fields = json.loads(text)
+            _with_models(fields)
+            # Taskiq's own limits, such as the depth.
+            self._queue.formatter.dumps(TaskiqMessage(task_id="", task_name=TASK, labels={}, args=[fields], kwargs={}))
+        except (TypeError, ValueError, RecursionError):
+            raise RequestError("account, arguments: expected what has a form in JSON, no deeper than 200") from None
+        return await self._task.kiq(account, conversation_id, fields)
 
     async def parked(self) -> list[Parked]:
         """Return the jobs that were given up, oldest first."""
@@ -152,34 +187,40 @@ class Fleet:
         self, account: str, conversation_id: int, arguments: dict[str, Any], message: TaskiqMessage
     ) -> int | None:
         """Carry out one delivery; NoResultError leaves the job in the stream."""
-        about, attempts = f"conversation {conversation_id} of {account}", 0
+        about, attempts, ticket_id, told = f"conversation {conversation_id} of {account}", None, None, None
         try:
             desk, place = self._enter(account)
             async with place.wait(self._deadline):
                 hold = await self._take(account, conversation_id)
                 attempts = await self._queue.count_attempt(message)
+                if not attempts:  # another worker has ended it
+                    await _release(hold)
+                    raise NoResultError
                 if attempts > self._max_attempts:
                     raise OutcomeUnknownError("no worker lived to tell what became of it")
                 ticket_id = await _convert(desk, conversation_id, arguments, hold)
             if not place.is_hooked:
                 logger.error("open_desk does not give the client of %s its event hooks: no rate is kept", account)
         except NoResultError:
-            logger.info("%s has to wait, and comes again", about)
+            if attempts is None:
+                logger.info("%s has to wait, and comes again", about)
             raise
         except Exception as error:  # whatever it is: the job must not be lost
             told = _tell(error)
-            if not _is_final(error) and attempts < self._max_attempts:
+            if not _is_final(error) and (attempts or 0) < self._max_attempts:
                 logger.warning("%s comes again: %s", about, told)
                 raise NoResultError from None
             logger.error("%s is parked: %s", about, told)
+        try:
             await self._queue.end(message, told)
-            return None
-        await self._queue.end(message)
+        except RedisError as error:
+            logger.warning("%s comes again: its end could not be noted (%s)", about, type(error).__name__)
+            raise NoResultError from None
         return ticket_id
 
     def _enter(self, name: str) -> tuple[AsyncDesk, Account]:
         if name not in self._desks:
-            account = Account((self._queue.queue_name, name), self._limiter, self._rate)
+            account = Account(name, self._limiter, self._rate)
             try:
                 # A hook, and no transport: that would take the place of the client's own connections.
                 desk = self._open_desk(name, {"request": [account.before_request]})
@@ -190,8 +231,8 @@ class Fleet:
         return self._desks[name]
 
     async def _take(self, account: str, conversation_id: int) -> Lock:
-        """Take the lease on a conversation."""
-        key = f"{self._lease_key}:{account}:{conversation_id}"
+        """Take the lease on a conversation, whatever the queue."""
+        key = f"teamwork-desk:lease:{account}:{conversation_id}"
         hold = self._queue.redis.lock(key, timeout=self._lease, thread_local=False)
         if not await hold.acquire(blocking=False):
             raise NoResultError
@@ -205,7 +246,7 @@ class Fleet:
 async def _convert(desk: AsyncDesk, conversation_id: int, arguments: dict[str, Any], hold: Lock) -> int | None:
     """Convert, and give the lease back unless a request may still be at it: then it runs out."""
     lease.set(hold)
-    arguments = {**arguments, "verify_first": True}
+    arguments = {**_with_models(arguments), "verify_first": True}
     try:
         conversation = await desk.conversations.convert(conversation_id, **arguments)
     except DeskError as error:
@@ -220,6 +261,21 @@ async def _release(hold: Lock) -> None:
     # Where this fails, the lease runs out.
     with suppress(RedisError):
         await hold.release()
+
+
+def _with_models(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Make models again of the objects that JSON holds."""
+
+    def convert(name: str, value: Any) -> Any:
+        if value.__class__ is list:
+            return [convert(name, each) for each in value]
+        return _MODELS.get(name, EntityRef)(**value) if value.__class__ is dict else value
+
+    return {name: convert(name, value) for name, value in arguments.items()}
+
+
+def _is_seconds(value: object) -> bool:
+    return value.__class__ in (int, float) and 0 <= cast("float", value) < math.inf
 
 
 def _is_final(error: Exception) -> bool:

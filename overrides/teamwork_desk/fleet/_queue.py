@@ -19,6 +19,27 @@ PAUSE: Final = 1.0
 _ENTRY = "stream_entry"
 """The label that tells a message's place in the stream."""
 
+# Scripts, because a worker that slept comes late, and two operators come together: who takes an entry out, moves it.
+_COUNT = """
+if #redis.call('xrange', KEYS[1], ARGV[1], ARGV[1]) == 0 then return 0 end
+return redis.call('hincrby', KEYS[2], ARGV[1], 1)
+"""
+_END = """
+redis.call('xack', KEYS[1], ARGV[1], ARGV[2])
+redis.call('hdel', KEYS[2], ARGV[2])
+if redis.call('xdel', KEYS[1], ARGV[2]) == 1 and ARGV[3] then
+    redis.call('xadd', KEYS[3], '*', 'data', ARGV[3], 'error', ARGV[4])
+end
+"""
+# What is no id raises, and is no entry's.
+_TAKE = """
+local entry = redis.pcall('xrange', KEYS[1], ARGV[1], ARGV[1])[1]
+if entry and entry[1] == ARGV[1] then
+    redis.call('xdel', KEYS[1], ARGV[1])
+    if KEYS[2] then redis.call('xadd', KEYS[2], '*', 'data', entry[2][2]) end
+end
+"""
+
 logger = logging.getLogger("teamwork_desk.fleet")
 
 
@@ -54,11 +75,16 @@ class Queue(RedisStreamBroker):
 
     def __init__(self, redis_url: str, name: str, redeliver_after: float) -> None:
         # From the first job on: "$" would skip what was enqueued before the first worker came.
-        super().__init__(redis_url, queue_name=name, consumer_group_name=name, consumer_id="0")
+        options: dict[str, Any] = {"queue_name": name, "consumer_group_name": name, "consumer_id": "0"}
+        # Longer than a read blocks; redis-py before 8 waits for ever on a connection that fell silent.
+        super().__init__(redis_url, **options, socket_timeout=5)
         self.redis: Redis = Redis(connection_pool=self.connection_pool)
         self._redeliver_after = int(redeliver_after * 1000)
         self._parked_key = f"{name}:parked"
         self._attempts_key = f"{name}:attempts"
+        self._count: Any = self.redis.register_script(_COUNT)
+        self._end: Any = self.redis.register_script(_END)
+        self._take: Any = self.redis.register_script(_TAKE)
 
     async def listen(self) -> AsyncGenerator[bytes, None]:  # type: ignore[override]
         """Yield jobs one by one, so that none waits in a worker while its time runs: first those left behind.
@@ -73,12 +99,11 @@ class Queue(RedisStreamBroker):
                 await asyncio.sleep(PAUSE)
                 continue
             for entry, fields in entries:
-                message = self._read(fields)
-                if message is None:
+                delivery = self._read(entry.decode(), fields)
+                if delivery is None:
                     logger.error("entry %s names no task of this worker: it stays in the stream", entry.decode())
                     continue
-                message.labels[_ENTRY] = entry.decode()
-                yield self.formatter.dumps(message).message
+                yield delivery
 
     async def _left_behind(self) -> Any:
         """Claim a job whose worker died or let go of it; claiming ends its idleness, so only one worker gets it."""
@@ -93,28 +118,26 @@ class Queue(RedisStreamBroker):
         )
         return [entry for _, entries in streams for entry in entries]
 
-    def _read(self, fields: Mapping[bytes, bytes]) -> TaskiqMessage | None:
+    def _read(self, entry: str, fields: Mapping[bytes, bytes]) -> bytes | None:
         try:
             message = self.formatter.loads(fields[b"data"])
-        except (KeyError, ValueError):
+            message.labels[_ENTRY] = entry
+            return self.formatter.dumps(message).message if self.find_task(message.task_name) else None
+        except (KeyError, ValueError, RecursionError):
             return None
-        return message if self.find_task(message.task_name) else None
 
     async def count_attempt(self, message: TaskiqMessage) -> int:
-        """Return how often the job was attempted, this time included; a worker that dies has counted."""
-        return int(await self.redis.hincrby(self._attempts_key, message.labels[_ENTRY], 1))
+        """Return how often the job was attempted, this time included; 0 where it has left the stream.
+
+        A worker that dies has counted.
+        """
+        return int(await self._count(keys=[self.queue_name, self._attempts_key], args=[message.labels[_ENTRY]]))
 
     async def end(self, message: TaskiqMessage, error: str | None = None) -> None:
-        """Take a job out of the stream, in one transaction; with an error, park it."""
-        entry = message.labels[_ENTRY]
-        async with self.redis.pipeline() as transaction:
-            if error is not None:
-                data = self.formatter.dumps(message).message
-                transaction.xadd(self._parked_key, {"data": data, "error": error})
-            transaction.xack(self.queue_name, self.consumer_group_name, entry)
-            transaction.xdel(self.queue_name, entry)
-            transaction.hdel(self._attempts_key, entry)
-            await transaction.execute()
+        """Take a job out of the stream; with an error, park it, unless another worker took it out."""
+        parked = [] if error is None else [self.formatter.dumps(message).message, error]
+        keys = [self.queue_name, self._attempts_key, self._parked_key]
+        await self._end(keys=keys, args=[self.consumer_group_name, message.labels[_ENTRY], *parked])
 
     async def parked(self) -> list[Parked]:
         """Return the parked jobs, oldest first."""
@@ -132,17 +155,12 @@ class Queue(RedisStreamBroker):
         )
 
     async def run_again(self, parked_id: str) -> None:
-        """Put a parked job back into the stream, in one transaction."""
-        entries: Any = await self.redis.xrange(self._parked_key, parked_id, parked_id)
-        async with self.redis.pipeline() as transaction:
-            for _, fields in entries:
-                transaction.xadd(self.queue_name, {"data": fields[b"data"]})
-            transaction.xdel(self._parked_key, parked_id)
-            await transaction.execute()
+        """Put a parked job back into the stream."""
+        await self._take(keys=[self._parked_key, self.queue_name], args=[parked_id])
 
     async def discard(self, parked_id: str) -> None:
         """Delete a parked job."""
-        await self.redis.xdel(self._parked_key, parked_id)
+        await self._take(keys=[self._parked_key], args=[parked_id])
 
 
 def _is_cancelled() -> bool:
