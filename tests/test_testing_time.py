@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import socket
 import threading
 import time
@@ -106,6 +107,25 @@ def test_a_thread_wakes_the_loop() -> None:
         return await asyncio.to_thread(lambda: threading.current_thread().name)
 
     assert run(main()) != threading.current_thread().name
+
+
+@pytest.mark.timeout(30)
+def test_years_pass_beside_a_thread() -> None:
+    async def main() -> bool:
+        loop, fired, released = asyncio.get_running_loop(), asyncio.Event(), threading.Event()
+        thread = asyncio.create_task(asyncio.to_thread(released.wait, 30))
+        idle = asyncio.create_task(asyncio.sleep(math.inf))
+        await asyncio.sleep(365 * 86_400)
+        while loop.time() < 400 * 86_400:
+            await asyncio.sleep(3600)
+        await asyncio.sleep(1e-10)
+        loop.call_later(0, fired.set)
+        await fired.wait()
+        released.set()
+        idle.cancel()
+        return await thread
+
+    assert run(main())
 
 
 # The clock of a FakeDesk.
