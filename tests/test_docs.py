@@ -12,9 +12,10 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
-from code_blocks import ROOT, blocks, fake_desk, run
+from code_blocks import ROOT, blocks, desk_fleet, fake_desk, run
 
 import teamwork_desk
+import teamwork_desk.fleet
 import teamwork_desk.testing
 
 PAGES = ROOT / "docs" / "pages"
@@ -26,6 +27,8 @@ BLOCKS = {
 PUBLIC = [
     *(f"teamwork_desk.{name}" for name in teamwork_desk.__all__),
     *(f"teamwork_desk.testing.{name}" for name in teamwork_desk.testing.__all__),
+    *(f"teamwork_desk.fleet.{name}" for name in teamwork_desk.fleet.__all__),
+    *(f"teamwork_desk.backlog.{name}" for name in ("Job", "Outcome", "convert_many")),
 ]
 
 
@@ -35,6 +38,13 @@ def url() -> Iterator[str]:
         yield url
 
 
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with desk_fleet(BLOCKS.values(), tmp_path_factory.mktemp("modules")):
+        yield
+
+
+@pytest.mark.usefixtures("fleet")
 @pytest.mark.parametrize("block", BLOCKS.values(), ids=BLOCKS.keys())
 def test_a_code_block_runs(block: str, url: str) -> None:
     run(block, url)

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 
 import pytest
-from code_blocks import ROOT, blocks, fake_desk, run
+from code_blocks import ROOT, blocks, desk_fleet, fake_desk, run
 
 import teamwork_desk
 
@@ -22,6 +22,13 @@ def url() -> Iterator[str]:
         yield url
 
 
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with desk_fleet(BLOCKS, tmp_path_factory.mktemp("modules")):
+        yield
+
+
+@pytest.mark.usefixtures("fleet")
 @pytest.mark.parametrize("block", BLOCKS, ids=lambda block: str(BLOCKS.index(block)))
 def test_a_code_block_runs(block: str, url: str) -> None:
     run(block, url)
