@@ -132,7 +132,7 @@ async def test_a_job_is_converted_and_deleted(place: Workplace) -> None:
         subject="Refund",
         customer=CustomerRef(email="jo@example.com"),
         customfields=[CustomField(id=1, value=["a", {"b": None}])],
-        inbox=EntityRef(id=3, additional_properties={"color": "red"}),
+        inbox=EntityRef(id=3, type="inboxes"),
         scheduled_email={"sendAt": "2030-01-01T00:00:00Z", "to": [{"id": 1}]},
         tags=["billing", 7],
     )
@@ -143,7 +143,7 @@ async def test_a_job_is_converted_and_deleted(place: Workplace) -> None:
         "subject": "Refund",
         "customer": {"email": "jo@example.com"},
         "customfields": [{"id": 1, "value": ["a", {"b": None}]}],
-        "inbox": {"id": 3, "color": "red"},
+        "inbox": {"id": 3, "type": "inboxes"},
         "scheduledEmail": {"sendAt": "2030-01-01T00:00:00Z", "to": [{"id": 1}]},
         "tags": ["billing", {"id": 7}],
     }
@@ -839,6 +839,7 @@ def test_a_fleet_that_makes_no_sense_is_refused(options: dict[str, Any], message
         ("acme\ud800", 42, {}),
         ("acme", 42, {"customer": object()}),
         ("acme", 42, {"customer": {"address": "jo@example.com"}}),
+        ("acme", 42, {"inbox": EntityRef(id=3, additional_properties={"color": "red"})}),
         ("acme", 42, {"subject": "\ud800"}),
         ("acme", 42, {"scheduled_email": {"at": float("nan")}}),
         ("acme", 42, {"scheduled_email": nested(300)}),
@@ -847,7 +848,7 @@ def test_a_fleet_that_makes_no_sense_is_refused(options: dict[str, Any], message
 )
 async def test_a_job_that_has_no_form_in_json_is_refused(account: Any, number: Any, arguments: dict[str, Any]) -> None:
     fleet = Fleet("redis://localhost", broken)
-    with pytest.raises(RequestError, match=r"expected a str and an int|expected what has a form in JSON"):
+    with pytest.raises(RequestError, match=r"expected a str and an int|expected what has a form in JSON|it has what"):
         await fleet.enqueue(account, number, **arguments)
 
 

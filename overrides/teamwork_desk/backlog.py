@@ -9,10 +9,13 @@ from contextlib import aclosing
 from typing import Any, Literal, Required, TypeAlias, TypedDict, cast
 
 import anyio
+import attrs
 from attrs import frozen
 
 from . import Conversation, CustomerRef, CustomField, DeadlineExceeded, DeskError, EntityRef, RequestError
 from ._conversations import SequenceNotStr
+
+__all__ = ["ConvertedFields", "Job", "Outcome", "convert_many"]
 
 Convert: TypeAlias = Callable[..., Coroutine[Any, Any, Conversation]]
 """`desk.conversations.convert`, or a function that wraps it."""
@@ -21,6 +24,10 @@ PATIENCE = 300.0
 """Seconds, five rate windows: as long a job is tried again that got no turn within its deadline."""
 PAUSE = 5.0
 """Seconds at most between two such tries."""
+
+
+_MODELS: Mapping[str, type[CustomerRef | CustomField]] = {"customer": CustomerRef, "customfields": CustomField}
+"""What an object in an argument is; in every other, an EntityRef."""
 
 
 class ConvertedFields(TypedDict, total=False):
@@ -177,15 +184,35 @@ def _arguments(job: object) -> dict[str, Any] | RequestError:
         return {"conversation_id": job}
     arguments = {**cast("Mapping[str, Any]", job)}
     if unknown := arguments.keys() - Job.__annotations__.keys():
-        # What is no name may be data that slipped.
-        names = sorted(name if name.isidentifier() else "..." for name in map(str, unknown))
-        error = RequestError(f"the job has what convert does not take: {', '.join(names)}")
+        error = RequestError(f"the job has what convert does not take: {shown(unknown)}")
     elif "conversation_id" not in arguments:
         error = RequestError("the job has no conversation_id")
     else:
         return arguments
     error.conversation_id = _id_of(arguments)
     return error
+
+
+def shown(names: Iterable[object]) -> str:
+    """Return names that may be shown: what is no name may be data that slipped."""
+    return ", ".join(sorted(name if name.isidentifier() else "..." for name in map(str, names)))
+
+
+def from_json(name: str, value: Any) -> Any:
+    """Return an argument of `convert` as JSON holds it with models for its objects; what else is wrong, `convert` says.
+
+    Raises:
+        RequestError: An object has what its model has not.
+    """
+    if value.__class__ is list:
+        # No deeper: convert refuses lists of lists.
+        return [from_json(name, each) if each.__class__ is dict else each for each in value]
+    if value.__class__ is not dict or name == "scheduled_email":
+        return value
+    model, fields = _MODELS.get(name, EntityRef), cast("dict[str, Any]", value)
+    if unknown := fields.keys() - ({field.name for field in attrs.fields(model)} - {"additional_properties"}):
+        raise RequestError(f"{shown([name])}: it has what {model.__name__} has not: {shown(unknown)}")
+    return model(**fields)
 
 
 def _id_of(arguments: Mapping[str, Any]) -> int | None:

@@ -11,11 +11,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias, cast
 
-import attrs
 from attrs import frozen
 
-from teamwork_desk import CustomerRef, CustomField, EntityRef
-from teamwork_desk.backlog import Job
+from teamwork_desk.backlog import Job, from_json, shown
 
 from ._errors import CommandError
 
@@ -76,11 +74,6 @@ def _id(value: object) -> int:
     return value
 
 
-def _shown(name: str) -> str:
-    """Return a name that may be shown: what is none may be data that slipped."""
-    return name if name.isidentifier() else "..."
-
-
 # JSONL
 
 
@@ -89,7 +82,7 @@ def _read_jsonl(path: Path) -> Iterator[Line]:
         for number, line in enumerate(file, 1):
             content = line.removeprefix(_BOM) if number == 1 else line
             if content.strip():
-                yield _line(number, partial(_parse_json, content), _from_json)
+                yield _line(number, partial(_parse_json, content), from_json)
 
 
 def _parse_json(line: bytes) -> dict[str, Any]:
@@ -108,26 +101,8 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     fields = dict(pairs)
     if len(fields) < len(pairs):
         (name, _), *_ = Counter(name for name, _ in pairs).most_common(1)
-        raise ValueError(f"{_shown(name)}: this key comes twice")
+        raise ValueError(f"{shown([name])}: this key comes twice")
     return fields
-
-
-_MODELS: dict[str, type[CustomerRef | CustomField]] = {"customer": CustomerRef, "customfields": CustomField}
-_AS_THEY_ARE = {"scheduled_email"}
-
-
-def _from_json(key: str, value: Any) -> Any:
-    """Make a reference of every object; what is wrong otherwise, convert says."""
-    if value.__class__ is list:
-        # No deeper: convert refuses lists of lists.
-        return [_from_json(key, each) if each.__class__ is dict else each for each in value]
-    if value.__class__ is not dict or key in _AS_THEY_ARE:
-        return value
-    model, fields = _MODELS.get(key, EntityRef), cast("dict[str, Any]", value)
-    if unknown := fields.keys() - ({field.name for field in attrs.fields(model)} - {"additional_properties"}):
-        names = ", ".join(sorted(map(_shown, unknown)))
-        raise ValueError(f"{_shown(key)}: it has what {model.__name__} has not: {names}")
-    return model(**fields)
 
 
 # CSV

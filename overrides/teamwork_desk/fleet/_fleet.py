@@ -6,9 +6,9 @@ import json
 import math
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from operator import methodcaller
 from typing import Annotated, Any, Self, TypeAlias, Unpack, cast
 
-import attrs
 import limits
 from limits.aio.storage import RedisStorage
 from limits.aio.strategies import MovingWindowRateLimiter
@@ -27,18 +27,15 @@ from taskiq import (
 from .. import (
     AsyncDesk,
     ConfigurationError,
-    CustomerRef,
-    CustomField,
     DeadlineExceeded,
     DeskError,
-    EntityRef,
     OutcomeUnknownError,
     RateLimitedError,
     RequestError,
     ServerError,
     TransportError,
 )
-from ..backlog import ConvertedFields
+from ..backlog import ConvertedFields, from_json, shown
 from ._account import Account, lease
 from ._queue import Parked, Queue, logger
 
@@ -48,12 +45,6 @@ EventHooks: TypeAlias = Mapping[str, list[Callable[..., Any]]]
 TASK = "teamwork_desk.fleet:convert"
 _MAY_PASS = (OutcomeUnknownError, TransportError, DeadlineExceeded, RateLimitedError, ServerError)
 """What may be gone at the next delivery."""
-_MODELS: Mapping[str, Callable[..., Any]] = {
-    "customer": CustomerRef,
-    "customfields": CustomField,
-    "scheduled_email": dict,
-}
-"""What the objects in an argument are; in every other, an EntityRef."""
 
 
 class Fleet:
@@ -148,18 +139,16 @@ class Fleet:
         if cast("object", account).__class__ is not str or cast("object", conversation_id).__class__ is not int:
             raise RequestError("account, conversation_id: expected a str and an int")
         if unknown := arguments.keys() - ConvertedFields.__annotations__.keys():
-            # What is no name may be data that slipped.
-            names = sorted(name if name.isidentifier() else "..." for name in unknown)
-            raise RequestError(f"a job does not take: {', '.join(names)}")
+            raise RequestError(f"a job does not take: {shown(unknown)}")
         try:
-            text = json.dumps(arguments, default=attrs.asdict, ensure_ascii=False, allow_nan=False)
+            text = json.dumps(arguments, default=methodcaller("to_dict"), ensure_ascii=False, allow_nan=False)
             (account + text).encode()
             fields = json.loads(text)
-            _with_models(fields)
             # Taskiq's own limits, such as the depth.
             self._queue.formatter.dumps(TaskiqMessage(task_id="", task_name=TASK, labels={}, args=[fields], kwargs={}))
-        except (TypeError, ValueError, RecursionError):
+        except (AttributeError, TypeError, ValueError, RecursionError):
             raise RequestError("account, arguments: expected what has a form in JSON, no deeper than 200") from None
+        _as_convert_takes(fields)  # so that the worker can
         return await self._task.kiq(account, conversation_id, fields)
 
     async def parked(self) -> list[Parked]:
@@ -246,9 +235,9 @@ class Fleet:
 async def _convert(desk: AsyncDesk, conversation_id: int, arguments: dict[str, Any], hold: Lock) -> int | None:
     """Convert, and give the lease back unless a request may still be at it: then it runs out."""
     lease.set(hold)
-    arguments = {**_with_models(arguments), "verify_first": True}
+    arguments = _as_convert_takes(arguments)
     try:
-        conversation = await desk.conversations.convert(conversation_id, **arguments)
+        conversation = await desk.conversations.convert(conversation_id, **arguments, verify_first=True)
     except DeskError as error:
         if not error.maybe_applied:
             await _release(hold)
@@ -263,15 +252,8 @@ async def _release(hold: Lock) -> None:
         await hold.release()
 
 
-def _with_models(arguments: dict[str, Any]) -> dict[str, Any]:
-    """Make models again of the objects that JSON holds."""
-
-    def convert(name: str, value: Any) -> Any:
-        if value.__class__ is list:
-            return [convert(name, each) for each in value]
-        return _MODELS.get(name, EntityRef)(**value) if value.__class__ is dict else value
-
-    return {name: convert(name, value) for name, value in arguments.items()}
+def _as_convert_takes(arguments: dict[str, Any]) -> dict[str, Any]:
+    return {name: from_json(name, value) for name, value in arguments.items()}
 
 
 def _is_seconds(value: object) -> bool:
