@@ -122,8 +122,11 @@ class Case:
 NOTHING_DONE: Json = {"detail": ANY, "errors": {}, "maybe_applied": False, "hint": None}
 PERHAPS_DONE: Json = {**NOTHING_DONE, "maybe_applied": True, "hint": ANY}
 OUR_FAULT: Json = {**NOTHING_DONE, "detail": "this service failed"}
-NO_TICKET: Json = {"status": 200, "method": "GET", "body": {"conversations": [{"id": 7, "ticket_id": None}]}}
 FORBIDDEN: Json = {"status": 403, "method": "GET"}
+
+
+def no_ticket(conversation_id: int) -> Json:
+    return {"status": 200, "method": "GET", "body": {"conversations": [{"id": conversation_id, "ticket_id": None}]}}
 
 
 def answer(status: int, **fault: Any) -> Json:
@@ -144,8 +147,9 @@ CASES = {
     "the token": Case(500, OUR_FAULT, (answer(401),)),
     "the token's rights": Case(500, OUR_FAULT, (FORBIDDEN,)),
     "a broken Desk": Case(502, NOTHING_DONE, (answer(501),)),
-    "a silent Desk": Case(504, PERHAPS_DONE, (NO_TICKET, answer(504), FORBIDDEN)),
-    "an unreadable answer": Case(502, PERHAPS_DONE, (NO_TICKET, UNREADABLE, FORBIDDEN)),
+    # Conversations of their own: what is left unsettled is looked at longer by the next call.
+    "a silent Desk": Case(504, PERHAPS_DONE, (no_ticket(5), answer(504), FORBIDDEN), conversation_id=5),
+    "an unreadable answer": Case(502, PERHAPS_DONE, (no_ticket(6), UNREADABLE, FORBIDDEN), conversation_id=6),
 }
 
 
@@ -159,7 +163,7 @@ async def test_the_service_says_what_is_known(case: Case, served: tuple[FakeDesk
     )
     assert (seen.status_code, seen.json()) == (case.status, case.content)
     assert seen.headers.get("Retry-After") == case.retry_after
-    assert 7 not in {ticket.conversation_id for ticket in fake.tickets}
+    assert case.conversation_id not in {ticket.conversation_id for ticket in fake.tickets}
 
 
 async def test_the_worker_acknowledges_what_is_known() -> None:
@@ -176,7 +180,7 @@ async def test_the_worker_acknowledges_what_is_known() -> None:
 
 async def test_the_worker_does_not_give_back_what_is_converted() -> None:
     fake = FakeDesk(token=TOKEN)
-    for fault in (NO_TICKET, UNREADABLE, FORBIDDEN):
+    for fault in (no_ticket(7), UNREADABLE, FORBIDDEN):
         fake.fail(**fault)
     async with fake.serve() as url, running(url, WORKER, "7") as worker:
         await told(worker, "7: acknowledged: for a person to look at: .* its answer is unreadable")
@@ -184,7 +188,7 @@ async def test_the_worker_does_not_give_back_what_is_converted() -> None:
 
 async def test_the_worker_gives_back_what_is_unknown() -> None:
     fake = FakeDesk(token=TOKEN)
-    fake.fail(**NO_TICKET)
+    fake.fail(**no_ticket(7))
     fake.lose_answer("after", method="POST")
     fake.fail(**FORBIDDEN)
     async with fake.serve() as url:

@@ -345,7 +345,5 @@ async def test_a_look_tells_the_deadline_of_its_call() -> None:
 
     transport = httpx.MockTransport(refuse)
     async with AsyncDesk("https://desk.example", token=slow, deadline=2, transport=transport) as desk:
-        async with anyio.create_task_group() as calls:
-            calls.start_soon(partial(convert, desk, verify_first=True))
         result = await convert(desk, verify_first=True)
     assert "with a deadline of 2 s" in str(result)
