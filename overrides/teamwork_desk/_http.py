@@ -61,10 +61,10 @@ class Session:
         self.auth = auth
         self.connections = connections
         self.observer = observer
-        self.pacer = Pacer()
-        self.quota = RetryQuota()
+        self.pacer: Pacer = Pacer()
+        self.quota: RetryQuota = RetryQuota()
         self.prefers_deprecated_email = False
-        self.headers = [
+        self.headers: list[tuple[str, str]] = [
             ("Host", urlsplit(origin).netloc),
             ("Accept", "application/json"),
             ("Accept-Encoding", "gzip"),

@@ -27,19 +27,19 @@ class Telemetry:
 
     def __init__(self, tracer: trace.Tracer, meter: metrics.Meter) -> None:
         self.tracer = tracer
-        self.duration = meter.create_histogram(
+        self.duration: metrics.Histogram = meter.create_histogram(
             "teamwork_desk.call.duration",
             unit="s",
             description="Duration of calls, with their attempts and pauses.",
             explicit_bucket_boundaries_advisory=SECONDS,
         )
-        self.outcomes = meter.create_counter(
+        self.outcomes: metrics.Counter = meter.create_counter(
             "teamwork_desk.outcomes", unit="{call}", description="Calls that ended, by how they did."
         )
-        self.attempts = meter.create_counter(
+        self.attempts: metrics.Counter = meter.create_counter(
             "teamwork_desk.attempts", unit="{request}", description="Requests of calls, by how they were answered."
         )
-        self.waits = meter.create_histogram(
+        self.waits: metrics.Histogram = meter.create_histogram(
             "teamwork_desk.wait.duration",
             unit="s",
             description="Duration of the pauses in calls, by their reason.",
@@ -48,7 +48,7 @@ class Telemetry:
 
 
 # Of the API's global providers: an SDK that is set up later serves the clients there are.
-telemetry = Telemetry(
+telemetry: Telemetry = Telemetry(
     trace.get_tracer(NAME, version("teamwork-desk"), schema_url=SCHEMA_URL),
     metrics.get_meter(NAME, version("teamwork-desk"), schema_url=SCHEMA_URL),
 )

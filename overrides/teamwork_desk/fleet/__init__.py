@@ -11,7 +11,7 @@ names of keys tell the account and the conversation's id; logs tell those and th
 try:
     from ._fleet import EventHooks, Fleet
     from ._queue import Parked
-except ImportError as error:
-    raise ImportError('teamwork_desk.fleet needs more: pip install "teamwork-desk[fleet]"') from error
+except ImportError as _error:
+    raise ImportError('teamwork_desk.fleet needs more: pip install "teamwork-desk[fleet]"') from _error
 
 __all__ = ["EventHooks", "Fleet", "Parked"]

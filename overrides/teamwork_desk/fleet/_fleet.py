@@ -101,7 +101,8 @@ class Fleet:
         self._max_attempts = max_attempts
         self._desks: dict[str, tuple[AsyncDesk, Account]] = {}
         # A job waits for a place for a deadline and runs for another, at most: then no live worker is at it.
-        self._queue = self.broker = Queue(redis_url, queue, redeliver_after=deadline + self._lease)
+        self._queue = Queue(redis_url, queue, redeliver_after=deadline + self._lease)
+        self.broker: Queue = self._queue
         pool: Any = {"connection_pool": self._queue.connection_pool}
         storage = RedisStorage("async+redis://", implementation="redispy", **pool)
         # Whenever Desk's window begins, a moving one has let through no more than one window's worth since.
