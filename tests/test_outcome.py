@@ -49,6 +49,7 @@ def always(one: Fault, listing: str = "well") -> Plan:
     return Plan(faults=(one,) * 9, listing=listing)  # type: ignore[arg-type]
 
 
+NO_TICKET = {"conversations": [{"id": 7, "ticket_id": None}]}
 DONE: Work = "before the answer"
 LATE: Work = "at the second look"
 TOO_LATE: Work = "after the client gave up"
@@ -323,6 +324,27 @@ async def test_the_retry_quota_bounds_what_an_outage_sees() -> None:
             assert type(await convert(desk)) is OutcomeUnknownError
     assert seen.count("POST") == calls
     assert calls < seen.count("GET") <= calls + 500 // 5
+
+
+async def test_without_quota_one_look_is_left() -> None:
+    seen: list[str] = []
+    is_down = True
+
+    def outage(request: httpx.Request) -> httpx.Response:
+        seen.append(request.method)
+        if request.method == "POST":
+            return httpx.Response(504)
+        return httpx.Response(425) if is_down else httpx.Response(200, json=NO_TICKET)
+
+    transport = httpx.MockTransport(outage)
+    policy = RetryPolicy(backoff_base=0, settle=(0, 0))
+    async with AsyncDesk("https://desk.example", token="t", retry=policy, transport=transport) as desk:
+        for _ in range(50):
+            assert type(await convert(desk)) is OutcomeUnknownError
+        seen.clear()
+        is_down = False
+        assert type(await convert(desk)) is OutcomeUnknownError
+    assert seen == ["POST", "GET"]
 
 
 async def test_a_retry_that_does_not_fit_costs_no_quota() -> None:
