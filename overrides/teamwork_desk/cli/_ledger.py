@@ -143,23 +143,30 @@ class Ledger:
         copy = cls.__new__(cls)
         copy._path = path
         copy._connection = sqlite3.connect(":memory:", isolation_level=None)
-        real = path.resolve()
+        try:
+            copy._copy_file()
+        except CommandError:
+            copy._connection.close()
+            raise
+        return copy
+
+    def _copy_file(self) -> None:
+        real = self._path.resolve()
         if real.with_name(f"{real.name}-wal").exists():
             # A run holds it, or was killed, and SQLite has to put it in order.
-            with cls(path, None) as ledger:
-                ledger._connection.backup(copy._connection)
-        elif path.is_file():
-            copy._refuse_other_files()
+            with Ledger(self._path, None) as ledger:
+                ledger._connection.backup(self._connection)
+        elif self._path.is_file():
+            self._refuse_other_files()
             # Immutable: neither the file nor its directory need be writable.
             with (
-                copy._explained(),
+                self._explained(),
                 closing(sqlite3.connect(f"{real.as_uri()}?immutable=1", uri=True)) as file,
             ):
-                file.backup(copy._connection)
-        with copy._explained():
-            if copy._is_new():
-                copy._connection.executescript(_SCHEMA)
-        return copy
+                file.backup(self._connection)
+        with self._explained():
+            if self._is_new():
+                self._connection.executescript(_SCHEMA)
 
     def entry(self, conversation_id: int) -> Entry | None:
         """Return what is known of a conversation; None where it was never opened."""
