@@ -45,8 +45,8 @@ class EntityRef:
             id=value
             if (value := pop("id", None)) is None or value.__class__ is int
             else decode_int(value, at, "id", hook),
-            type=None
-            if (value := pop("type", None)) is None
+            type=value
+            if (value := pop("type", None)) is None or value.__class__ is str or value.__class__ is int
             else decode_union(value, at, "type", hook, {str: decode_str, int: decode_int}),
             delete=value
             if (value := pop("delete", None)) is None or value.__class__ is bool
