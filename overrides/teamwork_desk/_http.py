@@ -118,7 +118,7 @@ class Call:
         self._conversation_id = conversation_id if is_id else None
         self._is_part = part_of is not None
         self._watch: Watch = part_of._watch if part_of else Watch(session.observer, operation, self._conversation_id)
-        self._deadline: float = part_of._deadline if part_of else anyio.current_time() + settings.deadline
+        self._deadline: float = part_of._deadline if part_of else self._watch.began + settings.deadline
         self._scope = anyio.CancelScope(deadline=self._deadline)
         self._unsettled = False
         self._body: Body | None = None

@@ -103,7 +103,7 @@ class Watch:
 
     def __init__(self, observer: Observer | None, operation: str, conversation_id: int | None) -> None:
         self._name = f"{operation} {conversation_id}" if conversation_id else operation
-        self._began = anyio.current_time()
+        self.began: float = anyio.current_time()
         self._observation = None if observer is None else observer(operation, conversation_id)
         self._sees_attempts = self._observation is not None or logger.isEnabledFor(logging.DEBUG)
 
@@ -141,7 +141,7 @@ class Watch:
         if self._observation is None and not logger.isEnabledFor(logging.INFO):
             return
         outcome = "ok" if error is None else type(error).__name__ if isinstance(error, Exception) else "cancelled"
-        seconds = anyio.current_time() - self._began
+        seconds = anyio.current_time() - self.began
         # First, for a span that a failing log leaves open would be the parent of all that follows.
         if self._observation is not None:
             self._observation.ended(
