@@ -201,35 +201,6 @@ def status_error_class(status_code: int) -> type[StatusError]:
     return _BY_STATUS.get(status_code) or (ServerError if 500 <= status_code < 600 else StatusError)
 
 
-def status_error(
-    message: str,
-    *,
-    status_code: int,
-    headers: httpx.Headers,
-    body: bytes,
-    errors: Mapping[str, list[str]],
-    retry_after: float | None,
-    rate_limit: RateLimit | None,
-) -> StatusError:
-    """Return the error for an answer; each class takes what it needs."""
-    kind = status_error_class(status_code)
-    message = f"{message}: {kind.meaning}"
-    if kind is ValidationError:
-        return ValidationError(message, errors=errors, status_code=status_code, headers=headers, body=body)
-    if kind is RateLimitedError:
-        if retry_after is not None:
-            message += f"; Desk takes requests again in {retry_after:.0f} s"
-        return RateLimitedError(
-            message,
-            retry_after=retry_after,
-            rate_limit=rate_limit,
-            status_code=status_code,
-            headers=headers,
-            body=body,
-        )
-    return kind(message, status_code=status_code, headers=headers, body=body)
-
-
 def scrub(error: BaseException | None, request: httpx.Request) -> None:
     """Take the token and the body out of an exception and its causes: the request, the frames, the bytes quoted."""
     bare = httpx.Request(request.method, request.url)

@@ -17,10 +17,13 @@ from teamwork_desk_api.types import DecodeError, Request
 from ._errors import (
     DeskError,
     NotSentError,
+    RateLimitedError,
     RequestError,
     ResponseDecodeError,
+    StatusError,
     TransportError,
-    status_error,
+    ValidationError,
+    status_error_class,
 )
 from ._pacing import RateLimit
 from ._retry import Effect, effect_of_failure, effect_of_status, retry_after
@@ -195,31 +198,38 @@ def _decompress(content: bytes, encoding: str) -> bytes:
 
 def error_of(request: Request[Any], exchange: Exchange) -> DeskError | None:
     """Return the error for an exchange; None for a success whose body was received."""
-    name, failure, status = name_of(request), exchange.failure, exchange.status_code
-    reason = _reason(failure)
+    failure, status = exchange.failure, exchange.status_code
+    is_success = status is not None and 200 <= status < 300
+    if is_success and failure is None:
+        return None
+    name, reason = name_of(request), _reason(failure)
     error: DeskError
     if status is None and not exchange.sent:
         error = NotSentError(f"{name} was not sent: {reason}")
     elif status is None:
         error = TransportError(f"{name} was sent, and no answer came: {reason}")
-    elif not 200 <= status < 300:
-        error = status_error(
-            f"{name} was answered with {status}",
-            status_code=status,
-            headers=exchange.headers,
-            body=exchange.content,
-            errors=_field_errors(exchange.content),
-            retry_after=exchange.pause_asked_for,
-            rate_limit=RateLimit.from_headers(exchange.headers),
-        )
-    elif failure is None:
-        return None
+    elif not is_success:
+        error = _status_error(name, status, exchange)
     elif is_safe(request):
         error = TransportError(f"{name} was answered, and the answer did not come whole: {reason}")
     else:
         error = ResponseDecodeError(f"{name} succeeded, and the answer did not come whole: {reason}")
     error.__cause__ = failure
     return error
+
+
+def _status_error(name: str, status: int, exchange: Exchange) -> StatusError:
+    kind = status_error_class(status)
+    message = f"{name} was answered with {status}: {kind.meaning}"
+    details: dict[str, Any] = {"status_code": status, "headers": exchange.headers, "body": exchange.content}
+    if kind is ValidationError:
+        details["errors"] = _field_errors(exchange.content)
+    elif kind is RateLimitedError:
+        pause = exchange.pause_asked_for
+        details |= {"retry_after": pause, "rate_limit": RateLimit.from_headers(exchange.headers)}
+        if pause is not None:
+            message += f"; Desk takes requests again in {pause:.0f} s"
+    return kind(message, **details)
 
 
 def _reason(failure: BaseException | None) -> str:
