@@ -22,7 +22,7 @@ from zipfile import ZipFile
 
 ROOT = Path(__file__).resolve().parents[1]
 CHECKS = (("make", "check"), ("make", "test"))
-PACKAGES = ("generated/teamwork_desk_api/", "overrides/teamwork_desk/")
+PACKAGES = ("generated/", "overrides/")
 IN_THE_SDIST = (*PACKAGES, "openapi/", "CHANGELOG.md", "LICENSE", "README.md", "pyproject.toml")
 MAY_BE_IN_THE_SDIST = (*IN_THE_SDIST, ".gitignore", "PKG-INFO")
 SMOKE = """

@@ -46,7 +46,7 @@ def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return interpreter
 
 
-def test_the_wheel_holds_the_two_packages_and_nothing_else(wheel: Path) -> None:
+def test_the_wheel_holds_the_packages_the_plugin_and_nothing_else(wheel: Path) -> None:
     sources = {
         str(path.relative_to(ROOT / folder))
         for folder in ("generated", "overrides")

@@ -128,11 +128,22 @@ def test_what_refuses_a_release(change: dict[str, Any], reasons: list[str]) -> N
 
 
 TRACKED = [
-    *("generated/teamwork_desk_api/types.py", "overrides/teamwork_desk/py.typed", "openapi/desk.yaml"),
-    *("CHANGELOG.md", "LICENSE", "README.md", "pyproject.toml", "Makefile", "tests/test_release.py"),
+    *("generated/teamwork_desk_api/types.py", "overrides/teamwork_desk/py.typed", "overrides/_a_plugin.py"),
+    *(
+        "openapi/desk.yaml",
+        "CHANGELOG.md",
+        "LICENSE",
+        "README.md",
+        "pyproject.toml",
+        "Makefile",
+        "tests/test_release.py",
+    ),
 ]
-WHEEL = ["teamwork_desk_api/types.py", "teamwork_desk/py.typed", "x.dist-info/METADATA", "x.dist-info/licenses/LICENSE"]
-SDIST = [*TRACKED[:7], ".gitignore", "PKG-INFO"]
+WHEEL = [
+    *("teamwork_desk_api/types.py", "teamwork_desk/py.typed", "_a_plugin.py"),
+    *("x.dist-info/METADATA", "x.dist-info/licenses/LICENSE"),
+]
+SDIST = [*TRACKED[:8], ".gitignore", "PKG-INFO"]
 
 
 @pytest.mark.parametrize(

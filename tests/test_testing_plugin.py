@@ -101,6 +101,19 @@ def test_a_suite(pytester: pytest.Pytester, mark: str, options: list[str], conft
     run(pytester, *options).assert_outcomes(passed=passed)
 
 
+def test_a_suite_that_uses_no_fixture_does_not_import_the_package(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        import sys
+
+        def test_unused(pytestconfig):
+            assert pytestconfig.pluginmanager.hasplugin("teamwork_desk")
+            assert "teamwork_desk" not in sys.modules
+        """
+    )
+    run(pytester, "-p", "no:asyncio").assert_outcomes(passed=1)
+
+
 def test_a_failure_points_at_the_line_of_the_test(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         """
