@@ -14,6 +14,7 @@ from teamwork_desk import (
     Conversation,
     DeskError,
     OutcomeUnknownError,
+    PermissionDeniedError,
     RateLimitedError,
     ResponseDecodeError,
     RetryPolicy,
@@ -29,6 +30,7 @@ TABLE: dict[Fault, tuple[type, int, int]] = {
     "rate limited": (Conversation, 2, 1),
     "maintenance": (Conversation, 2, 1),
     "token refused": (AuthenticationError, 1, 0),
+    "forbidden": (PermissionDeniedError, 1, 0),
     "answer lost before the work": (Conversation, 2, 1),
     "answer lost after the work": (Conversation, 1, 1),
     "answer lost while the work goes on": (Conversation, 1, 1),
@@ -229,3 +231,5 @@ async def test_faults_queue_with_those_of_fail_and_lose_answer(fake_desk: FakeDe
 def test_a_fault_that_does_not_exist() -> None:
     with pytest.raises(ValueError, match="no fault: 'earthquake'; there are: 'connection refused', 'rate limited', "):
         FakeDesk().inject("earthquake")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="no fault: 'answer lost later the work'"):
+        FakeDesk().lose_answer("later")  # type: ignore[arg-type]

@@ -191,8 +191,7 @@ class FakeDesk:
             times: The number of requests it happens to.
             method: Let it happen to requests of this method only.
         """
-        fault: Fault = "answer lost after the work" if when == "after" else "answer lost before the work"
-        self.inject(fault, times=times, method=method)
+        self.inject(cast("Fault", f"answer lost {when} the work"), times=times, method=method)
 
     def inject(self, fault: Fault, *, times: int = 1, method: str | None = None, lasts: float = 2.0) -> None:
         """Let something go wrong with the next requests.
@@ -203,6 +202,7 @@ class FakeDesk:
         | `"rate limited"` | 429, the window is used up | sends again when the window resets |
         | `"maintenance"` | 503 with `Retry-After: 5` | sends again after 5 seconds |
         | `"token refused"` | 401 | sends again with a fresh token if it can get one, else `AuthenticationError` |
+        | `"forbidden"` | 403 | `PermissionDeniedError` |
         | `"answer lost before the work"` | the connection breaks, nothing is done | looks, and sends again |
         | `"answer lost after the work"` | the connection breaks, the work is done | finds the ticket |
         | `"answer lost while the work goes on"` | the connection breaks, the work is done later | finds the ticket |

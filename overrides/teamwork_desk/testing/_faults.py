@@ -14,6 +14,7 @@ Fault: TypeAlias = Literal[
     "rate limited",
     "maintenance",
     "token refused",
+    "forbidden",
     "answer lost before the work",
     "answer lost after the work",
     "answer lost while the work goes on",
@@ -97,6 +98,7 @@ def _html(status: int, text: str, **headers: str) -> Answer:
 RATE_LIMITED = Answer(429, httpx.Headers(), b'{"errors": {"rateLimit": ["is exceeded"]}}')
 _MAINTENANCE = _html(503, "Back soon", **{"Retry-After": "5"})
 _TOKEN_REFUSED = Answer(401, httpx.Headers(), b'{"errors": {"auth": ["must be a valid bearer token"]}}')
+_FORBIDDEN = Answer(403, httpx.Headers(), b'{"errors": {"auth": ["must be allowed to do this"]}}')
 _SERVER_ERROR = _html(500, "Internal Server Error")
 _GATEWAY_TIMEOUT = _html(504, "Gateway Time-out")
 
@@ -105,6 +107,7 @@ _FAULTS: dict[Fault, tuple[Work, Answer | Silence | None]] = {
     "rate limited": ("never", RATE_LIMITED),
     "maintenance": ("never", _MAINTENANCE),
     "token refused": ("never", _TOKEN_REFUSED),
+    "forbidden": ("never", _FORBIDDEN),
     "answer lost before the work": ("never", Silence.RESET),
     "answer lost after the work": ("now", Silence.RESET),
     "answer lost while the work goes on": ("later", Silence.RESET),
