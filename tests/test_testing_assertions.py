@@ -87,6 +87,23 @@ async def test_what_differs_is_told_in_a_line_each(fake_desk: FakeDesk, desk: As
     ]
 
 
+async def test_texts_of_several_lines_are_told_line_by_line(fake_desk: FakeDesk, desk: AsyncDesk) -> None:
+    await desk.conversations.convert(42, message="Dear Jo,\nwe refund 20 EUR.\nYours")
+    with pytest.raises(AssertionError) as caught:
+        fake_desk.assert_converted_once(42, message="Dear Jo,\nwe refund 25 EUR.\nYours\n")
+    assert str(caught.value).splitlines() == [
+        "conversation 42 was converted once, but:",
+        "  message: expected (-), got (+)",
+        "      Dear Jo,",
+        "    - we refund 25 EUR.",
+        "    ?            ^",
+        "    + we refund 20 EUR.",
+        "    ?            ^",
+        "      Yours",
+        "    -",
+    ]
+
+
 async def test_how_often_is_told(fake_desk: FakeDesk, desk: AsyncDesk) -> None:
     with pytest.raises(AssertionError) as caught:
         fake_desk.assert_converted_once(42)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from difflib import ndiff
 from typing import Any, cast
 
 from teamwork_desk_api.models import CustomerRef, CustomField, EntityRef
@@ -65,7 +66,12 @@ def _elsewhere(tickets: Sequence[Ticket], conversation_id: int) -> str:
 def _differences(body: Mapping[str, Any], expected: Mapping[str, Any]) -> Iterator[str]:
     for name, value in expected.items():
         wanted, got = _plain(value), _plain(_sent(body, name))
-        if wanted != got:
+        if wanted == got:
+            continue
+        if isinstance(wanted, str) and isinstance(got, str) and "\n" in wanted and "\n" in got:
+            yield f"{name}: expected (-), got (+)"
+            yield from (f"  {line.rstrip()}" for line in ndiff(wanted.split("\n"), got.split("\n")))
+        else:
             yield f"{name}: expected {_shown(wanted)}, got {_shown(got)}"
 
 
