@@ -6,8 +6,9 @@ import logging
 import math
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from typing import Annotated
 
-from fastapi import FastAPI, Request
+from fastapi import Depends, FastAPI, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
@@ -48,13 +49,20 @@ async def lifespan(_: FastAPI) -> AsyncGenerator[dict[str, td.AsyncDesk]]:
         yield {"desk": desk}
 
 
+def get_desk(request: Request) -> td.AsyncDesk:
+    """Return the client; a test overrides this dependency with one that talks to a FakeDesk."""
+    desk: td.AsyncDesk = request.state.desk
+    return desk
+
+
 app = FastAPI(lifespan=lifespan)
 
 
 @app.post("/conversations/{conversation_id}/ticket")
-async def make_ticket(conversation_id: int, ticket: NewTicket, request: Request) -> dict[str, int | None]:
+async def make_ticket(
+    conversation_id: int, ticket: NewTicket, desk: Annotated[td.AsyncDesk, Depends(get_desk)]
+) -> dict[str, int | None]:
     """Convert a conversation; asked again, tell the ticket that it has."""
-    desk: td.AsyncDesk = request.state.desk
     conversation = await desk.conversations.convert(
         conversation_id,
         subject=ticket.subject,

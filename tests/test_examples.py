@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import os
 import re
 import signal
@@ -19,6 +20,7 @@ import pytest
 from attrs import frozen
 from code_blocks import ROOT
 
+from teamwork_desk import AsyncDesk
 from teamwork_desk.testing import FakeDesk
 
 Json: TypeAlias = dict[str, Any]
@@ -74,12 +76,17 @@ async def stopped(process: Process) -> tuple[int | None, str]:
     return code, err
 
 
-@pytest.fixture(scope="module")
-async def served() -> AsyncGenerator[tuple[FakeDesk, httpx.AsyncClient]]:
-    """The service under uvicorn, the Desk it works with, and a caller; at last it is stopped."""
+def needs_fastapi() -> None:
+    """Skip where FastAPI cannot be imported."""
     pytest.importorskip(
         "fastapi", exc_type=ImportError, reason="FastAPI needs a newer Starlette than the oldest allowed"
     )
+
+
+@pytest.fixture(scope="module")
+async def served() -> AsyncGenerator[tuple[FakeDesk, httpx.AsyncClient]]:
+    """The service under uvicorn, the Desk it works with, and a caller; at last it is stopped."""
+    needs_fastapi()
     fake = FakeDesk(token=TOKEN)
     command = ("-m", "uvicorn", "--app-dir", str(EXAMPLES), "service:app", "--port", "0")
     async with fake.serve() as url, running(url, *command) as process:
@@ -164,6 +171,21 @@ async def test_the_service_says_what_is_known(case: Case, served: tuple[FakeDesk
     assert (seen.status_code, seen.json()) == (case.status, case.content)
     assert seen.headers.get("Retry-After") == case.retry_after
     assert case.conversation_id not in {ticket.conversation_id for ticket in fake.tickets}
+
+
+async def test_a_test_of_the_service_gives_it_another_client(
+    fake_desk: FakeDesk, desk: AsyncDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    needs_fastapi()
+    monkeypatch.setattr(sys, "path", [str(EXAMPLES), *sys.path])
+    service: Any = importlib.import_module("service")
+    monkeypatch.setitem(service.app.dependency_overrides, service.get_desk, lambda: desk)
+    transport = httpx.ASGITransport(service.app)
+    async with httpx.AsyncClient(base_url="http://service", transport=transport) as client:
+        asked_for = {"subject": "Refund", "customer_email": "jo@example.com"}
+        answer = await client.post("/conversations/42/ticket", json=asked_for)
+    ticket = fake_desk.assert_converted_once(42, subject="Refund", customer="jo@example.com")
+    assert answer.json() == {"ticket_id": ticket.id}
 
 
 async def test_the_worker_acknowledges_what_is_known() -> None:
