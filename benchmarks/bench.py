@@ -27,6 +27,7 @@ NAMES = {
     CONTROL: "httpx again (the control)",
     "sdk": "**teamwork-desk**",
     "sdk-aiohttp": "**teamwork-desk, aiohttp transport**",
+    "slots": "httpx, a transport for each caller",
     "raw-aiohttp": "httpx, aiohttp transport",
     "stock": "openapi-python-client's stock output",
     "anthropic": "anthropic",
@@ -35,7 +36,7 @@ NAMES = {
     "python-intercom": "python-intercom",
 }
 GROUPS = ((CONTROL, "sdk"), ("sdk-aiohttp", "raw-aiohttp"), ("stock", "anthropic"), ("openai", "githubkit"))
-LAST_GROUP = ("python-intercom",)
+LAST_GROUP = ("python-intercom", "slots")
 CALL_TARGETS = {("sdk", 1): 0.95, ("sdk", 64): 0.25, ("sdk-aiohttp", 1): 0.65, ("sdk-aiohttp", 64): 0.15}
 MODEL_TARGETS = {
     "decode the API page's example": 0.5,

@@ -12,7 +12,7 @@ import os
 import sys
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from importlib import import_module
 from pathlib import Path
 from statistics import median
@@ -92,6 +92,30 @@ async def sdk(url: str, transport: httpx.AsyncBaseTransport | None = None) -> As
 
 
 @asynccontextmanager
+async def slots(url: str) -> AsyncGenerator[Call]:
+    """What the SDK's slots cost by themselves: transports of one connection, a request made once, and no model."""
+    one = httpx.Limits(max_connections=1, max_keepalive_connections=1)
+    headers = {"Authorization": "Bearer t"}
+    extensions = {"timeout": httpx.Timeout(30).as_dict()}
+    async with AsyncExitStack() as stack:
+        idle: list[httpx.AsyncHTTPTransport] = []
+
+        async def call() -> Any:
+            if not idle:
+                idle.append(await stack.enter_async_context(httpx.AsyncHTTPTransport(limits=one)))
+            transport = idle.pop()
+            request = httpx.Request("POST", target, headers=headers, json=BODY, extensions=extensions)
+            response = await transport.handle_async_request(request)
+            content = await response.aread()
+            await response.aclose()
+            idle.append(transport)
+            return json.loads(content)
+
+        target = httpx.URL(url + PATH)
+        yield call
+
+
+@asynccontextmanager
 async def raw_aiohttp(url: str) -> AsyncGenerator[Call]:
     """Bare httpx with the aiohttp transport."""
     async with raw(url, import_module("httpx_aiohttp").AiohttpTransport(limits=httpx.Limits())) as call:
@@ -163,6 +187,7 @@ async def intercom(url: str) -> AsyncGenerator[Call]:
 CASES: dict[str, Any] = {
     "raw": raw,
     "sdk": sdk,
+    "slots": slots,
     "raw-aiohttp": raw_aiohttp,
     "sdk-aiohttp": sdk_aiohttp,
     "stock": stock,
