@@ -42,10 +42,11 @@ Command = Callable[..., Result]
 
 @pytest.fixture(autouse=True)
 def _interruptible() -> Iterator[None]:
-    """Ctrl-C is ignored where a shell started the tests in the background."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    """Ctrl-C is ignored where a shell started the tests in the background; SIGTERM would end them."""
+    before = {each: signal.signal(each, signal.default_int_handler) for each in (signal.SIGINT, signal.SIGTERM)}
     yield
-    signal.signal(signal.SIGINT, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture
@@ -637,26 +638,27 @@ def test_jobs_from_a_pipe_are_read_to_their_end_first(
 # Ctrl-C
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_first_interrupt_lets_those_under_way_end(
-    command: Command, fake: FakeDesk, monkeypatch: pytest.MonkeyPatch
+    command: Command, fake: FakeDesk, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
 ) -> None:
     convert = Conversations.convert
 
     async def interrupted(self: Conversations, conversation_id: int, **arguments: Any) -> Any:
         if conversation_id == 3:
-            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(number)
         return await convert(self, conversation_id, **arguments)
 
     monkeypatch.setattr(Conversations, "convert", interrupted)
     jobs = jobs_for(*range(1, 50))
     arguments = ["convert-many", jobs, "--ledger", "run.sqlite", "--concurrency", "2", "--results", "-"]
-    handler = signal.getsignal(signal.SIGINT)
+    handlers = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
     result = command(*arguments)
     assert result.exit_code == 130
     assert {one["state"] for one in data(result) if one["error"] != "NotSentError"} == {"done"}
     assert 3 <= len(fake.tickets) <= len(data(result)) < 10
     assert "interrupted: what is under way comes to its end; Ctrl-C again leaves it open\n" in result.stderr
-    assert signal.getsignal(signal.SIGINT) is handler
+    assert [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)] == handlers
 
 
 def test_the_second_interrupt_leaves_them_open(

@@ -257,8 +257,8 @@ def convert_many(
 
     The ledger notes each conversion before and after. Killed at any moment and started again, it converts the rest:
     what is done is skipped, what failed is tried again, and what was left open or unknown is looked at first, always.
-    It holds no personal data. One run at a time may hold it. Ctrl-C lets those under way end; a second one leaves them
-    open. Any that is open or unknown at the end is named, and the exit status is 3.
+    It holds no personal data. One run at a time may hold it. Ctrl-C or SIGTERM lets those under way end; a second one
+    leaves them open. Any that is open or unknown at the end is named, and the exit status is 3.
 
     Example: `teamwork-desk convert-many jobs.jsonl --ledger run.sqlite --results results.jsonl`
     """
@@ -373,20 +373,26 @@ def _status_of_all(counts: Counter[Fate]) -> int:
 
 @contextmanager
 def _first_interrupt(stop: Callable[[], None]) -> Generator[None]:
-    """Let the first Ctrl-C call a function; the second is as ever."""
-    loop, before = asyncio.get_running_loop(), signal.getsignal(signal.SIGINT)
+    """Let the first Ctrl-C or SIGTERM call a function; the second is as ever."""
+    loop = asyncio.get_running_loop()
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
     def interrupted(*_: object) -> None:
-        signal.signal(signal.SIGINT, before)
+        restore()
         loop.call_soon_threadsafe(stop)
 
-    # What is no function is a shell's wish that its background jobs ignore Ctrl-C.
-    if callable(before):
-        signal.signal(signal.SIGINT, interrupted)
+    for number, handler in before.items():
+        # A shell wishes that its background jobs ignore Ctrl-C.
+        if handler != signal.SIG_IGN:
+            signal.signal(number, interrupted)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        restore()
 
 
 @app.command()
