@@ -7,6 +7,7 @@ import inspect
 import io
 import json
 import os
+import pty
 import re
 import runpy
 import signal
@@ -14,6 +15,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -67,6 +69,8 @@ def fake(portal: BlockingPortal, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fa
     with portal.wrap_async_context_manager(fake.serve()) as url:
         monkeypatch.setenv("TEAMWORK_DESK_URL", url)
         monkeypatch.setenv("TEAMWORK_DESK_TOKEN", SECRET)
+        # What nothing buffers cannot fail at exit.
+        monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
         yield fake
 
 
@@ -732,15 +736,74 @@ def test_a_dry_run_knows_what_is_done(command: Command, fake: FakeDesk) -> None:
 # On a terminal
 
 
-def test_a_terminal_sees_a_bar_and_what_went_wrong(
-    command: Command, fake: FakeDesk, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("FORCE_COLOR", "1")
-    result = command("convert-many", jobs_for(1, 404), "--ledger", "run.sqlite")
-    assert result.exit_code == 1
-    for shown in ("2/2", "1 done", "1 failed", "window ", "/10000", "conversation 404: failed"):
-        assert shown in result.stderr
-    assert "conversation 1: converted" not in result.stderr
+def on_a_terminal(*arguments: str, stdout: int | None = None, **environment: str) -> tuple[int, str]:
+    """Run a command whose standard error is a terminal, and its standard output too where it is not told otherwise."""
+    ours, theirs = pty.openpty()
+    shown = b""
+    with subprocess.Popen(
+        [sys.executable, "-m", "teamwork_desk.cli", *arguments],
+        stdout=theirs if stdout is None else stdout,
+        stderr=theirs,
+        env={**os.environ, "COLUMNS": "200", "TERM": "xterm", **environment},
+    ) as running:
+        os.close(theirs)
+        with suppress(OSError):  # Linux's end of a terminal
+            while chunk := os.read(ours, 10_000):
+                shown += chunk
+    os.close(ours)
+    return running.returncode, shown.decode()
+
+
+@pytest.fixture
+def _two_jobs(fake: FakeDesk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    jobs_for(1, 404)
+
+
+two_jobs = pytest.mark.usefixtures("_two_jobs")
+
+
+@two_jobs
+def test_a_terminal_sees_a_bar_and_what_went_wrong() -> None:
+    status, shown = on_a_terminal(*MANY)
+    assert status == 1
+    for part in ("2/2", "1 done", "1 failed", "window ", "/10000", "conversation 404: failed"):
+        assert part in shown
+    assert "conversation 1: converted" not in shown
+
+
+@two_jobs
+def test_a_narrow_terminal_sees_all_of_it() -> None:
+    _, shown = on_a_terminal(*MANY, COLUMNS="40")
+    words = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown).split()
+    assert {"2/2", "done,", "failed", "window", "left"} <= {*words}
+
+
+@two_jobs
+def test_a_terminal_that_cannot_redraw_a_bar_sees_a_line_for_each_job() -> None:
+    _, shown = on_a_terminal(*MANY, TERM="dumb")
+    assert "conversation 1: converted" in shown
+    assert "2/2" not in shown
+
+
+@two_jobs
+def test_results_on_a_terminal_stand_above_the_bar() -> None:
+    _, shown = on_a_terminal(*MANY, "--results", "-")
+    lines = [line for line in shown.splitlines() if '{"line": ' in line]
+    assert len(lines) == 2
+    assert not [line for line in lines if "done" in line.partition("{")[0]]
+
+
+@two_jobs
+@pytest.mark.parametrize("reader", ["a full disk", "a file"])
+def test_results_that_are_not_for_the_terminal_go_their_own_way(reader: str) -> None:
+    with Path("/dev/full" if reader == "a full disk" else "results.jsonl").open("w") as results:
+        status, shown = on_a_terminal(*MANY, "--results", "-", stdout=results.fileno())
+    assert status == 1
+    assert "2/2" in shown
+    assert "Exception" not in shown
+    if reader == "a file":
+        assert len(Path("results.jsonl").read_text().splitlines()) == 2
 
 
 @pytest.mark.parametrize(("requests", "shown"), [(1, "0:01:00 left"), (2, "0:02:00 left")])

@@ -139,7 +139,7 @@ def _print_json(value: Any, file: TextIO | None = None) -> None:
     try:
         print(json.dumps(value), file=file or sys.stdout, flush=True)
     except OSError:
-        if file in (None, sys.stdout):
+        if file is None:
             # What could not be written would be tried again at exit, and change the status.
             sys.stdout = io.StringIO()
         raise
@@ -335,12 +335,10 @@ def _reporting(
     jobs: Path, total: int, results: str | None, desk: AsyncDesk | None, *, requests: int = 1
 ) -> Generator[tuple[Report, Display]]:
     """Show the results, and write them where they are wanted: a run goes on where that cannot be done."""
-    file = sys.stdout if results == "-" else None
-    if results is not None and file is None:
-        file = Path(results).open("w", encoding="utf-8")  # noqa: SIM115 - closing it may fail
+    file = None if results in (None, "-") else Path(results).open("w", encoding="utf-8")  # noqa: SIM115 - closing it may fail
     try:
         with Display(jobs.name, total, desk, requests=requests) as display:
-            is_written = file is not None
+            is_written = results is not None
 
             def report(result: Result) -> None:
                 nonlocal is_written
@@ -356,7 +354,7 @@ def _reporting(
 
             yield report, display
     finally:
-        if file is not None and results != "-":
+        if file is not None:
             # What could not be written cannot be written now either.
             with suppress(OSError):
                 file.close()

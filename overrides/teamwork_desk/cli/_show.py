@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -11,7 +12,7 @@ from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task
-from rich.table import Column, Table
+from rich.table import Table
 from rich.text import Text
 
 from teamwork_desk import AsyncDesk, RateLimit
@@ -52,8 +53,8 @@ class Display:
         self._source = source
         self._console = Console(stderr=True, emoji=False, highlight=False, markup=False)
         self._meanings = REHEARSED if desk is None else MEANINGS
-        # On a terminal the bar tells what is well.
-        self._is_quiet = self._console.is_terminal and desk is not None
+        # Where there is a bar, it tells what is well.
+        self._is_quiet = self._console.is_interactive and desk is not None
         self._progress = Progress(
             BarColumn(bar_width=16),
             MofNCompleteColumn(),
@@ -61,6 +62,8 @@ class Display:
             _Window(desk),
             _TimeLeft(desk, requests),
             console=self._console,
+            # What is printed goes above the bar where both are on a terminal, and elsewhere its own way.
+            redirect_stdout=sys.stdout is not None and sys.stdout.isatty(),
             disable=not self._is_quiet,
         )
         self._task = self._progress.add_task("", total=total)
@@ -101,7 +104,7 @@ class Display:
 
 class _Counts(ProgressColumn):
     def __init__(self, counts: Counter[Fate]) -> None:
-        super().__init__(Column(no_wrap=True))
+        super().__init__()
         self._counts = counts
 
     def render(self, task: Task) -> Text:  # noqa: ARG002 - rich's interface
@@ -115,7 +118,7 @@ class _Counts(ProgressColumn):
 
 class _Window(ProgressColumn):
     def __init__(self, desk: AsyncDesk | None) -> None:
-        super().__init__(Column(no_wrap=True))
+        super().__init__()
         self._desk = desk
 
     def render(self, task: Task) -> Text:  # noqa: ARG002 - rich's interface
@@ -124,7 +127,7 @@ class _Window(ProgressColumn):
 
 class _TimeLeft(ProgressColumn):
     def __init__(self, desk: AsyncDesk | None, requests: int) -> None:
-        super().__init__(Column(no_wrap=True))
+        super().__init__()
         self._desk = desk
         self._requests = requests
 
