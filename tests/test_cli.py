@@ -178,6 +178,14 @@ def test_nor_does_the_flush_at_exit_fail(fake: FakeDesk, reader: str) -> None:
     assert (converting.returncode, errors) == (0, f"conversation 42: converted, ticket {fake.tickets[0].id}\n")
 
 
+@pytest.mark.parametrize("arguments", [["get", "42"], ["list"], ["probe"]])
+def test_what_cannot_be_printed_is_a_line_and_a_status(fake: FakeDesk, arguments: list[str]) -> None:
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "teamwork_desk.cli", *arguments]
+        reading = subprocess.run(command, check=False, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert (reading.returncode, reading.stderr) == (2, "[Errno 28] No space left on device\n")
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "error"),
     [
@@ -546,8 +554,9 @@ def test_nor_does_a_closed_standard_error(
     assert len(capsys.readouterr().out.splitlines()) == 3
 
 
-def test_a_standard_error_that_is_not_there(fake: FakeDesk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_streams_that_are_not_there(fake: FakeDesk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["teamwork-desk", "convert", "404"])
+    monkeypatch.setattr(sys, "stdout", None)
     monkeypatch.setattr(sys, "stderr", None)
     with pytest.raises(SystemExit) as stopped:
         cli.main()

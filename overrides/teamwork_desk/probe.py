@@ -83,7 +83,7 @@ async def probe_and_print(url: str | None = None, *, token: str | None = None, a
     except DeskError as error:
         print(f"{type(error).__name__}: {_printable(str(error))}", file=sys.stderr)  # noqa: T201
         return 2
-    print((_json if as_json else _table)(compared, drift))  # noqa: T201
+    print((_json if as_json else _table)(compared, drift), flush=True)  # noqa: T201
     return 1 if drift else 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from contextlib import suppress
 from typing import Any, TextIO, cast
@@ -37,4 +38,16 @@ def main() -> None:
         sys.exit(2)
     if sys.stderr is not None:
         sys.stderr = cast("TextIO", _StandardError(sys.stderr))
-    app(prog_name="teamwork-desk")
+    try:
+        app(prog_name="teamwork-desk")
+    finally:
+        _forget_what_cannot_be_written()
+
+
+def _forget_what_cannot_be_written() -> None:
+    """Keep the exit status: Python would try again to write it, and fail with a status of its own."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError:
+        sys.stdout = io.StringIO()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import json
 import math
 import os
@@ -136,13 +135,7 @@ def _status_of(error: Exception) -> int:
 
 
 def _print_json(value: Any, file: TextIO | None = None) -> None:
-    try:
-        print(json.dumps(value), file=file or sys.stdout, flush=True)
-    except OSError:
-        if file is None:
-            # What could not be written would be tried again at exit, and change the status.
-            sys.stdout = io.StringIO()
-        raise
+    print(json.dumps(value), file=file or sys.stdout, flush=True)
 
 
 def _print_conversation(conversation: Conversation) -> None:
