@@ -926,6 +926,12 @@ def test_a_command_has_an_example(command: Command, name: str) -> None:
     assert f"Example: teamwork-desk {name}" in shown
 
 
+@pytest.mark.parametrize("name", ["convert", "convert-many", "get", "list", "probe", "fake"])
+def test_nothing_is_cut_off_from_help(command: Command, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert "…" not in command(name, "--help").output
+
+
 def test_it_is_a_module_too(
     fake: FakeDesk, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

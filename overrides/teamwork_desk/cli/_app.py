@@ -38,7 +38,8 @@ SETTLE = 30.0
 
 HELP = f"""Turn Teamwork Desk's conversations into tickets, each once.
 
-The token comes from {TOKEN}, or is asked for on a terminal. Data goes to standard output, all else to standard error.
+The installation is --url, else {URL}, such as https://acme.teamwork.com. The token comes from {TOKEN}, or
+is asked for on a terminal. Data goes to standard output, all else to standard error.
 
 The exit status is
 
@@ -63,9 +64,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-Url: TypeAlias = Annotated[
-    str | None, typer.Option("--url", help=f"The installation, such as https://acme.teamwork.com, else {URL}.")
-]
+Url: TypeAlias = Annotated[str | None, typer.Option("--url", help=f"The installation's URL, else {URL}.")]
 VerifyFirst: TypeAlias = Annotated[
     bool,
     typer.Option(
@@ -230,13 +229,17 @@ def convert_many(
         ),
     ],
     url: Url = None,
-    concurrency: Annotated[int, typer.Option(min=1, help="How many are under way at once.")] = 8,
+    concurrency: Annotated[int, typer.Option(min=1, metavar="<int>", help="How many are under way at once.")] = 8,
     results: Annotated[
         str | None, typer.Option(help="Where to write what became of each job, as JSONL; - is standard output.")
     ] = None,
     settle: Annotated[
         float,
-        typer.Option(min=0, help="Seconds to wait before looking at what a former run left open: it may be under way."),
+        typer.Option(
+            min=0,
+            metavar="<float>",
+            help="Seconds to wait before looking at what a former run left open: it may be under way.",
+        ),
     ] = SETTLE,
     verify_first: VerifyFirst = True,
     dry_run: Annotated[
