@@ -31,7 +31,7 @@ from typer.testing import CliRunner, Result
 from teamwork_desk import CustomerRef, CustomField, EntityRef, RateLimit, __version__, cli
 from teamwork_desk._conversations import Conversations
 from teamwork_desk.backlog import Job
-from teamwork_desk.cli import _app, _show
+from teamwork_desk.cli import _app, _convert_many, _shell, _show
 from teamwork_desk.cli._errors import CommandError
 from teamwork_desk.cli._jobs import COLUMNS, ONLY_IN_JSON, read_jobs
 from teamwork_desk.cli._ledger import Ledger
@@ -280,7 +280,7 @@ def test_an_interrupt_at_the_question_is_130(command: Command, fake: FakeDesk, m
         raise typer.Abort
 
     monkeypatch.setattr(typer, "prompt", prompt)
-    monkeypatch.setattr(_app, "sys", SimpleNamespace(stdin=Terminal()))
+    monkeypatch.setattr(_shell, "sys", SimpleNamespace(stdin=Terminal()))
     result = command("get", "42")
     assert (result.exit_code, result.output) == (130, "")
 
@@ -425,7 +425,7 @@ def test_it_looks_first_and_counts_that(
             counted.append(requests)
             super().__init__(*arguments, requests=requests)
 
-    monkeypatch.setattr(_app, "Display", Display)
+    monkeypatch.setattr(_convert_many, "Display", Display)
     jobs_for(1)
     assert command(*MANY, *options).exit_code == 0
     assert [request.method for request in fake.requests] == methods
@@ -958,7 +958,7 @@ def test_without_the_extra_it_says_so(
 
 def test_another_missing_module_is_a_bug(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "teamwork_desk.cli._app", raising=False)
-    monkeypatch.setitem(sys.modules, "teamwork_desk.cli._show", None)
+    monkeypatch.setitem(sys.modules, "teamwork_desk.cli._convert_many", None)
     with pytest.raises(ModuleNotFoundError):
         cli.main()
 
