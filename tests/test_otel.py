@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 import subprocess
 import sys
@@ -677,6 +678,28 @@ teamwork_desk.AsyncDesk("https://acme.teamwork.com", token="t")._session.connect
 print("opentelemetry.trace" in sys.modules, any(name.startswith("opentelemetry.sdk") for name in sys.modules))
 """
     assert run(script).splitlines() == ["[]", "True False"]
+
+
+class OlderMeter(metrics.NoOpMeter):
+    """As before 1.30."""
+
+    def create_histogram(self, name: str, unit: str = "", description: str = "") -> metrics.Histogram:  # type: ignore[override]
+        return metrics.NoOpHistogram(name, unit, description)
+
+
+async def test_an_older_opentelemetry_than_the_extra_asks_for_is_as_if_there_were_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def get_meter(name: str, *_: object, **__: object) -> metrics.Meter:
+        return OlderMeter(name)
+
+    monkeypatch.delitem(sys.modules, "teamwork_desk.otel")
+    monkeypatch.setattr(metrics, "get_meter", get_meter)
+    async with a_desk(FakeDesk()) as desk:
+        assert isinstance(await desk.conversations.convert(42), Conversation)
+    assert find_observer(ORIGIN) is None
+    with pytest.raises(ImportError, match=r'pip install "teamwork-desk\[otel\]"'):
+        importlib.import_module("teamwork_desk.otel")
 
 
 def test_an_sdk_that_is_set_up_after_the_client_was_made_is_told() -> None:

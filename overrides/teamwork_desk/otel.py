@@ -48,10 +48,13 @@ class Telemetry:
 
 
 # Of the API's global providers: an SDK that is set up later serves the clients there are.
-telemetry: Telemetry = Telemetry(
-    trace.get_tracer(NAME, version("teamwork-desk"), schema_url=SCHEMA_URL),
-    metrics.get_meter(NAME, version("teamwork-desk"), schema_url=SCHEMA_URL),
-)
+try:
+    telemetry: Telemetry = Telemetry(
+        trace.get_tracer(NAME, version("teamwork-desk"), schema_url=SCHEMA_URL),
+        metrics.get_meter(NAME, version("teamwork-desk"), schema_url=SCHEMA_URL),
+    )
+except TypeError as error:  # an older API, there for somebody else: it is as if there were none
+    raise ImportError('teamwork_desk.otel needs a newer API: pip install "teamwork-desk[otel]"') from error
 
 
 class _CallSpan:
