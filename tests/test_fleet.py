@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+import traceback
 from bisect import bisect_right
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
@@ -828,6 +829,16 @@ def nested(depth: int) -> dict[str, Any]:
 def test_a_fleet_that_makes_no_sense_is_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
         Fleet("redis://localhost", broken, **options)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["", "localhost:6379", "redis://:hush/1@localhost", "redis://:hush#1@localhost", "redis://h?max_connections=hush"],
+)
+def test_a_redis_url_that_is_none_is_refused_without_its_password(url: str) -> None:
+    with pytest.raises(ConfigurationError, match="redis_url: expected") as caught:
+        Fleet(url, broken)
+    assert "hush" not in "".join(traceback.format_exception(caught.value))
 
 
 @pytest.mark.parametrize(

@@ -71,7 +71,7 @@ class Fleet:
         broker: Taskiq's broker.
 
     Raises:
-        ConfigurationError: The rate, the deadline, the settling time or the number of attempts makes no sense.
+        ConfigurationError: The URL, the rate, the deadline, the settling time or the number of attempts makes no sense.
     """
 
     def __init__(
@@ -100,8 +100,13 @@ class Fleet:
         self._lease = deadline + settle
         self._max_attempts = max_attempts
         self._desks: dict[str, tuple[AsyncDesk, Account]] = {}
-        # A job waits for a place for a deadline and runs for another, at most: then no live worker is at it.
-        self._queue = Queue(redis_url, queue, redeliver_after=deadline + self._lease)
+        try:
+            # A job waits for a place for a deadline and runs for another, at most: then no live worker is at it.
+            self._queue = Queue(redis_url, queue, redeliver_after=deadline + self._lease)
+        except ValueError:  # its text may quote a password that is not percent-encoded
+            raise ConfigurationError(
+                "redis_url: expected redis://, rediss:// or unix://, with a percent-encoded password"
+            ) from None
         self.broker: Queue = self._queue
         pool: Any = {"connection_pool": self._queue.connection_pool}
         storage = RedisStorage("async+redis://", implementation="redispy", **pool)
