@@ -458,6 +458,27 @@ async def test_a_known_failure_gives_the_lease_back(place: Workplace) -> None:
     assert len(place.fake.tickets) == 1
 
 
+async def test_a_look_that_cannot_be_read_comes_again(place: Workplace) -> None:
+    fleet = await place.worker()
+    await fleet.enqueue("acme", 42)
+    place.fake.fail(status=200, body="<p>We are back soon.</p>", method="GET")
+    await work(fleet)
+    assert await place.left() == 1
+    await place.age()
+    await work(fleet)
+    assert len(place.fake.tickets) == 1
+    assert await place.left() == 0
+
+
+async def test_a_conversion_whose_answer_cannot_be_read_and_that_does_not_show_is_parked(place: Workplace) -> None:
+    fleet = await place.worker()
+    await fleet.enqueue("acme", 42)
+    place.fake.fail(status=200, body="<p>Thank you.</p>", method="POST")
+    await work(fleet)
+    assert [job.error.partition(":")[0] for job in await fleet.parked()] == ["ResponseDecodeError"]
+    assert await place.left() == 0
+
+
 async def test_what_never_passes_is_parked_and_can_be_run_again(place: Workplace) -> None:
     fleet = await place.worker(max_attempts=2)
     await fleet.enqueue("acme", 42, subject="Refund")

@@ -32,6 +32,7 @@ from .. import (
     OutcomeUnknownError,
     RateLimitedError,
     RequestError,
+    ResponseDecodeError,
     ServerError,
     TransportError,
 )
@@ -268,6 +269,8 @@ def _is_seconds(value: object) -> bool:
 
 def _is_final(error: Exception) -> bool:
     """Whether another attempt cannot end otherwise; TypeError is an argument that `convert` does not have."""
+    if isinstance(error, ResponseDecodeError):  # of a look, such as a gateway's page with status 200, it may
+        return error.maybe_applied
     return isinstance(error, (DeskError, TypeError)) and not isinstance(error, _MAY_PASS)
 
 
