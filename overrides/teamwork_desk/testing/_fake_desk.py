@@ -12,27 +12,24 @@ from email.utils import formatdate
 from functools import partial
 from itertools import count
 from operator import itemgetter
-from typing import Any, Literal, NoReturn, Unpack, cast
+from typing import Any, Literal, Unpack, cast
 from urllib.parse import parse_qsl
 
 import httpx
 from attrs import evolve
 
 from ..backlog import ConvertedFields
-from ._answers import Answer, Silence
+from ._answers import Answer, Silence, decode, invalid, json_answer, refused
 from ._assertions import no_ticket, the_one_ticket
 from ._faults import RATE_LIMITED, Fault, Faults, Injected, named
-from ._filter import FILTERABLE, compile_filter, sort_key
+from ._listing import page_of
 from ._records import RecordedRequest, Ticket
 from ._time import LoopClock
 from ._transport import Transport
-from ._validator import each, one_of, page_number, problems_of
+from ._validator import problems_of
 
-MAX_PAGE_SIZE = 100
-DEFAULT_PAGE_SIZE = 50
 FIRST_TICKET = 1_000_001
 GO_ZERO_TIME = "0001-01-01T00:00:00Z"
-INCLUDABLE = ("contacts", "conversationmessages", "customers", "users", "all")
 
 _LIST = "/desk/api/v2/conversations.json"
 _CONVERT = re.compile(r"/desk/api/v2/conversations/([0-9]{1,19})/convert\.json")
@@ -269,7 +266,7 @@ class FakeDesk:
         self._finish_work()
         arguments = dict(parse_qsl(query, keep_blank_values=True))
         try:
-            decoded = _decode(body)
+            decoded = decode(body)
         except ValueError:
             decoded = None
         # A window that is used up comes before any fault: else one might say that a refused request was done.
@@ -316,20 +313,24 @@ class FakeDesk:
 
     def _refusal(self, headers: httpx.Headers) -> Answer | None:
         if not self._within_limit():
-            return _refused(429, "rateLimit", "is exceeded")
+            return refused(429, "rateLimit", "is exceeded")
         scheme, _, token = headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token or self._token not in (None, token):
-            return _refused(401, "auth", "must be a valid bearer token")
+            return refused(401, "auth", "must be a valid bearer token")
         return None
 
     def _work(self, method: str, path: str, arguments: Mapping[str, str], body: Any) -> Answer:
         if path == _LIST:
-            return self._list(arguments) if method == "GET" else _refused(405, "method", "must be GET", Allow="GET")
+            return (
+                page_of(self._conversations.values(), arguments)
+                if method == "GET"
+                else refused(405, "method", "must be GET", Allow="GET")
+            )
         if match := _CONVERT.fullmatch(path):
             if method != "POST":
-                return _refused(405, "method", "must be POST", Allow="POST")
+                return refused(405, "method", "must be POST", Allow="POST")
             return self._convert(int(match[1]), body)
-        return _refused(404, "path", "is unknown")
+        return refused(404, "path", "is unknown")
 
     def _within_limit(self) -> bool:
         now = self._clock()
@@ -346,77 +347,17 @@ class FakeDesk:
     def _convert(self, conversation_id: int, body: Any) -> Answer:
         conversation = self._conversations.get(conversation_id)
         if conversation is None:
-            return _refused(404, "id", "is unknown")
+            return refused(404, "id", "is unknown")
         problems = problems_of(
             body, has_contact=bool(conversation.get("contact")), old_installation=self._old_installation
         )
         if problems:
-            return _invalid(problems)
+            return invalid(problems)
         ticket = Ticket(next(self._ticket_ids), conversation_id, body)
         self._tickets.append(ticket)
         conversation.update(ticket_id=ticket.id, updatedAt=self._timestamp())
-        return _json(200, {"conversation": conversation, "included": {}} if self._envelope else conversation)
-
-    def _list(self, arguments: Mapping[str, str]) -> Answer:
-        order_by, order_mode = arguments.get("orderBy", "id"), arguments.get("orderMode", "asc")
-        problems = [
-            *one_of(FILTERABLE, "orderBy", order_by),
-            *one_of(("asc", "desc"), "orderMode", order_mode),
-            *each(partial(one_of, INCLUDABLE), "includes", _words(arguments.get("includes"))),
-            *(problem for name in ("page", "pageSize") for problem in page_number(name, arguments.get(name, "1"))),
-        ]
-        found: list[dict[str, Any]] = []
-        try:
-            matches = compile_filter(_decode(arguments.get("filter", "{}").encode()))
-            found = [one for one in self._conversations.values() if matches(one)]
-        except (ValueError, RecursionError):
-            problems.append(("filter", "must be a valid filter"))
-        if problems:
-            return _invalid(problems)
-        found.sort(key=partial(sort_key, order_by), reverse=order_mode == "desc")
-        page = int(arguments.get("page", 1))
-        size = min(int(arguments.get("pageSize", DEFAULT_PAGE_SIZE)), MAX_PAGE_SIZE)
-        pages = math.ceil(len(found) / size)
-        shown = found[(page - 1) * size : page * size]
-        if fields := _words(arguments.get("fields")):
-            shown = [{name: value for name, value in one.items() if name in {"id", *fields}} for one in shown]
-        more = page < pages
-        pagination = {"records": len(found), "pageSize": size, "pages": pages, "page": page, "hasMorePages": more}
-        return _json(
-            200, {"conversations": shown or None, "included": {}, "pagination": pagination, "meta": {"page": {}}}
-        )
+        return json_answer(200, {"conversation": conversation, "included": {}} if self._envelope else conversation)
 
     def _timestamp(self) -> str:
         moment = datetime.fromtimestamp(self._clock(), UTC)
         return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def _json(status: int, payload: Any, **headers: str) -> Answer:
-    return Answer(status, httpx.Headers(headers), json.dumps(payload).encode())
-
-
-def _refused(status: int, key: str, message: str, **headers: str) -> Answer:
-    return _json(status, {"errors": {key: [message]}}, **headers)
-
-
-def _invalid(problems: Iterable[tuple[str, str]]) -> Answer:
-    errors: dict[str, list[str]] = {}
-    for key, message in problems:
-        errors.setdefault(key, []).append(message)
-    return _json(400, {"errors": errors})
-
-
-def _decode(body: bytes) -> Any:
-    """Decode strict JSON; every fault is a ValueError."""
-    try:
-        return json.loads(body.decode(), parse_constant=_no_constant)
-    except RecursionError:
-        raise ValueError("nested too deeply") from None
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON")
-
-
-def _words(text: str | None) -> list[str]:
-    return [word for word in (text or "").split(",") if word]
