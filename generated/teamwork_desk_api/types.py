@@ -179,7 +179,10 @@ def decode_list(value: Any, at: At, key: str, hook: Hook, item: Decoder[T]) -> l
     if item is decode_any:
         return list(value)
     inner = (at, key)
-    items = [decoded for entry in value if (decoded := item(entry, inner, "[]", hook)) is not None]
+    items: list[T] = []
+    for entry in value:
+        if (decoded := item(entry, inner, "[]", hook)) is not None:
+            items.append(decoded)  # a comprehension is a call of its own before Python 3.12
     if None in value:
         unforeseen(None, inner, "[]", hook, "a value")
     return items
