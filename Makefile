@@ -33,10 +33,8 @@ demo: $(READY) ## Regenerate, start a fake Desk, convert a handful of conversati
 	@$(BIN)/python examples/demo.py
 
 test: $(READY) ## Run all tests, with branch coverage
-	$(BIN)/coverage run -m pytest -m 'not campaign'
-	$(BIN)/coverage combine --quiet
-	$(BIN)/coverage report
-	$(BIN)/python -m pytest -m campaign
+	$(BIN)/python -m pytest -m 'not campaign' -n auto --dist loadfile --cov
+	$(BIN)/python -m pytest -m campaign -n auto
 
 bench: $(BENCH_VENV)/ready ## Measure against httpx and the peers, and write benchmarks/results.md (BENCH=--quick for a short run)
 	$(BIN)/python benchmarks/bench.py $(BENCH)

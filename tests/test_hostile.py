@@ -374,7 +374,7 @@ ENDLESS: dict[str, Answer] = {
 @each(ENDLESS)
 async def test_an_answer_without_end_ends_at_the_deadline_with_the_outcome_unknown(answer: Answer) -> None:
     with HostileDesk(answer) as server:
-        async with client(server, deadline=0.3) as desk:
+        async with client(server, deadline=1) as desk:
             with pytest.raises(OutcomeUnknownError) as caught:
                 await desk.conversations.convert(42)
     assert (caught.value.maybe_applied, caught.value.attempts, server.converts) == (True, 1, 1)
@@ -386,7 +386,7 @@ ENDLESS_IN_SHORT = {name: ENDLESS[name] for name in ("silence", "a body byte by 
 @each(ENDLESS_IN_SHORT)
 async def test_a_look_without_end_ends_at_the_deadline_with_the_outcome_unknown(answer: Answer) -> None:
     with HostileDesk(http(500), listing=answer) as server:
-        async with client(server, deadline=0.3) as desk:
+        async with client(server, deadline=1) as desk:
             with pytest.raises(OutcomeUnknownError) as caught:
                 await desk.conversations.convert(42)
     assert (caught.value.maybe_applied, caught.value.attempts, server.converts) == (True, 1, 1)
@@ -395,7 +395,7 @@ async def test_a_look_without_end_ends_at_the_deadline_with_the_outcome_unknown(
 @each(ENDLESS_IN_SHORT)
 async def test_a_read_without_end_ends_at_the_deadline(answer: Answer) -> None:
     with HostileDesk(listing=answer) as server:
-        async with client(server, deadline=0.3) as desk:
+        async with client(server, deadline=1) as desk:
             with pytest.raises(DeadlineExceeded) as caught:
                 await desk.conversations.get(42)
     assert not caught.value.maybe_applied

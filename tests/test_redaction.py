@@ -394,7 +394,7 @@ async def test_a_deadline_shows_nothing(caplog: pytest.LogCaptureFixture) -> Non
 async def test_a_deadline_in_the_midst_of_sending_shows_nothing(caplog: pytest.LogCaptureFixture) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
-        async with AsyncDesk(url, token=TOKEN, retry=NO_PAUSES, deadline=0.3) as desk:
+        async with AsyncDesk(url, token=TOKEN, retry=NO_PAUSES, deadline=1) as desk:
             with pytest.raises(OutcomeUnknownError) as raised:
                 await desk.conversations.convert(42, message=SECRET * 2**20)
     assert leaks(shown_by(raised.value), logged(caplog)) == []

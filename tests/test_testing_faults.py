@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, get_args
 
 import anyio
+import httpx
 import pytest
 from trio.testing import MockClock
 
@@ -136,7 +137,7 @@ async def test_over_a_server(fault: Fault) -> None:
     fake = FakeDesk()
     fake.inject(fault, method="POST", lasts=0.1)
     retry = PATIENT if fault.endswith("goes on") else QUICK
-    async with fake.serve() as url, AsyncDesk(url, token="t", retry=retry, timeout=0.3) as desk:
+    async with fake.serve() as url, AsyncDesk(url, token="t", retry=retry, timeout=httpx.Timeout(30, read=1)) as desk:
         result = await convert(desk)
     assert type(result) is kind
     assert (len(converts(fake)), len(fake.tickets)) == (attempts, tickets)

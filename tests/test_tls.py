@@ -134,7 +134,7 @@ async def test_a_handshake_without_end_ends_at_the_deadline_with_nothing_sent(ca
 
     with RawServer(keep_silent) as server:
         url = server.url.replace("http", "https")
-        async with AsyncDesk(url, token="t", retry=POLICY, verify=client_tls(ca), deadline=0.3) as desk:
+        async with AsyncDesk(url, token="t", retry=POLICY, verify=client_tls(ca), deadline=1) as desk:
             with pytest.raises(DeadlineExceeded) as caught:
                 await desk.conversations.convert(42)
     assert not caught.value.maybe_applied
