@@ -106,6 +106,7 @@ UNREADABLE: dict[str, bytes] = {
     "HTML": http(200, b"<!doctype html><title>Sign in</title>", "Content-Type: text/html"),
     "no object": http(200, b"[42]"),
     "no id": http(200, b'{"ticket_id": 7}'),
+    "another conversation's": http(200, b'{"id": 43, "ticket_id": 8}'),
     "an id of 5,000 digits": http(200, b'{"id": ' + b"9" * 5000 + b"}"),
     "5,000 digits elsewhere": http(200, b'{"id": 42, "ticket_id": 7, "new": ' + b"9" * 5000 + b"}"),
     "an id that is NaN": http(200, b'{"id": NaN, "ticket_id": 7}'),
@@ -417,6 +418,21 @@ async def test_an_answer_that_comes_before_the_request_was_read_is_read() -> Non
         async with client(server) as desk:
             conversation = await desk.conversations.convert(42, message=LONG)
     assert conversation.ticket_id == 7
+
+
+async def test_an_answer_that_another_call_left_on_the_connection_is_not_taken_for_this_ones() -> None:
+    def answer_twice(connection: socket.socket) -> None:
+        if read_request(connection).line.startswith("GET "):
+            connection.sendall(http(200, b'{"conversations": [{"id": 42, "ticket_id": 7}]}'))
+            return
+        connection.sendall(2 * http(200, b'{"id": 41, "ticket_id": 6}').replace(b"Connection: close\r\n", b""))
+        read_request(connection)
+
+    with RawServer(answer_twice) as server:
+        async with client(server) as desk:
+            first = await desk.conversations.convert(41)
+            second = await desk.conversations.convert(42)
+    assert [(one.id, one.ticket_id) for one in (first, second)] == [(41, 6), (42, 7)]
 
 
 async def test_a_door_slammed_on_the_request_is_an_outcome_that_is_looked_up() -> None:

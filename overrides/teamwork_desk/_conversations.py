@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, Protocol, TypeVar, cast
+
+from attrs import evolve
 
 from teamwork_desk_api.api.conversations.convert_conversation import convert_conversation
 from teamwork_desk_api.api.conversations.list_conversations import list_conversations
@@ -346,7 +348,17 @@ def _request(conversation_id: int, body: ConvertConversation) -> Request[Convers
     except (TypeError, ValueError) as error:
         raise RequestError(f"an argument cannot be sent: {error}") from None
     ConvertConversation.from_dict(request.body, hook=_refuse)
-    return request
+    return evolve(request, decode=partial(_decode_own, conversation_id, request.decode))
+
+
+def _decode_own(
+    conversation_id: int, decode: Callable[[Any, Hook], Conversation], payload: Any, hook: Hook
+) -> Conversation:
+    """Decode an answer, and refuse another conversation's: a connection may hold what was meant for somebody else."""
+    conversation = decode(payload, hook)
+    if conversation.id != conversation_id:
+        raise DecodeError("it is another conversation's")
+    return conversation
 
 
 def _refuse(path: str, expected: str, got: str) -> NoReturn:
