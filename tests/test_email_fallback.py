@@ -31,6 +31,7 @@ from teamwork_desk._email_fallback import (
     with_deprecated_email,
 )
 from teamwork_desk.testing import FakeDesk
+from teamwork_desk_api.api.conversations.convert_conversation import convert_conversation
 from teamwork_desk_api.models import ConvertConversation
 
 JO = "jo@example.com"
@@ -134,7 +135,8 @@ def test_none_or_more_than_one_customer_is_refused_by_the_arguments_name(
 def test_the_address_and_nothing_else_moves_to_the_deprecated_field(
     body: ConvertConversation, expected: ConvertConversation | None
 ) -> None:
-    assert with_deprecated_email(body) == expected
+    request = convert_conversation(42, body=body)
+    assert with_deprecated_email(request) == (expected and convert_conversation(42, body=expected))
 
 
 # What says that the customer is missing
@@ -225,6 +227,17 @@ async def test_the_other_fields_go_out_in_both_requests() -> None:
         await desk.conversations.convert(42, customer=JO, subject="Refund", cc=[MO], notify_customer=False)
     rest = {"subject": "Refund", "cc": [MO], "notifyCustomer": False}
     assert sent(fake) == [{**NEW, **rest}, {**OLD, **rest}]
+
+
+async def test_what_a_caller_changes_meanwhile_goes_out_in_neither_request() -> None:
+    fake, cc = FakeDesk(old_installation=True), [MO]
+
+    async def change(_: httpx.Request) -> None:
+        cc.append("another@example.com")
+
+    async with a_desk(fake, event_hooks={"request": [change]}) as desk:
+        await desk.conversations.convert(42, customer=JO, cc=cc)
+    assert sent(fake) == [{**NEW, "cc": [MO]}, {**OLD, "cc": [MO]}]
 
 
 @pytest.mark.parametrize("status", [400, 409, 422])

@@ -157,30 +157,29 @@ class Conversations:
             )
             request = _request(conversation_id, body)
             if not verify_first:
-                return await self._convert(call, conversation_id, body, request)
+                return await self._convert(call, conversation_id, request)
             # Two calls that look at the same time would both convert.
             async with self._session.lock(conversation_id):
                 found = await call.look_first(conversation_id, partial(_find_converted, conversation_id))
-                return found or await self._convert(call, conversation_id, body, request)
+                return found or await self._convert(call, conversation_id, request)
 
-    async def _convert(
-        self, call: Call, conversation_id: int, body: ConvertConversation, request: Request[Conversation]
-    ) -> Conversation:
+    async def _convert(self, call: Call, conversation_id: int, request: Request[Conversation]) -> Conversation:
         """Convert with the customer's address where the installation knows it."""
         look = partial(_find_converted, conversation_id)
         mode = self._settings.email_fallback
-        if mode == "always" or (mode == "auto" and self._session.prefers_deprecated_email):
-            deprecated = with_deprecated_email(body)
-            return await call.send(_request(conversation_id, deprecated) if deprecated else request, look=look)
+        deprecated = with_deprecated_email(request)
+        if deprecated is None or mode == "never":
+            return await call.send(request, look=look)
+        if mode == "always" or self._session.prefers_deprecated_email:
+            return await call.send(deprecated, look=look)
         try:
             return await call.send(request, look=look)
         except ValidationError as error:
-            deprecated = with_deprecated_email(body)
-            if deprecated is None or mode != "auto" or not says_customer_is_missing(error.errors):
+            if not says_customer_is_missing(error.errors):
                 raise
             first = error
         try:
-            conversation = await call.send(_request(conversation_id, deprecated), look=look)
+            conversation = await call.send(deprecated, look=look)
         except ValidationError:
             raise first from None
         if not self._session.prefers_deprecated_email:

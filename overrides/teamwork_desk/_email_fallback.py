@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, TypeVar
 
 from attrs import evolve
 
-from teamwork_desk_api.models import ConvertConversation, CustomerRef
+from teamwork_desk_api.models import CustomerRef
+from teamwork_desk_api.types import Request
 
 from ._errors import RequestError
+
+T = TypeVar("T")
 
 EmailFallback: TypeAlias = Literal["auto", "always", "never"]
 
@@ -60,11 +63,13 @@ def _named_by(customer: CustomerRef) -> set[str]:
     return declared | customer.additional_properties.keys()
 
 
-def with_deprecated_email(body: ConvertConversation) -> ConvertConversation | None:
-    """Return the body with the address in the deprecated field; None where it holds no address."""
-    if body.customer is None or body.customer.email is None:
+def with_deprecated_email(request: Request[T]) -> Request[T] | None:
+    """Return the request with the address in the deprecated field; None where it holds no address."""
+    email = request.body.get("customer", {}).get("email")
+    if email is None:
         return None
-    return evolve(body, customer=None, email=body.customer.email)
+    rest = {name: value for name, value in request.body.items() if name != "customer"}
+    return evolve(request, body={**rest, "email": email})
 
 
 def says_customer_is_missing(errors: Mapping[str, list[str]]) -> bool:
