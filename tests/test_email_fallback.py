@@ -17,11 +17,13 @@ from hypothesis import strategies as st
 
 from teamwork_desk import (
     AsyncDesk,
+    AuthenticationError,
     CustomerRef,
     EntityRef,
     PermissionDeniedError,
     RequestError,
     RetryPolicy,
+    StatusError,
     ValidationError,
 )
 from teamwork_desk._email_fallback import (
@@ -41,14 +43,14 @@ MALFORMED = {"errors": {"email": ["must be a valid email address"]}}
 NO_PAUSES = RetryPolicy(backoff_base=0, settle=())
 
 
-def a_desk(fake: FakeDesk, email_fallback: EmailFallback = "auto", **httpx_options: Any) -> AsyncDesk:
+def a_desk(fake: FakeDesk, email_fallback: EmailFallback = "auto", token: Any = "a-token", **options: Any) -> AsyncDesk:
     return AsyncDesk(
         "https://acme.teamwork.com",
-        token="a-token",
+        token=token,
         transport=fake.transport,
         email_fallback=email_fallback,
         retry=NO_PAUSES,
-        **httpx_options,
+        **options,
     )
 
 
@@ -302,6 +304,28 @@ async def test_the_second_request_is_not_sent_again_when_its_answer_is_lost() ->
         conversation = await desk.conversations.convert(42, customer=JO)
     assert sent(fake) == [NEW, OLD]
     assert [ticket.id for ticket in fake.tickets] == [conversation.ticket_id]
+
+
+async def test_both_requests_share_the_attempts_of_the_call() -> None:
+    fake = FakeDesk()
+    fake.fail(status=425, times=3)
+    fake.fail(status=400, body=MUST_BE_SET)
+    fake.fail(status=425, times=3)
+    async with a_desk(fake) as desk:
+        with pytest.raises(StatusError, match=" 425: ") as refused:
+            await desk.conversations.convert(42, customer=JO)
+    assert refused.value.attempts == NO_PAUSES.max_attempts + 1
+
+
+async def test_both_requests_share_the_one_fresh_token_of_the_call() -> None:
+    fake, tokens = FakeDesk(), iter(["first", "second", "third"])
+    fake.fail(status=401)
+    fake.fail(status=400, body=MUST_BE_SET)
+    fake.fail(status=401)
+    async with a_desk(fake, token=lambda: next(tokens)) as desk:
+        with pytest.raises(AuthenticationError) as refused:
+            await desk.conversations.convert(42, customer=JO)
+    assert (refused.value.attempts, next(tokens)) == (3, "third")
 
 
 # What is remembered

@@ -122,6 +122,8 @@ class Call:
         self._scope = anyio.CancelScope(deadline=self._deadline)
         self._unsettled = False
         self._body: Body | None = None
+        self._retries = 0
+        self._may_reauthenticate = True
 
     def __enter__(self) -> Self:
         self._scope.__enter__()
@@ -176,8 +178,6 @@ class Call:
         if not safe:
             self._body = body
         token = await session.auth.token()
-        may_reauthenticate = True
-        retries = 0
         while True:
             began = anyio.current_time()
             try:
@@ -196,23 +196,22 @@ class Call:
                         f"{name_of(request)} succeeded, but its answer is unreadable: {unreadable}"
                     )
                 else:
-                    session.quota.give_back(retries)
+                    session.quota.give_back(self._retries)
                     return result
             if not safe and exchange.effect in (Effect.ENDED, Effect.RUNNING, Effect.APPLIED):
                 found = await self._verify(look, exchange.effect, error)
                 if found is not None:
-                    session.quota.give_back(retries)
+                    session.quota.give_back(self._retries)
                     return found
             self._unsettled = body.was_read = False
-            if exchange.status_code == 401 and may_reauthenticate:
-                may_reauthenticate = False
+            if exchange.status_code == 401 and self._may_reauthenticate:
+                self._may_reauthenticate = False
                 refused, token = token, await session.auth.token(refused=token)
                 if token != refused:
                     continue
             if exchange.effect is Effect.FINAL or isinstance(error, ResponseDecodeError) or is_permanent(error):
                 raise error
-            retries += 1
-            await self._back_off(exchange, error, retries)
+            await self._back_off(exchange, error)
 
     async def look(self, look: Look[T]) -> T | None:
         """Look what became of a request, in a call of its own that ends when this one does."""
@@ -296,16 +295,17 @@ class Call:
             raise unknown
         return None
 
-    async def _back_off(self, exchange: Exchange, error: DeskError, retries: int) -> None:
+    async def _back_off(self, exchange: Exchange, error: DeskError) -> None:
         """Pause before the next attempt; raise the error where there must be none."""
         policy, session = self._settings.retry, self._session
+        self._retries += 1
         asked_for = exchange.pause_asked_for or 0.0
         if asked_for > policy.max_retry_after:
             raise error
-        pause = asked_for + policy.backoff(retries, random.random())
+        pause = asked_for + policy.backoff(self._retries, random.random())
         if exchange.status_code == 429:
             session.pacer.hold(pause)
-        if retries >= policy.max_attempts:
+        if self._retries >= policy.max_attempts:
             raise error
         self._check_fits(pause, error)
         if not session.quota.spend():
