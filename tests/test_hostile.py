@@ -235,6 +235,17 @@ async def test_a_listing_that_does_not_help_never_leads_to_a_second_convert(answ
     assert (caught.value.maybe_applied, caught.value.attempts, server.converts) == (True, 1, 1)
 
 
+@pytest.mark.parametrize("ticket_ids", [(None, 7), (0, 7, None), (7, 7)], ids=str)
+async def test_a_ticket_counts_where_a_conversation_is_listed_more_than_once(
+    ticket_ids: tuple[int | None, ...],
+) -> None:
+    page = {"conversations": [{"id": 42, "ticket_id": ticket_id} for ticket_id in ticket_ids]}
+    with HostileDesk(b"", listing=http(200, json.dumps(page).encode())) as server:
+        async with client(server) as desk:
+            conversation = await desk.conversations.convert(42)
+    assert (conversation.ticket_id, server.converts) == (7, 1)
+
+
 @each({**READABLE, **UNREADABLE, **NO_ANSWER})
 async def test_a_read_never_fails_with_anything_but_an_error_of_ours(answer: bytes) -> None:
     with HostileDesk(listing=answer) as server:

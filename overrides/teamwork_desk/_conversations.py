@@ -301,7 +301,9 @@ def _decode_strictly(conversation_id: int, payload: Any, hook: Hook) -> Conversa
     """Decode one conversation of a listing, strictly where an error would convert it twice."""
     try:
         listed: list[dict[str, Any]] = payload["conversations"] or []
-        source = next((entry for entry in listed if entry["id"] == conversation_id), None)
+        found = (entry for entry in listed if entry["id"] == conversation_id)
+        # Where it is listed twice, a ticket counts.
+        source = max(found, key=lambda entry: bool(entry["ticket_id"]), default=None)
         ticket_id = source["ticket_id"] if source else None
     except (KeyError, TypeError):
         raise DecodeError("the listing does not say which ticket the conversation has") from None
