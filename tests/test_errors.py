@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from functools import partial
@@ -274,6 +275,14 @@ async def test_an_address_that_a_reason_quotes_is_not_in_the_message(reason: str
         assert "example" not in text
     assert isinstance(error, ValidationError)
     assert error.errors == {"cc[0]": [reason]}, "who needs it can have it"
+
+
+async def test_a_long_reason_without_an_address_takes_no_time() -> None:
+    fake = FakeDesk()
+    fake.fail(status=400, body={"errors": {"message": ["x" * 100_000]}})
+    began = time.process_time()
+    assert isinstance(await error_of(fake), ValidationError)
+    assert time.process_time() - began < 5
 
 
 @pytest.mark.parametrize(
