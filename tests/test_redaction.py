@@ -12,7 +12,7 @@ import pickle
 import socket
 import ssl
 import traceback
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from typing import Any, cast
 
 import anyio
@@ -76,7 +76,9 @@ def reachable(error: BaseException) -> Iterator[BaseException]:
     found: list[BaseException] = [error]
     for one in found:
         yield one
-        found += [other for other in (one.__cause__, one.__context__) if other and not any(other is it for it in found)]
+        members: tuple[BaseException, ...] = getattr(one, "exceptions", ())
+        others = (one.__cause__, one.__context__, *members)
+        found += [other for other in others if other and not any(other is it for it in found)]
 
 
 def held_by(value: object, seen: dict[int, object]) -> Iterator[str]:
@@ -419,17 +421,43 @@ async def test_a_cancelled_call_shows_nothing(caplog: pytest.LogCaptureFixture) 
     assert leaks(shown_by(cancelled), logged(caplog)) == []
 
 
+async def fail_as_httpx_does(request: httpx.Request) -> None:
+    raise httpx.RequestError("a hook failed", request=request)
+
+
+async def fail_for_a_status(request: httpx.Request) -> None:
+    httpx.Response(500, request=request).raise_for_status()
+
+
+async def fail_in_a_task(request: httpx.Request) -> None:
+    async def fail(header: str) -> None:
+        raise ValueError(f"{len(header)} letters")
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(fail, request.headers["Authorization"])
+
+
+async def fail_in_circles(request: httpx.Request) -> None:
+    error = ValueError(f"{len(request.headers)} headers")
+    raise error from error
+
+
 @pytest.mark.parametrize("place", ["request", "response"])
+@pytest.mark.parametrize("fail", [fail_as_httpx_does, fail_for_a_status, fail_in_a_task, fail_in_circles])
 async def test_an_event_hook_that_fails_shows_nothing_of_the_request(
-    place: str, caplog: pytest.LogCaptureFixture
+    fail: Callable[[httpx.Request], Awaitable[None]],
+    place: str,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async def broken(event: httpx.Request | httpx.Response) -> None:
-        request = event if isinstance(event, httpx.Request) else event.request
-        raise httpx.RequestError("a hook failed", request=request)
+        await fail(event if isinstance(event, httpx.Request) else event.request)
 
     async with a_desk(FakeDesk(), event_hooks={place: [broken]}) as desk:
         with pytest.raises(DeskError) as raised:
             await desk.conversations.convert(42, **ARGUMENTS)
+    raised.value.__traceback__ = None  # the caller's own
+    monkeypatch.setitem(globals(), "__file__", "elsewhere")  # a hook's frames are the request's, too
     assert leaks(shown_by(raised.value), logged(caplog)) == []
 
 

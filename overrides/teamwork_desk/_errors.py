@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import httpx
 
@@ -202,12 +202,24 @@ def status_error_class(status_code: int) -> type[StatusError]:
     return _BY_STATUS.get(status_code) or (ServerError if 500 <= status_code < 600 else StatusError)
 
 
-def scrub(error: BaseException | None, request: httpx.Request) -> None:
+def causes(error: BaseException) -> list[BaseException]:
+    """Return an exception, what led to it, and what a group of them holds: each once, for they may go in circles."""
+    found = [error]
+    for one in found:
+        further = [one.__cause__, one.__context__]
+        if isinstance(one, BaseExceptionGroup):
+            further += cast("BaseExceptionGroup[BaseException]", one).exceptions
+        found += [other for other in further if other is not None and other not in found]
+    return found
+
+
+def scrub(error: BaseException, request: httpx.Request) -> None:
     """Take the token and the body out of an exception and its causes: the request, the frames, the bytes quoted."""
     bare = httpx.Request(request.method, request.url)
-    while error is not None:
-        error.__traceback__ = None
-        if isinstance(error, httpx.RequestError):
-            error.request = bare
-        error.args = tuple(_RAW.sub("...", arg) if isinstance(arg, str) else arg for arg in error.args)
-        error = error.__cause__ or error.__context__
+    for one in causes(error):
+        one.__traceback__ = None
+        if isinstance(one, httpx.HTTPError):
+            one.request = bare
+        if isinstance(one, httpx.HTTPStatusError):
+            one.response.request = bare
+        one.args = tuple(_RAW.sub("...", arg) if isinstance(arg, str) else arg for arg in one.args)

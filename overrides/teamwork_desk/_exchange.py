@@ -23,6 +23,7 @@ from ._errors import (
     StatusError,
     TransportError,
     ValidationError,
+    causes,
     status_error_class,
 )
 from ._pacing import RateLimit
@@ -237,10 +238,10 @@ def _reason(failure: BaseException | None) -> str:
     name = type(failure).__name__
     if not isinstance(failure, (httpx.RequestError, DecodeError)):
         return name  # an event hook's own: its text is not ours to show
-    cause: BaseException | None = failure
-    while cause is not None and not (isinstance(cause, (httpx.RequestError, DecodeError, OSError)) and str(cause)):
-        cause = cause.__cause__ or cause.__context__
-    return f"{name}: {cause}" if cause else name
+    for one in causes(failure):
+        if isinstance(one, (httpx.RequestError, DecodeError, OSError)) and str(one):
+            return f"{name}: {one}"
+    return name
 
 
 def _field_errors(content: bytes) -> dict[str, list[str]]:

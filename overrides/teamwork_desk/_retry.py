@@ -13,7 +13,7 @@ from typing import Literal, cast
 import httpx
 from attrs import frozen
 
-from ._errors import ConfigurationError, NotSentError
+from ._errors import ConfigurationError, NotSentError, causes
 
 _SECONDS = re.compile(r"\d{1,9}(\.\d+)?", re.ASCII)
 
@@ -129,10 +129,8 @@ def is_permanent(error: BaseException) -> bool:
     )
 
 
-def _is_caused_by(error: BaseException | None, *kinds: type[BaseException]) -> bool:
-    while error is not None and not isinstance(error, kinds):
-        error = error.__cause__ or error.__context__
-    return error is not None
+def _is_caused_by(error: BaseException, *kinds: type[BaseException]) -> bool:
+    return any(isinstance(one, kinds) for one in causes(error))
 
 
 def http_date(value: str | None) -> float | None:
