@@ -23,6 +23,7 @@ from raw_server import RawServer, http, read_request
 from teamwork_desk import (
     AsyncDesk,
     AuthenticationError,
+    ConfigurationError,
     Contact,
     CustomerRef,
     CustomField,
@@ -514,3 +515,24 @@ async def test_a_token_that_is_none_shows_nothing(junk: Any, caplog: pytest.LogC
         with pytest.raises(DeskError) as raised:
             await desk.conversations.convert(42, **ARGUMENTS)
     assert leaks(shown_by(raised.value), logged(caplog)) == []
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("TEAMWORK_DESK_TOKEN", f"{TOKEN}\n"),
+        ("TEAMWORK_DESK_URL", f"https://jo:{SECRET}@acme.teamwork.com"),
+        ("TEAMWORK_DESK_URL", f"https://jo:{SECRET}/@acme.teamwork.com"),
+        ("HTTPS_PROXY", f"ftp://jo:{SECRET}@127.0.0.1"),
+        ("HTTPS_PROXY", f"http://jo:{SECRET}/@127.0.0.1"),
+    ],
+)
+def test_an_environment_that_is_refused_shows_nothing(
+    variable: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TEAMWORK_DESK_TOKEN", TOKEN)
+    monkeypatch.setenv("TEAMWORK_DESK_URL", "https://acme.teamwork.com")
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(ConfigurationError) as raised:
+        AsyncDesk()
+    assert leaks(shown_by(raised.value)) == []

@@ -71,19 +71,28 @@ class AsyncDesk:
         **httpx_options: Unpack[HttpxOptions],
     ) -> None:
         log_to_stderr()
-        origin = parse_origin(_from_environment("TEAMWORK_DESK_URL", "url") if url is None else url)
-        settings = _check(
-            Settings(timeout=_timeout(timeout), deadline=deadline, retry=retry, email_fallback=email_fallback)
-        )
-        auth = BearerAuth(_from_environment("TEAMWORK_DESK_TOKEN", "token") if token is None else token)
         try:
+            origin = parse_origin(_from_environment("TEAMWORK_DESK_URL", "url") if url is None else url)
+            settings = _check(
+                Settings(timeout=_timeout(timeout), deadline=deadline, retry=retry, email_fallback=email_fallback)
+            )
+            auth = BearerAuth(_from_environment("TEAMWORK_DESK_TOKEN", "token") if token is None else token)
             connections = connect(transport, httpx_options, f"AsyncDesk({origin!r})")
+        except ConfigurationError as error:
+            refused = error
+        except httpx.InvalidURL:  # its text may quote a password
+            refused = ConfigurationError("proxy, mounts: expected valid URLs, also in the environment")
         except (AttributeError, ImportError, OSError, TypeError, ValueError) as error:
-            raise ConfigurationError(f"httpx refuses an option: {error}") from error
-        from importlib.metadata import version  # noqa: PLC0415 - slow to import
+            refused = ConfigurationError(f"httpx refuses an option: {error}")
+        else:
+            from importlib.metadata import version  # noqa: PLC0415 - slow to import
 
-        user_agent = f"teamwork-desk/{version('teamwork-desk')}"
-        self._wire(Session(origin, auth, connections, find_observer(origin), user_agent), settings)
+            user_agent = f"teamwork-desk/{version('teamwork-desk')}"
+            self._wire(Session(origin, auth, connections, find_observer(origin), user_agent), settings)
+            return
+        # Without what led to it: those frames hold what the environment does, and crash reporters print locals.
+        refused.__context__ = None
+        raise refused.with_traceback(None)
 
     def _wire(self, session: Session, settings: Settings) -> None:
         self._session = session
@@ -149,7 +158,8 @@ class AsyncDesk:
         await self.aclose()
 
     def __repr__(self) -> str:
-        return f"AsyncDesk({self._session.origin!r})"
+        session: Session | None = getattr(self, "_session", None)  # it has none while it is built, or was refused
+        return f"AsyncDesk({session.origin!r})" if session else "AsyncDesk(...)"
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("an AsyncDesk holds a token and open connections, and cannot be pickled or copied")
