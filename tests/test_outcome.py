@@ -272,6 +272,24 @@ async def test_a_deadline_after_the_request_left(one: Fault) -> None:
     assert (result.maybe_applied, result.attempts) == (True, 1)
 
 
+async def test_a_deadline_that_finds_tasks_of_a_hook_which_fail_then() -> None:
+    async def fail_at_the_end() -> None:
+        try:
+            await anyio.sleep_forever()
+        finally:
+            raise ValueError
+
+    async def wait(_: httpx.Response) -> None:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(fail_at_the_end)
+            await anyio.sleep_forever()
+
+    with FaultServer() as server:
+        async with AsyncDesk(server.url, token="t", deadline=0.3, event_hooks={"response": [wait]}) as desk:
+            result = await convert(desk)
+        assert (type(result), server.converts[7]) == (OutcomeUnknownError, 1)
+
+
 async def test_a_pause_that_does_not_fit_into_the_deadline_is_not_begun() -> None:
     with FaultServer({7: always(status(429, "never", "Retry-After: 60"))}) as server:
         async with AsyncDesk(server.url, token="t", deadline=30) as desk:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Literal, Self, TypeAlias, TypeVar
 from urllib.parse import urlsplit
@@ -132,7 +133,10 @@ class Call:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> Literal[False]:
-        if self._scope.__exit__(kind, error, traceback) and error is not None:
+        is_expired = True
+        with suppress(ExceptionGroup):  # on trio, what else failed in a group that the deadline cancelled
+            is_expired = self._scope.__exit__(kind, error, traceback)
+        if is_expired and error is not None:
             # It becomes the context of what is raised in its place, and its frames go with it.
             error.__traceback__ = error.__context__ = error.__cause__ = None
             error = self.expired()
