@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import AsyncIterator
 from functools import partial
 
 import anyio
@@ -268,6 +269,24 @@ async def test_a_deadline_after_the_request_left(one: Fault) -> None:
     with FaultServer({7: Plan(faults=(one,))}) as server:
         async with AsyncDesk(server.url, token="t", retry=QUICK, deadline=1) as desk:
             result = await convert(desk)
+    assert type(result) is OutcomeUnknownError
+    assert (result.maybe_applied, result.attempts) == (True, 1)
+
+
+class Early(httpx.AsyncBaseTransport, httpx.AsyncByteStream):
+    """Begins to answer before it has read the request, and never ends."""
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, stream=self)
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield b"{"
+        await anyio.sleep_forever()
+
+
+async def test_a_deadline_after_an_answer_began_to_a_request_that_was_not_read() -> None:
+    async with AsyncDesk("https://desk.example", token="t", deadline=0.05, transport=Early()) as desk:
+        result = await convert(desk)
     assert type(result) is OutcomeUnknownError
     assert (result.maybe_applied, result.attempts) == (True, 1)
 

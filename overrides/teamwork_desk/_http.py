@@ -121,7 +121,6 @@ class Call:
         self._watch: Watch = part_of._watch if part_of else Watch(session.observer, operation, self._conversation_id)
         self._deadline: float = part_of._deadline if part_of else self._watch.began + settings.deadline
         self._scope = anyio.CancelScope(deadline=self._deadline)
-        self._unsettled = False
         self._body: Body | None = None
         self._retries = 0
         self._may_reauthenticate = True
@@ -156,7 +155,7 @@ class Call:
     @property
     def maybe_applied(self) -> bool:
         """Whether something that was sent may have had an effect."""
-        return self._unsettled or (self._body is not None and self._body.was_read)
+        return self._body is not None and self._body.was_read
 
     def expired(self, reason: str = "time ran out") -> DeskError:
         """Return the error for a deadline that is not met."""
@@ -207,7 +206,7 @@ class Call:
                 if found is not None:
                     session.quota.give_back(self._retries)
                     return found
-            self._unsettled = body.was_read = False
+            body.was_read = False
             if exchange.status_code == 401 and self._may_reauthenticate:
                 self._may_reauthenticate = False
                 refused, token = token, await session.auth.token(refused=token)
@@ -251,6 +250,7 @@ class Call:
             async with session.connections.borrow(timeout.pool) as slot:
                 self.attempts += 1
                 answer = await slot.send(http_request)
+                body.was_read = True  # to send it or not: an answer says that the request has arrived
                 content = await read(answer)
             return Exchange(sent=True, status_code=answer.status_code, headers=answer.headers, content=content)
         except ConfigurationError:
@@ -275,7 +275,6 @@ class Call:
             ResponseDecodeError: It was applied, and nothing is found of it.
             OutcomeUnknownError: Anything else is unknown.
         """
-        self._unsettled = True
         policy, quota = self._settings.retry, self._session.quota
         unknown = error
         if effect is not Effect.APPLIED:
