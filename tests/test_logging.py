@@ -439,3 +439,19 @@ async def test_a_filter_that_raises_loses_no_outcome(
     told = capsys.readouterr().err
     assert ("teamwork_desk: telling failed with RuntimeError" in told) is raise_exceptions
     assert SECRET not in told
+
+
+async def test_a_closed_stderr_loses_no_outcome(monkeypatch: pytest.MonkeyPatch) -> None:
+    closed, logger = io.StringIO(), logging.getLogger("teamwork_desk")
+    closed.close()
+    monkeypatch.setattr("sys.stderr", closed)
+    monkeypatch.setattr(logger, "level", logging.DEBUG)
+    handler = logging.StreamHandler()
+    logger.addHandler(handler)
+    try:
+        fake = FakeDesk()
+        async with a_desk(fake) as desk:
+            conversation = await desk.conversations.convert(42)
+        assert fake.assert_converted_once(42).id == conversation.ticket_id
+    finally:
+        logger.removeHandler(handler)

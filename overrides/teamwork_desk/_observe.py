@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from functools import wraps
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeAlias
 
@@ -88,8 +89,10 @@ def harmless(tell: Callable[P, object]) -> Callable[P, None]:
         try:
             tell(*args, **kwargs)
         except Exception as failure:
-            if logging.raiseExceptions:  # as logging does; the text may quote anything
-                print(f"teamwork_desk: telling failed with {type(failure).__name__}", file=sys.stderr)  # noqa: T201
+            # As logging does; the text may quote anything. A daemon may have closed stderr.
+            with suppress(OSError, ValueError):
+                if logging.raiseExceptions:
+                    print(f"teamwork_desk: telling failed with {type(failure).__name__}", file=sys.stderr)  # noqa: T201
 
     return told
 
