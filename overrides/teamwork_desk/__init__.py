@@ -2,13 +2,7 @@
 
 import typing as _typing
 
-from teamwork_desk_api.models import (
-    Contact,
-    Conversation,
-    CustomerRef,
-    CustomField,
-    EntityRef,
-)
+from teamwork_desk_api.models import Contact, Conversation, CustomerRef, CustomField, EntityRef
 
 from ._client import AsyncDesk
 from ._errors import (

@@ -25,7 +25,7 @@ from teamwork_desk_api.types import DecodeError, Hook, Request
 from ._email_fallback import resolve_customer, says_customer_is_missing, with_deprecated_email
 from ._errors import NotFoundError, RequestError, ValidationError
 from ._exchange import encode_json
-from ._http import Call, Session, Settings
+from ._http import Call, Look, Session, Settings
 from ._observe import warn
 
 if TYPE_CHECKING:
@@ -133,10 +133,10 @@ class Conversations:
             _check_id(conversation_id)
             body = ConvertConversation(
                 agent=_reference(agent),
-                bcc=_list(bcc),
-                cc=_list(cc),
+                bcc=cast("Any", bcc),
+                cc=cast("Any", cc),
                 customer=resolve_customer(customer, email),
-                customfields=_list(customfields),
+                customfields=cast("Any", customfields),
                 edit_method=edit_method,
                 files=_references(files),
                 from_thread_id=from_thread_id,
@@ -146,7 +146,7 @@ class Conversations:
                 notify_customer=notify_customer,
                 parent=_reference(parent),
                 priority=_reference(priority),
-                scheduled_email=_mapping(scheduled_email),
+                scheduled_email=cast("Any", scheduled_email),
                 send_from=send_from,
                 source=_reference(source),
                 status=_reference(status),
@@ -156,16 +156,15 @@ class Conversations:
                 type=_reference(type),
             )
             request = _request(conversation_id, body)
+            look = partial(_find_converted, conversation_id)
             if not verify_first:
-                return await self._convert(call, conversation_id, request)
+                return await self._convert(call, request, look)
             # Two calls that look at the same time would both convert.
             async with self._session.lock(conversation_id):
-                found = await call.look_first(conversation_id, partial(_find_converted, conversation_id))
-                return found or await self._convert(call, conversation_id, request)
+                return await call.look_first(conversation_id, look) or await self._convert(call, request, look)
 
-    async def _convert(self, call: Call, conversation_id: int, request: Request[Conversation]) -> Conversation:
+    async def _convert(self, call: Call, request: Request[Conversation], look: Look[Conversation]) -> Conversation:
         """Convert with the customer's address where the installation knows it."""
-        look = partial(_find_converted, conversation_id)
         mode = self._settings.email_fallback
         deprecated = with_deprecated_email(request)
         if deprecated is None or mode == "never":
@@ -332,14 +331,6 @@ def _reference(value: Any) -> Any:
 
 def _references(values: Any) -> Any:
     return [_reference(value) for value in values] if values.__class__ in (list, tuple) else values
-
-
-def _list(values: Any) -> Any:
-    return list(values) if values.__class__ is tuple else values
-
-
-def _mapping(value: Any) -> Any:
-    return dict(cast("Mapping[str, Any]", value)) if isinstance(value, Mapping) else value
 
 
 def _request(conversation_id: int, body: ConvertConversation) -> Request[Conversation]:

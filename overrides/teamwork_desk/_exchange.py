@@ -200,7 +200,7 @@ def _decompress(content: bytes, encoding: str) -> bytes:
 def error_of(request: Request[Any], exchange: Exchange) -> DeskError | None:
     """Return the error for an exchange; None for a success whose body was received."""
     failure, status = exchange.failure, exchange.status_code
-    is_success = status is not None and 200 <= status < 300
+    is_success = exchange.effect is Effect.APPLIED
     if is_success and failure is None:
         return None
     name, reason = name_of(request), _reason(failure)

@@ -20,24 +20,11 @@ from teamwork_desk_api.types import DecodeError, Request
 from ._auth import BearerAuth, Token
 from ._connections import Connections, Handshake
 from ._email_fallback import EmailFallback
-from ._errors import (
-    ConfigurationError,
-    DeadlineExceeded,
-    DeskError,
-    OutcomeUnknownError,
-    ResponseDecodeError,
-    scrub,
-)
+from ._errors import ConfigurationError, DeadlineExceeded, DeskError, OutcomeUnknownError, ResponseDecodeError, scrub
 from ._exchange import Body, Exchange, decode_json, encode_json, error_of, is_safe, name_of, read
 from ._observe import Observer, Watch, warn_of_drift
 from ._pacing import Pacer
-from ._retry import (
-    Effect,
-    RetryPolicy,
-    RetryQuota,
-    is_permanent,
-    seems_sent,
-)
+from ._retry import Effect, RetryPolicy, RetryQuota, is_permanent, seems_sent
 
 T = TypeVar("T")
 
