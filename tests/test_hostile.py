@@ -178,6 +178,13 @@ async def test_an_odd_answer_is_read(answer: bytes) -> None:
     assert (server.converts, server.looks) == (1, 0)
 
 
+async def test_an_answer_that_names_no_conversation_is_about_the_one_that_was_asked_for() -> None:
+    with HostileDesk(http(200, b'{"id": 0, "ticket_id": 7}')) as server:
+        async with client(server) as desk:
+            assert (await desk.conversations.convert(42)).ticket_id == 7
+    assert (server.converts, server.looks) == (1, 0)
+
+
 @each({**UNREADABLE, **NO_ANSWER})
 async def test_an_outcome_that_no_answer_tells_is_found_in_the_listing(answer: bytes) -> None:
     with HostileDesk(answer, ticket_id=7) as server:

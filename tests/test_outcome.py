@@ -212,6 +212,16 @@ async def test_verify_first_gives_what_an_earlier_call_left_open_its_time(how: s
         assert server.tickets[7] == [second.ticket_id]
 
 
+async def test_verify_first_gives_the_earlier_of_two_open_calls_its_time() -> None:
+    with FaultServer({7: Plan(faults=(fault("hang", DONE), fault("hang")), lagging_looks=2)}) as server:
+        async with AsyncDesk(server.url, token="t", retry=QUICK) as desk:
+            for settle in (60, 0):
+                careless = desk.with_options(timeout=SHORT, retry=evolve(RAISE, settle=(settle,)))
+                assert type(await convert(careless)) is OutcomeUnknownError
+            last = await desk.conversations.convert(7, verify_first=True)
+        assert server.tickets[7] == [last.ticket_id]
+
+
 async def test_verify_first_converts_what_an_earlier_call_left_open_and_does_not_show() -> None:
     impatient = evolve(PATIENT, settle=(0.001,))
     with FaultServer({7: Plan(faults=(fault("hang"),))}) as server:

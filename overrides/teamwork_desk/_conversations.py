@@ -166,15 +166,13 @@ class Conversations:
     async def _convert(self, call: Call, request: Request[Conversation], look: Look[Conversation]) -> Conversation:
         """Convert with the customer's address where the installation knows it."""
         mode = self._settings.email_fallback
-        deprecated = with_deprecated_email(request)
-        if deprecated is None or mode == "never":
-            return await call.send(request, look=look)
-        if mode == "always" or self._session.prefers_deprecated_email:
-            return await call.send(deprecated, look=look)
+        if mode == "always" or (mode == "auto" and self._session.prefers_deprecated_email):
+            return await call.send(with_deprecated_email(request) or request, look=look)
         try:
             return await call.send(request, look=look)
         except ValidationError as error:
-            if not says_customer_is_missing(error.errors):
+            deprecated = with_deprecated_email(request)
+            if deprecated is None or mode != "auto" or not says_customer_is_missing(error.errors):
                 raise
             first = error
         try:
@@ -348,7 +346,7 @@ def _decode_own(
 ) -> Conversation:
     """Decode an answer, and refuse another conversation's: a connection may hold what was meant for somebody else."""
     conversation = decode(payload, hook)
-    if conversation.id != conversation_id:
+    if conversation.id not in (conversation_id, 0):  # Go's 0 names none
         raise DecodeError("it is another conversation's")
     return conversation
 

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 _RAW = re.compile(r"(bytearray\()?b['\"].*", re.DOTALL)
 """Bytes of an answer, as h11 quotes them in its messages."""
+_QUOTED = re.compile(r"(?<=cannot be )['\"\u2018\u201c].*", re.DOTALL)
+"""The value that a reason of Teamwork's `validate` package refuses."""
 _ADDRESS = re.compile(r"(?<![^\s'\"<>,;])[^\s'\"<>,;]+@[^\s'\"<>,;]+")
 """Sought at the beginning of a word only: at each letter it would take minutes to find none in a long one."""
 
@@ -127,9 +129,11 @@ class ValidationError(StatusError):
 
     def __init__(self, message: str, *, errors: Mapping[str, list[str]] | None = None, **answer: Any) -> None:
         self.errors: dict[str, list[str]] = dict(errors or {})
-        reasons = "; ".join(f"{field} {' and '.join(reasons)}" for field, reasons in self.errors.items())
-        # A reason may quote the value it refuses.
-        super().__init__(f"{message}: {_ADDRESS.sub('[address]', reasons)}" if reasons else message, **answer)
+        told = "; ".join(
+            f"{field} {' and '.join(_QUOTED.sub('[value]', reason) for reason in reasons)}"
+            for field, reasons in self.errors.items()
+        )
+        super().__init__(f"{message}: {_ADDRESS.sub('[address]', told)}" if told else message, **answer)
 
 
 class AuthenticationError(StatusError):

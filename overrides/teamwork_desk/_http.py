@@ -70,7 +70,7 @@ class Session:
         """Note that what a call may have done to a conversation can show for so long after it."""
         now = anyio.current_time()
         self._settled_at = {one: time for one, time in self._settled_at.items() if time > now}
-        self._settled_at[conversation_id] = now + seconds
+        self._settled_at[conversation_id] = max(now + seconds, self._settled_at.get(conversation_id, now))
 
     def is_unsettled(self, conversation_id: int) -> bool:
         """Whether what an earlier call may have done to a conversation may not show yet."""
