@@ -112,7 +112,8 @@ def test(python: str, end: str, folder: Path, *options: str) -> str:
         *(*UV, "pip", "install", "--quiet", "--python", python, "--override", overrides),
         *("--editable", f".[{extras}]", "--group", "dev"),
     )
-    return run(python, "-m", "pytest", "-q", "-p", "no:cacheprovider", *options).splitlines()[-1]
+    workers = ("-n", "auto", "--dist", "loadfile")
+    return run(python, "-m", "pytest", "-q", *workers, "-p", "no:cacheprovider", *options).splitlines()[-1]
 
 
 def main() -> None:
