@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import json
 import subprocess
 import sys
 from functools import cache
 from importlib.metadata import version
+from importlib.util import resolve_name
+from pathlib import Path
 from types import FunctionType
 from typing import Any
 
@@ -43,6 +46,13 @@ PUBLIC = [
     "UnprocessableError",
     "ValidationError",
 ]
+
+PACKAGE = Path(teamwork_desk.__file__).parent
+COMPANIONS = sorted(path.stem for path in PACKAGE.iterdir() if path.suffix in ("", ".py") and path.stem[0] != "_")
+DOORS = {
+    "backlog": {"_conversations"},  # for a type that its jobs share with `convert`
+    "otel": {"_observe"},  # for what it is told
+}
 
 
 def test_the_public_names_are_these_and_sorted() -> None:
@@ -80,11 +90,31 @@ def test_no_other_public_name_leaks() -> None:
             "trio",
             "typer",
         ),
-        *("uvicorn", *(f"teamwork_desk.{name}" for name in ("backlog", "cli", "fleet", "otel", "testing"))),
+        *("uvicorn", *(f"teamwork_desk.{name}" for name in COMPANIONS)),
     ],
 )
 def test_importing_the_package_leaves_alone_what_few_need(module: str) -> None:
     assert module not in fresh_import()["modules"]
+
+
+def core_modules_used_by(companion: str) -> set[str]:
+    """The core's own modules that a companion imports from."""
+    used: set[str] = set()
+    for path in [PACKAGE / f"{companion}.py", *(PACKAGE / companion).glob("**/*.py")]:
+        if path.exists():
+            package = ".".join(path.relative_to(PACKAGE.parent).parent.parts)
+            for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+                if isinstance(node, ast.ImportFrom):
+                    module = resolve_name("." * node.level + (node.module or ""), package)
+                    used.update(f"{module}.{alias.name}" for alias in node.names)
+                elif isinstance(node, ast.Import):
+                    used.update(alias.name for alias in node.names)
+    return {name.split(".")[1] for name in used if name.startswith("teamwork_desk._")} - {"__version__"}
+
+
+@pytest.mark.parametrize("companion", COMPANIONS)
+def test_a_companion_uses_the_public_surface(companion: str) -> None:
+    assert core_modules_used_by(companion) == DOORS.get(companion, set())
 
 
 @pytest.mark.parametrize("name", PUBLIC)
