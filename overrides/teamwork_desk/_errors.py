@@ -38,7 +38,7 @@ class DeskError(Exception):
     """The base of every error this package raises.
 
     Attributes:
-        attempts: How many requests were sent for the call.
+        attempts: How many requests were sent for the call, those that found no connection included.
         maybe_applied: Whether the conversation may have been converted all the same. Where it is False, calling
             again cannot convert twice.
         conversation_id: The conversation the call was about, if it was about one.
