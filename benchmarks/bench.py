@@ -242,11 +242,11 @@ def report(bench: Bench, cores: list[int], rounds: int, calls: int, is_quick: bo
     if is_quick or not Path("/proc/self/statm").exists():
         yield "Not measured: it takes a full run, on Linux.\n"
         return
-    grown = bench.run("growth", bench.url, 100)
+    grown = bench.run("growth", bench.url, 100_000)
     with serve(bench.page) as url:
         listing = bench.run("listing", url, 100_000)
     rows = [
-        ["cost of a call, the last 5,000 of 100,000 over the first 5,000", f"{grown['flat']:.2f}", "1.20"],
+        ["cost of a call of a client after 100,000 over a new client's", f"{grown['flat']:.2f}", "1.20"],
         ["memory, 100,000 calls one at a time", f"{grown['sequential']:.2f} MB", "2 MB"],
         ["memory, 10,000 calls, 64 at once", f"{grown['concurrent']:.2f} MB", "2 MB"],
         ["memory, listing 100,000 conversations, after the first 2,000", f"{listing:.2f} MB", "2 MB"],
@@ -257,12 +257,12 @@ def report(bench: Bench, cores: list[int], rounds: int, calls: int, is_quick: bo
 def main() -> None:
     """Measure, and write results.md."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, help="7, or 2 with --quick")
+    parser.add_argument("--rounds", type=int, help="9, or 2 with --quick")
     parser.add_argument("--calls", type=int, help="2,000, or 1,000 with --quick")
     parser.add_argument("--quick", action="store_true", help="a few minutes: fewer rounds and calls, no growth")
     parser.add_argument("--output", type=Path, default=HERE / "results.md")
     options = parser.parse_args()
-    rounds: int = options.rounds or (2 if options.quick else 7)
+    rounds: int = options.rounds or (2 if options.quick else 9)
     calls: int = options.calls or (1_000 if options.quick else 2_000)
     if not PYTHON.exists():
         raise SystemExit("the peers are not installed: run `make bench`")
