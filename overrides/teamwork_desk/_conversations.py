@@ -130,6 +130,7 @@ class Conversations:
             warnings.warn("email= is deprecated, use customer=", DeprecationWarning, stacklevel=2)
         with Call(self._session, self._settings, "convert", conversation_id) as call:
             _check_id(conversation_id)
+            # Encoding turns tuples and mappings into what JSON has.
             body = ConvertConversation(
                 agent=_reference(agent),
                 bcc=cast("Any", bcc),
