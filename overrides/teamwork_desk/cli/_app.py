@@ -72,11 +72,17 @@ def convert(
     *,
     url: Url = None,
     agent: Annotated[int | None, typer.Option(help="The agent who gets the ticket, by id.")] = None,
-    bcc: Annotated[list[str] | None, typer.Option(help="An address of the BCC; may be repeated.")] = None,
-    cc: Annotated[list[str] | None, typer.Option(help="An address of the CC; may be repeated.")] = None,
+    bcc: Annotated[
+        list[str] | None, typer.Option(metavar="<str>", help="An address of the BCC; may be repeated.")
+    ] = None,
+    cc: Annotated[
+        list[str] | None, typer.Option(metavar="<str>", help="An address of the CC; may be repeated.")
+    ] = None,
     customer: Annotated[str | None, typer.Option(help="The customer, by address or by id.")] = None,
     edit_method: Annotated[str | None, typer.Option(help="html or markdown.")] = None,
-    file: Annotated[list[int] | None, typer.Option(help="An attachment, by id; may be repeated.")] = None,
+    file: Annotated[
+        list[int] | None, typer.Option(metavar="<int>", help="An attachment, by id; may be repeated.")
+    ] = None,
     from_thread_id: Annotated[int | None, typer.Option(help="The thread the ticket is made from.")] = None,
     from_ticket_id: Annotated[int | None, typer.Option(help="The ticket of that thread.")] = None,
     inbox: Annotated[int | None, typer.Option(help="The inbox the ticket goes to, by id.")] = None,
@@ -90,7 +96,9 @@ def convert(
     source: Annotated[int | None, typer.Option(help="Where the ticket comes from, by id.")] = None,
     status: Annotated[int | None, typer.Option(help="The status, by id.")] = None,
     subject: Annotated[str | None, typer.Option(help="The ticket's subject.")] = None,
-    tag: Annotated[list[str] | None, typer.Option(help="A word the ticket is tagged with; may be repeated.")] = None,
+    tag: Annotated[
+        list[str] | None, typer.Option(metavar="<str>", help="A word the ticket is tagged with; may be repeated.")
+    ] = None,
     tickettemplate: Annotated[int | None, typer.Option(help="The ticket template, by id.")] = None,
     type: Annotated[int | None, typer.Option(help="The ticket type, by id.")] = None,
     verify_first: VerifyFirst = True,
