@@ -22,6 +22,7 @@ from ._connections import Connections, Handshake
 from ._email_fallback import EmailFallback
 from ._errors import ConfigurationError, DeadlineExceeded, DeskError, OutcomeUnknownError, ResponseDecodeError, scrub
 from ._exchange import Body, Exchange, decode_json, encode_json, error_of, is_safe, name_of, read
+from ._lazy_url import LazyURL
 from ._observe import Observer, Watch, warn_of_drift
 from ._pacing import Pacer
 from ._retry import Effect, RetryPolicy, RetryQuota, is_permanent, seems_sent
@@ -46,6 +47,7 @@ class Session:
         self, origin: str, auth: BearerAuth, connections: Connections, observer: Observer | None, user_agent: str
     ) -> None:
         self.origin = origin
+        self.url: httpx.URL = httpx.URL(origin)
         self.auth = auth
         self.connections = connections
         self.observer = observer
@@ -225,12 +227,13 @@ class Call:
             extensions["trace"] = handshake.trace
         http_request = httpx.Request(
             request.method,
-            session.origin + request.target,
+            session.url,
             headers=[*session.headers, *body.headers, ("Authorization", f"Bearer {token.value}")],
             # Without a body there must be no stream: the aiohttp transport would send it in chunks.
             stream=body if self._body is body else None,
             extensions=extensions,
         )
+        http_request.url = LazyURL(session.url, request.target)
         self._watch.waited("rate limit", await session.pacer.enter(self._deadline))
         answer: httpx.Response | None = None
         try:
