@@ -53,6 +53,7 @@ check: $(READY) ## Lint, type-check, and compare generated/ with what the contra
 	$(BIN)/python openapi/generate.py --check
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/lint-imports
 	$(BIN)/mypy
 	$(BIN)/pyright
 

@@ -265,7 +265,7 @@ def memory() -> float:
 
 def measure_models() -> dict[str, list[float]]:
     """Return the ratios to the stock output of decoding and encoding; standard input holds an answer and a page."""
-    from teamwork_desk._exchange import decode_json, encode_json  # noqa: PLC0415
+    from teamwork_desk._wire import decode_json, encode_json  # noqa: PLC0415
     from teamwork_desk_api.api.conversations import convert_conversation, list_conversations  # noqa: PLC0415
     from teamwork_desk_api.models import Conversation, ConvertConversation  # noqa: PLC0415
     from teamwork_desk_api.types import ignore  # noqa: PLC0415

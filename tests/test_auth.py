@@ -124,7 +124,7 @@ async def test_the_same_token_again_is_not_sent_again() -> None:
 async def test_a_token_that_is_a_string_is_sent_once() -> None:
     fake = FakeDesk(token="another")
     async with a_desk(fake, "stale") as desk:
-        with pytest.raises(AuthenticationError, match="does not accept the token") as refused:
+        with pytest.raises(AuthenticationError, match="rejected the token") as refused:
             await desk.conversations.convert(42)
     assert tokens_sent(fake) == ["stale"]
     assert refused.value.attempts == 1

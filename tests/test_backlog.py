@@ -21,7 +21,7 @@ from teamwork_desk import (
     NotFoundError,
     OutcomeUnknownError,
     RequestError,
-    backlog,
+    _backlog,
 )
 from teamwork_desk._conversations import Conversations
 from teamwork_desk.backlog import Job, Outcome, convert_many
@@ -159,8 +159,8 @@ async def test_no_failure_stops_it() -> None:
         (6, type(None)),
     ]
     assert [str(one.error) for one in found[2:4]] == [
-        "the job has what convert does not take: ..., ..., subjct",
-        "the job has no conversation_id",
+        "unknown arguments: ..., ..., subjct (did you mean subject?)",
+        "conversation_id: the job has none",
     ]
     assert found[2].error is not None
     assert found[2].error.conversation_id == 2
@@ -440,24 +440,24 @@ class Queue:
     async def convert(self, conversation_id: int, **_: Any) -> Conversation:
         self.tries -= 1
         if self.tries >= 0:
-            raise DeadlineExceeded("Desk's rate window is used up, and opens again only after the deadline")
+            raise DeadlineExceeded("the rate window is used up, and it resets only after the deadline")
         return Conversation(id=conversation_id)
 
 
 async def test_a_job_without_a_turn_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backlog, "PAUSE", 0)
+    monkeypatch.setattr(_backlog, "PAUSE", 0)
     (outcome,) = [one async for one in convert_many(Queue(100).convert, [1])]
     assert outcome.conversation == Conversation(id=1)
 
 
 async def test_but_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backlog, "PATIENCE", -1)
+    monkeypatch.setattr(_backlog, "PATIENCE", -1)
     (outcome,) = [one async for one in convert_many(Queue(1).convert, [1])]
     assert isinstance(outcome.error, DeadlineExceeded)
 
 
 async def test_a_deadline_shorter_than_the_window_fails_no_job(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backlog, "PAUSE", 0.05)
+    monkeypatch.setattr(_backlog, "PAUSE", 0.05)
     fake = FakeDesk(rate_limit=4, window=1.0)
     async with a_desk(fake, deadline=0.05) as desk:
         found = [one async for one in desk.conversations.convert_many(range(1, 6))]

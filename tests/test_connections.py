@@ -71,7 +71,7 @@ async def test_a_full_client_is_named_as_the_cause() -> None:
                 calls.start_soon(patient.conversations.convert, 1)
                 while not server.requests:
                     await anyio.sleep(0.001)
-                with pytest.raises(NotSentError, match="every connection is busy"):
+                with pytest.raises(NotSentError, match="all connections were busy"):
                     await desk.conversations.get(2)
                 calls.cancel_scope.cancel()
 

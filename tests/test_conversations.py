@@ -37,7 +37,7 @@ async def test_get_returns_the_conversation() -> None:
 
 async def test_get_raises_where_there_is_none() -> None:
     async with desk_over(FakeDesk(conversations=[1]).transport) as desk:
-        with pytest.raises(NotFoundError, match="no conversation 42") as caught:
+        with pytest.raises(NotFoundError, match="does not show conversation 42") as caught:
             await desk.conversations.get(42)
     assert (caught.value.status_code, caught.value.conversation_id, caught.value.attempts) == (404, 42, 1)
 
@@ -120,5 +120,5 @@ async def test_a_filter_without_a_json_form_is_refused(filter: dict[str, Any]) -
 )
 @pytest.mark.filterwarnings("ignore:`verify=<str>` is deprecated")
 def test_an_option_that_httpx_refuses_is_refused_at_once(options: Any) -> None:
-    with pytest.raises(ConfigurationError, match="httpx refuses an option"):
+    with pytest.raises(ConfigurationError, match="httpx rejected an option"):
         AsyncDesk("https://desk.example", token="t", **options)

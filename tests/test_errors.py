@@ -323,15 +323,15 @@ async def test_a_429_tells_when_to_come_again_and_the_window(
 
 CAUSES: dict[str, tuple[Callable[[FakeDesk], object], list[str]]] = {
     "a lost answer": (lambda fake: fake.lose_answer("before"), ["ReadError", "FakeDesk lost the answer"]),
-    "no JSON": (lambda fake: fake.fail(status=200, body="<html>"), ["succeeded", "no JSON"]),
+    "no JSON": (lambda fake: fake.fail(status=200, body="<html>"), ["succeeded", "not JSON"]),
     "an empty answer": (lambda fake: fake.fail(status=200), ["succeeded", "expected an object, got null"]),
     "a list": (lambda fake: fake.fail(status=200, body="[]"), ["succeeded", "expected an object, got array"]),
     "too deep": (lambda fake: fake.fail(status=200, body="[" * 10**5), ["succeeded", "nested too deeply"]),
     "not allowed": (lambda fake: fake.fail(status=403), ["403", "user may not"]),
-    "a conflict": (lambda fake: fake.fail(status=409), ["409", "state does not allow"]),
+    "a conflict": (lambda fake: fake.fail(status=409), ["409", "conflict with the current state"]),
     "a full window": (lambda fake: fake.fail(status=429, headers={"Retry-After": "7"}), ["429", "again in 7 s"]),
     "a broken gateway": (lambda fake: fake.fail(status=502, body="<html>"), ["502", "gateway"]),
-    "a redirect": (lambda fake: fake.fail(status=302), ["302", "does not foresee"]),
+    "a redirect": (lambda fake: fake.fail(status=302), ["302", "unexpected status"]),
 }
 
 
@@ -373,7 +373,7 @@ async def test_an_unknown_outcome_names_the_conversation_the_cause_and_what_to_d
     async with a_desk(fake, retry=RetryPolicy(on_unknown="raise")) as desk:
         with pytest.raises(OutcomeUnknownError) as raised:
             await desk.conversations.convert(42)
-    for word in ["conversation 42", "POST /desk/api/v2/conversations/42/convert.json", "ReadError", "look before"]:
+    for word in ["conversation 42", "POST /desk/api/v2/conversations/42/convert.json", "ReadError", "look it up"]:
         assert word in str(raised.value)
     assert isinstance(raised.value.__cause__, TransportError)
     assert (raised.value.attempts, raised.value.maybe_applied, raised.value.conversation_id) == (1, True, 42)

@@ -50,9 +50,13 @@ PUBLIC = [
 PACKAGE = Path(teamwork_desk.__file__).parent
 COMPANIONS = sorted(path.stem for path in PACKAGE.iterdir() if path.suffix in ("", ".py") and path.stem[0] != "_")
 DOORS = {
-    "backlog": {"_conversations"},  # for a type that its jobs share with `convert`
-    "otel": {"_observe"},  # for what it is told
+    "backlog": {"_backlog", "_conversations"},  # it publishes what these define
+    "cli": {"_arguments", "_checks"},
+    "fleet": {"_arguments", "_checks"},
+    "otel": {"_observe"},  # it implements the observer
+    "probe": {"_checks"},
 }
+"""The private modules that a companion may import from, beside the public surface."""
 
 
 def test_the_public_names_are_these_and_sorted() -> None:

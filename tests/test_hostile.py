@@ -29,7 +29,7 @@ from teamwork_desk import (
     StatusError,
     TransportError,
 )
-from teamwork_desk._exchange import MAX_ANSWER_BYTES
+from teamwork_desk._wire import MAX_RESPONSE_BYTES
 
 GIGABYTE = 1 << 30
 POLICY = RetryPolicy(max_attempts=2, backoff_base=0, settle=(0,))
@@ -290,11 +290,11 @@ BODIES_OF_A_GIGABYTE = {
 async def test_the_client_hangs_up_on_a_body_over_the_limit(answer: Answer) -> None:
     with HostileDesk(answer) as server:
         async with client(server) as desk:
-            with pytest.raises(ResponseDecodeError, match=f"larger than {MAX_ANSWER_BYTES} bytes") as caught:
+            with pytest.raises(ResponseDecodeError, match=f"larger than {MAX_RESPONSE_BYTES} bytes") as caught:
                 await desk.conversations.convert(42)
     assert (caught.value.maybe_applied, server.converts) == (True, 1)
     assert server.hang_ups == 1
-    assert server.sent < 2 * MAX_ANSWER_BYTES
+    assert server.sent < 2 * MAX_RESPONSE_BYTES
 
 
 async def test_the_client_hangs_up_on_an_error_over_the_limit() -> None:
@@ -305,13 +305,13 @@ async def test_the_client_hangs_up_on_an_error_over_the_limit() -> None:
                 await desk.conversations.convert(42)
     assert (caught.value.status_code, caught.value.maybe_applied) == (500, False)
     assert server.hang_ups == server.converts == 2
-    assert server.sent < 4 * MAX_ANSWER_BYTES
+    assert server.sent < 4 * MAX_RESPONSE_BYTES
 
 
 async def test_the_client_hangs_up_on_a_listing_over_the_limit() -> None:
     with HostileDesk(listing=BODIES_OF_A_GIGABYTE["in chunks"]) as server:
         async with client(server) as desk:
-            with pytest.raises(TransportError, match=f"larger than {MAX_ANSWER_BYTES} bytes"):
+            with pytest.raises(TransportError, match=f"larger than {MAX_RESPONSE_BYTES} bytes"):
                 await desk.conversations.get(42)
     assert server.hang_ups == server.looks == 2
 
@@ -338,7 +338,7 @@ def gzip_of_a_gigabyte() -> bytes:
 
 def test_the_bomb_is_gzip_beyond_the_limit() -> None:
     decompressor = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
-    assert len(decompressor.decompress(gzip_of_a_gigabyte(), 2 * MAX_ANSWER_BYTES)) == 2 * MAX_ANSWER_BYTES
+    assert len(decompressor.decompress(gzip_of_a_gigabyte(), 2 * MAX_RESPONSE_BYTES)) == 2 * MAX_RESPONSE_BYTES
 
 
 @pytest.mark.parametrize("headers", [("gzip",), ("gzip, gzip",), ("gzip", "gzip"), ("deflate, gzip",)], ids=str)
@@ -357,7 +357,7 @@ async def test_a_decompression_bomb_does_not_go_off(headers: tuple[str, ...]) ->
             finally:
                 tracemalloc.stop()
     assert (caught.value.maybe_applied, server.converts) == (True, 1)
-    assert peak < 4 * MAX_ANSWER_BYTES
+    assert peak < 4 * MAX_RESPONSE_BYTES
 
 
 # Within the deadline

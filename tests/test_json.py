@@ -14,8 +14,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from teamwork_desk import RequestError, _exchange
-from teamwork_desk._exchange import decode_json, encode_json
+from teamwork_desk import RequestError, _wire
+from teamwork_desk._wire import decode_json, encode_json
 from teamwork_desk_api.types import DecodeError
 
 VALUES = st.recursive(
@@ -28,7 +28,7 @@ DEEP: Any = reduce(lambda inner, _: [inner], range(100_000), list[Any]())
 @pytest.fixture(params=["orjson", "json"], autouse=True)
 def library(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     if request.param == "json":
-        monkeypatch.setattr(_exchange, "orjson", None)
+        monkeypatch.setattr(_wire, "orjson", None)
     else:
         pytest.importorskip("orjson")
     return str(request.param)
@@ -94,7 +94,7 @@ def test_what_comes_in(content: bytes, value: Any) -> None:
 
 @pytest.mark.parametrize(
     ("content", "reason"),
-    [(b"<html>", "no JSON"), (b"\xff", "no JSON"), (b'{"a": 1', "no JSON"), (b"[" * 10**5, "nested too deeply")],
+    [(b"<html>", "not JSON"), (b"\xff", "not JSON"), (b'{"a": 1', "not JSON"), (b"[" * 10**5, "nested too deeply")],
     ids=["HTML", "no text", "cut off", "too deep"],
 )
 def test_what_cannot_be_read(content: bytes, reason: str) -> None:
@@ -105,7 +105,7 @@ def test_what_cannot_be_read(content: bytes, reason: str) -> None:
 
 def test_without_orjson_there_is_json(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "orjson", None)
-    source = importlib.util.spec_from_file_location("teamwork_desk._without_orjson", _exchange.__file__)
+    source = importlib.util.spec_from_file_location("teamwork_desk._without_orjson", _wire.__file__)
     assert source is not None
     assert source.loader is not None
     module = importlib.util.module_from_spec(source)

@@ -101,8 +101,8 @@ async def test_an_attempt_is_a_line_at_debug(caplog: pytest.LogCaptureFixture) -
     async with a_desk(fake) as desk:
         await desk.conversations.convert(42)
     assert told(caplog, logging.DEBUG) == [
-        f"convert 42: POST {CONVERT}: ReadError (unknown, but it has ended)",
-        f"convert 42: GET {LIST}: 200 (it was applied)",
+        f"convert 42: POST {CONVERT}: ReadError (unknown: the request has ended)",
+        f"convert 42: GET {LIST}: 200 (applied)",
     ]
     assert told(caplog, logging.INFO) == ["convert 42: ok, attempts: 1"]
 
@@ -155,7 +155,7 @@ async def test_a_conversion_that_is_cancelled_is_a_warning(info: pytest.LogCaptu
     transport = Silent()
     async with a_desk(FakeDesk(), transport=transport) as desk:
         await cancel(desk, transport)
-    assert told(info, logging.WARNING) == ["convert 42: interrupted: it is unknown what became of it"]
+    assert told(info, logging.WARNING) == ["convert 42: interrupted: its outcome is unknown"]
     assert told(info, logging.INFO) == ["convert 42: cancelled, attempts: 1"]
 
 
@@ -165,7 +165,7 @@ async def test_an_attempt_that_is_interrupted_is_a_line_too(caplog: pytest.LogCa
     async with a_desk(FakeDesk(), transport=transport) as desk:
         await cancel(desk, transport)
     (line,) = told(caplog, logging.DEBUG)
-    assert line == f"convert 42: POST {CONVERT}: interrupted (unknown, and it may still be running)"
+    assert line == f"convert 42: POST {CONVERT}: interrupted (unknown: the request may still be running)"
 
 
 async def test_the_email_fallback_is_one_warning_a_client(info: pytest.LogCaptureFixture) -> None:
@@ -437,7 +437,7 @@ async def test_a_filter_that_raises_loses_no_outcome(
         for one in loggers:
             one.removeFilter(broken)
     told = capsys.readouterr().err
-    assert ("teamwork_desk: telling failed with RuntimeError" in told) is raise_exceptions
+    assert ("teamwork_desk: logging failed with RuntimeError" in told) is raise_exceptions
     assert SECRET not in told
 
 

@@ -359,7 +359,7 @@ async def test_cancellation_propagates_and_is_told_if_the_request_had_left(
                 await anyio.sleep(0.001)
             calls.cancel_scope.cancel()
     messages = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
-    assert messages == (["convert 7: interrupted: it is unknown what became of it"] if warned else [])
+    assert messages == (["convert 7: interrupted: its outcome is unknown"] if warned else [])
 
 
 async def test_the_retry_quota_bounds_what_an_outage_sees() -> None:
@@ -421,4 +421,4 @@ async def test_a_look_tells_the_deadline_of_its_call() -> None:
     transport = httpx.MockTransport(refuse)
     async with AsyncDesk("https://desk.example", token=slow, deadline=2, transport=transport) as desk:
         result = await convert(desk, verify_first=True)
-    assert "with a deadline of 2 s" in str(result)
+    assert "the deadline of 2 s" in str(result)

@@ -15,7 +15,7 @@ import pytest
 import trio.testing
 
 from teamwork_desk import AsyncDesk, DeadlineExceeded, RateLimit, RateLimitedError, RetryPolicy
-from teamwork_desk._pacing import JITTER, UNTOLD, Pacer
+from teamwork_desk._pacing import FIRST_REQUESTS, JITTER, Pacer
 from teamwork_desk.testing import FakeDesk
 
 EPOCH = 1_800_000_000.0
@@ -107,7 +107,7 @@ async def test_at_most_ten_are_in_flight_until_an_answer_tells_the_window() -> N
         for _ in range(30):
             calls.start_soon(desk.conversations.get, 1)
         await trio.testing.wait_all_tasks_blocked()
-        assert transport.in_flight == UNTOLD
+        assert transport.in_flight == FIRST_REQUESTS
         transport.open.set()
 
 

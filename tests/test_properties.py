@@ -19,8 +19,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from teamwork_desk import AsyncDesk, Conversation, DeadlineExceeded, DeskError, NotFoundError, RateLimit, RetryPolicy
-from teamwork_desk._pacing import LONGEST_WINDOW
-from teamwork_desk._retry import http_date, retry_after
+from teamwork_desk._headers import LONGEST_WINDOW, http_date, retry_after
 from teamwork_desk.testing import FakeDesk
 
 T = TypeVar("T")

@@ -17,16 +17,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from teamwork_desk import ConfigurationError, DeskError, NotSentError, RetryPolicy, TransportError
-from teamwork_desk._retry import (
-    Effect,
-    RetryQuota,
-    effect_of_failure,
-    effect_of_status,
-    http_date,
-    is_permanent,
-    retry_after,
-    seems_sent,
-)
+from teamwork_desk._headers import http_date, retry_after
+from teamwork_desk._outcome import Effect, effect_of_failure, effect_of_status, is_permanent, seems_sent
+from teamwork_desk._retry import RetryQuota
 
 # What a status says
 

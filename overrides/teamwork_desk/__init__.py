@@ -24,7 +24,7 @@ from ._errors import (
     UnprocessableError,
     ValidationError,
 )
-from ._pacing import RateLimit
+from ._headers import RateLimit
 from ._retry import RetryPolicy
 
 __all__ = [
@@ -58,11 +58,11 @@ __all__ = [
 
 __version__: str
 
-# A type checker would take every misspelt name for it.
+# Hidden from type checkers: they would accept every misspelt name.
 if not _typing.TYPE_CHECKING:  # pragma: no branch
 
     def __getattr__(name: str) -> str:
-        """Read `__version__` when it is asked for: importlib.metadata is slow to import."""
+        """Read `__version__` on demand, because importlib.metadata is slow to import."""
         if name == "__version__":
             from importlib.metadata import version  # noqa: PLC0415
 

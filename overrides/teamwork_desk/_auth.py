@@ -1,4 +1,4 @@
-"""The bearer token: a string, or a provider that is asked for one."""
+"""The bearer token: a string, or a provider that returns one."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ _VISIBLE_ASCII = re.compile(r"[!-~]+")
 
 @frozen
 class Token:
-    """A token that no repr shows, not even that of a traceback's locals."""
+    """A token that its repr hides, also among the local variables of a traceback."""
 
     value: str = field(repr=False)
 
 
 def check_token(token: object) -> Token:
-    """Return the token if it can stand in a header.
+    """Return the token if it is valid in a header.
 
     Raises:
-        ConfigurationError: It is no string, empty, or holds white space or other than ASCII.
+        ConfigurationError: It is not a string, it is empty, or it holds white space or characters outside ASCII.
     """
     if not isinstance(token, str) or not _VISIBLE_ASCII.fullmatch(token):
         raise ConfigurationError("the token must be a non-empty string of visible ASCII without white space")
@@ -36,7 +36,7 @@ def check_token(token: object) -> Token:
 
 
 class BearerAuth:
-    """Holds the token; a provider's is kept until Desk refuses it."""
+    """Holds the token. The token of a provider is kept until Desk rejects it."""
 
     def __init__(self, token: str | TokenProvider) -> None:
         static = None if callable(token) else check_token(token)
@@ -48,16 +48,16 @@ class BearerAuth:
         return "BearerAuth(...)"
 
     async def token(self, *, refused: Token | None = None) -> Token:
-        """Return the token, asking the provider where there is none that Desk may accept.
+        """Return the token, and call the provider if there is no token yet or Desk rejected it.
 
-        Callers who come at the same time share one answer of the provider.
+        Callers that ask at the same time share one call of the provider.
 
         Args:
-            refused: The token that Desk has just refused.
+            refused: The token that Desk has just rejected.
 
         Raises:
             NotSentError: The provider failed.
-            ConfigurationError: The provider returned no usable token.
+            ConfigurationError: The provider returned an invalid token.
         """
         if self._token is not None and self._token != refused:
             return self._token

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import ipaddress
-import math
 import os
 import re
 from types import TracebackType
-from typing import Any, NoReturn, Self, TypeGuard, TypeVar, Unpack, cast
+from typing import Any, NoReturn, Self, TypeVar, Unpack, cast
 
 import httpx
 from attrs import evolve
@@ -15,13 +14,15 @@ from attrs import evolve
 from teamwork_desk_api.types import Request
 
 from ._auth import BearerAuth, TokenProvider
+from ._call import Call, Session
+from ._checks import is_seconds
 from ._connections import HttpxOptions, connect
 from ._conversations import Conversations
+from ._conversion import ConversationOptions, Memory
 from ._email_fallback import EmailFallback
 from ._errors import ConfigurationError
-from ._http import Call, Session, Settings
+from ._headers import RateLimit
 from ._observe import Observer, log_to_stderr
-from ._pacing import RateLimit
 from ._retry import RetryPolicy
 
 T = TypeVar("T")
@@ -31,28 +32,29 @@ API_PATH = "/desk/api/v2"
 
 
 class AsyncDesk:
-    """A client of one Teamwork Desk installation.
+    """A client for one Teamwork Desk installation.
 
-    One client serves many callers at once, and paces them within the account's rate window. Close it with `aclose`, or
-    use it as an async context manager.
+    One client serves many callers at once, and keeps all of them within the account's rate window. Close it with
+    `aclose`, or use it as an async context manager.
 
     Args:
         url: The installation's origin, such as `https://acme.teamwork.com`, with or without `/desk/api/v2`. Plain
-            http is for loopback only. Where it is left out: the environment's `TEAMWORK_DESK_URL`.
-        token: A personal API key or OAuth access token, or a callable, sync or async, that returns one and is asked
-            again when Desk refuses it. Where it is left out: the environment's `TEAMWORK_DESK_TOKEN`.
+            http is allowed for loopback only. The default is the environment variable `TEAMWORK_DESK_URL`.
+        token: A personal API key or OAuth access token, or a callable, sync or async, that returns a token. The
+            callable is called again when Desk rejects its token. The default is the environment variable
+            `TEAMWORK_DESK_TOKEN`.
         timeout: Seconds for each phase of one attempt (connecting, waiting for a connection, sending, and each wait
-            for more of the answer), or an `httpx.Timeout`.
+            for more of the response), or an `httpx.Timeout`.
         deadline: Seconds for a whole call: attempts, pauses, pacing and verification.
-        retry: How often and how patiently a call is tried.
+        retry: How often and how patiently a call is retried.
         email_fallback: What to do for installations that do not know `customer.email`: `"auto"` sends the deprecated
-            `email` where Desk says that the customer is missing, `"always"` sends it from the start, `"never"` never.
+            `email` if Desk says that the customer is missing, `"always"` sends it from the start, `"never"` never.
         transport: An httpx transport instead of the client's own connections.
-        httpx_options: What goes to httpx unchanged: `proxy`, `verify`, `cert`, `http1`, `http2`, `limits`, `mounts`,
-            `trust_env`, `event_hooks`.
+        httpx_options: Options that go to httpx unchanged: `proxy`, `verify`, `cert`, `http1`, `http2`, `limits`,
+            `mounts`, `trust_env`, `event_hooks`.
 
     Raises:
-        ConfigurationError: The URL, the token or an option is refused.
+        ConfigurationError: The URL, the token or an option is invalid.
     """
 
     conversations: Conversations
@@ -73,31 +75,34 @@ class AsyncDesk:
         log_to_stderr()
         try:
             origin = parse_origin(_from_environment("TEAMWORK_DESK_URL", "url") if url is None else url)
-            settings = _check(
-                Settings(timeout=_timeout(timeout), deadline=deadline, retry=retry, email_fallback=email_fallback)
+            options = _check(
+                ConversationOptions(
+                    timeout=_timeout(timeout), deadline=deadline, retry=retry, email_fallback=email_fallback
+                )
             )
             auth = BearerAuth(_from_environment("TEAMWORK_DESK_TOKEN", "token") if token is None else token)
             connections = connect(transport, httpx_options, f"AsyncDesk({origin!r})")
         except ConfigurationError as error:
-            refused = error
+            rejected = error
         except httpx.InvalidURL:  # its text may quote a password
-            refused = ConfigurationError("proxy, mounts: expected valid URLs, also in the environment")
+            rejected = ConfigurationError("proxy, mounts: expected valid URLs, also in the environment")
         except (AttributeError, ImportError, OSError, TypeError, ValueError) as error:
-            refused = ConfigurationError(f"httpx refuses an option: {error}")
+            rejected = ConfigurationError(f"httpx rejected an option: {error}")
         else:
             from importlib.metadata import version  # noqa: PLC0415 - slow to import
 
             user_agent = f"teamwork-desk/{version('teamwork-desk')}"
-            self._wire(Session(origin, auth, connections, find_observer(origin), user_agent), settings)
+            self._wire(Session(origin, auth, connections, find_observer(origin), user_agent), Memory(), options)
             return
-        # Without what led to it: those frames hold what the environment does, and crash reporters print locals.
-        refused.__context__ = None
-        raise refused.with_traceback(None)
+        # Drop the traceback and the context: their frames hold the token, and crash reporters print local variables.
+        rejected.__context__ = None
+        raise rejected.with_traceback(None)
 
-    def _wire(self, session: Session, settings: Settings) -> None:
+    def _wire(self, session: Session, memory: Memory, options: ConversationOptions) -> None:
         self._session = session
-        self._settings = settings
-        self.conversations = Conversations(session, settings)
+        self._memory = memory
+        self._options = options
+        self.conversations = Conversations(session, memory, options)
 
     def with_options(
         self,
@@ -110,43 +115,43 @@ class AsyncDesk:
         """Return a view with other options that shares the connections, the token and the pacing.
 
         Args:
-            timeout: As in the constructor; None keeps what this client has.
-            deadline: Likewise.
-            retry: Likewise.
-            email_fallback: Likewise.
+            timeout: As in the constructor. None keeps the value of this client, here and below.
+            deadline: As in the constructor.
+            retry: As in the constructor.
+            email_fallback: As in the constructor.
 
         Raises:
-            ConfigurationError: An option is refused.
+            ConfigurationError: An option is invalid.
         """
         changes: dict[str, Any] = {"deadline": deadline, "retry": retry, "email_fallback": email_fallback}
         changes["timeout"] = None if timeout is None else _timeout(timeout)
-        settings = evolve(self._settings, **{name: value for name, value in changes.items() if value is not None})
+        options = evolve(self._options, **{name: value for name, value in changes.items() if value is not None})
         view = object.__new__(type(self))
-        view._wire(self._session, _check(settings))
+        view._wire(self._session, self._memory, _check(options))
         return view
 
     @property
     def rate_limit(self) -> RateLimit | None:
-        """The account's rate window as the last answer told it; None before the first."""
+        """The account's rate window as the last response reported it; None before the first response."""
         return self._session.pacer.rate_limit
 
     async def send(self, request: Request[T]) -> T:
-        """Send a request of a generated operation, with everything the named methods have but verification.
+        """Send a request of a generated operation, as the named methods do, but without verification.
 
         Args:
-            request: What a function of `teamwork_desk_api.api` returns.
+            request: The request, which a function of `teamwork_desk_api.api` returns.
 
         Returns:
-            What the contract says the operation answers.
+            The decoded response, as the contract describes it.
 
         Raises:
-            DeskError: As the error tree says.
+            DeskError: The request failed; the error tree names the reasons.
         """
-        with Call(self._session, self._settings, request.operation) as call:
+        with Call(self._session, self._options, request.operation) as call:
             return await call.send(request)
 
     async def aclose(self) -> None:
-        """Close the connections, also those of the views."""
+        """Close the connections, which all views share."""
         await self._session.connections.aclose()
 
     async def __aenter__(self) -> Self:
@@ -158,7 +163,8 @@ class AsyncDesk:
         await self.aclose()
 
     def __repr__(self) -> str:
-        session: Session | None = getattr(self, "_session", None)  # it has none while it is built, or was refused
+        # A client whose constructor failed has no session, and a debugger may still ask for its repr.
+        session: Session | None = getattr(self, "_session", None)
         return f"AsyncDesk({session.origin!r})" if session else "AsyncDesk(...)"
 
     def __reduce__(self) -> NoReturn:
@@ -169,13 +175,13 @@ def parse_origin(url: object) -> str:
     """Return the origin of an installation's URL.
 
     Raises:
-        ConfigurationError: It is more or less than an origin, or would send the token in the clear.
+        ConfigurationError: The URL is not just an origin, or plain http would send the token unencrypted.
     """
     try:
         parsed = httpx.URL(url) if isinstance(url, str) else httpx.URL()
         port = parsed.port
     except (httpx.InvalidURL, ValueError):
-        raise ConfigurationError("url: it is no valid URL") from None
+        raise ConfigurationError("url: expected a valid URL") from None
     if parsed.scheme not in ("http", "https") or not parsed.host:
         raise ConfigurationError("url: expected an origin such as https://acme.teamwork.com")
     if parsed.userinfo or parsed.query or parsed.fragment:
@@ -183,10 +189,10 @@ def parse_origin(url: object) -> str:
     if parsed.path.rstrip("/") not in ("", API_PATH):
         raise ConfigurationError(f"url: expected an origin, with or without {API_PATH}")
     if parsed.scheme == "http" and not _is_loopback(parsed.host):
-        raise ConfigurationError("url: plain http would send the token in the clear; use https")
+        raise ConfigurationError("url: plain http would send the token unencrypted; use https")
     host = parsed.raw_host.decode()
     if not _HOST.fullmatch(host) or (port is not None and not 0 < port < 65536):
-        raise ConfigurationError("url: its host or port is not valid")
+        raise ConfigurationError("url: its host or port is invalid")
     return f"{parsed.scheme}://{f'[{host}]' if ':' in host else host}{f':{port}' if port else ''}"
 
 
@@ -201,33 +207,29 @@ def _from_environment(variable: str, argument: str) -> str:
     try:
         return os.environ[variable]
     except KeyError:
-        raise ConfigurationError(f"{argument}: give it, or set {variable}") from None
+        raise ConfigurationError(f"{argument}: pass it, or set {variable}") from None
 
 
-def _check(settings: Settings) -> Settings:
-    if not _is_seconds(settings.deadline):
+def _check(options: ConversationOptions) -> ConversationOptions:
+    if not is_seconds(options.deadline) or not options.deadline:
         raise ConfigurationError("deadline: expected a number of seconds above 0")
-    if not isinstance(cast("object", settings.retry), RetryPolicy):
+    if not isinstance(cast("object", options.retry), RetryPolicy):
         raise ConfigurationError("retry: expected a RetryPolicy")
-    if settings.email_fallback not in ("auto", "always", "never"):
+    if options.email_fallback not in ("auto", "always", "never"):
         raise ConfigurationError('email_fallback: expected "auto", "always" or "never"')
-    return settings
+    return options
 
 
 def _timeout(value: object) -> httpx.Timeout:
     if isinstance(value, httpx.Timeout):
         return value
-    if not _is_seconds(value):
+    if not is_seconds(value) or not value:
         raise ConfigurationError("timeout: expected a number of seconds above 0, or an httpx.Timeout")
     return httpx.Timeout(value)
 
 
-def _is_seconds(value: object) -> TypeGuard[float]:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < math.inf
-
-
 def find_observer(origin: str) -> Observer | None:
-    """Return what makes spans of an origin's calls; None where OpenTelemetry is not installed."""
+    """Return the observer that records spans of an origin's calls; None if OpenTelemetry is not installed."""
     try:
         from .otel import observer_of  # noqa: PLC0415 - an extra
     except ImportError:

@@ -1,8 +1,9 @@
-"""The connections: a cap of slots, each an httpx transport or client of one connection.
+"""The connections: a limited number of slots, each an httpx transport or client with one connection.
 
-httpx's own pool scans itself at every request, so that a call's cost triples at 64 callers, and a call cancelled while
-the pool is full can leave a connection in it that nobody can use again (encode/httpcore#1093). A slot of one
-connection has nothing to scan, and is thrown away when its call does not end in an answer.
+httpx's own pool scans all its connections at every request, so that a call costs three times as much at 64 callers. A
+call that is cancelled while the pool is full can also leave a connection in it that is never used again
+(encode/httpcore#1093). A slot with one connection has nothing to scan, and it is discarded if its call does not end
+with a response.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ _CLOSING = 1.0
 
 
 class HttpxOptions(TypedDict, total=False):
-    """What goes to httpx unchanged: https://www.python-httpx.org/api/#asyncclient."""
+    """The options that go to httpx unchanged: https://www.python-httpx.org/api/#asyncclient."""
 
     proxy: httpx.URL | str | httpx.Proxy | None
     verify: ssl.SSLContext | str | bool
@@ -49,16 +50,16 @@ class HttpxOptions(TypedDict, total=False):
 
 @frozen
 class Slot:
-    """What carries a request."""
+    """Sends requests, over one connection or over a transport's own pool."""
 
     send: Callable[[httpx.Request], Awaitable[httpx.Response]]
     aclose: Callable[[], Awaitable[None]]
 
 
 def _transport_slot(transport: httpx.AsyncBaseTransport) -> Slot:
-    # Without the client around it, which costs a tenth of a call and serves its own options only.
+    # Use the transport directly: the client around it would add a tenth to the time of a call.
     def send(request: httpx.Request) -> Awaitable[httpx.Response]:
-        # Looked up each time: what instruments httpx replaces it, perhaps later.
+        # Look the method up at each call, because instrumentation may replace it later.
         return transport.handle_async_request(request)
 
     return Slot(send, transport.aclose)
@@ -69,14 +70,23 @@ def _client_slot(client: httpx.AsyncClient) -> Slot:
 
 
 class _NoCookies(CookieJar):
-    """Keeps none: Desk's API needs none, and reading them costs a hundredth of a call."""
+    """A jar that stays empty: Desk's API needs no cookies, and reading them takes a hundredth of a call."""
 
     def extract_cookies(self, response: object, request: object) -> None:
-        """Leave the answer's cookies where they are."""
+        """Ignore the response's cookies."""
 
 
 def connect(transport: httpx.AsyncBaseTransport | None, options: HttpxOptions, owner: str) -> Connections:
-    """Prepare the connections: one slot each, or one slot for all where the transport pools by itself."""
+    """Prepare the connections: a slot for each, or one shared slot if the transport has a pool of its own.
+
+    Args:
+        transport: The caller's own transport, if there is one.
+        options: The options for httpx.
+        owner: The repr that a warning about unclosed connections names.
+
+    Raises:
+        ConfigurationError: An option is unknown.
+    """
     if unknown := options.keys() - HttpxOptions.__annotations__.keys():
         raise ConfigurationError(f"unknown options: {', '.join(sorted(unknown))}")
     needs_client = any(options.get(name) for name in ("event_hooks", "mounts", "proxy"))
@@ -91,7 +101,7 @@ def connect(transport: httpx.AsyncBaseTransport | None, options: HttpxOptions, o
     keep = cap if limits.max_keepalive_connections is None else limits.max_keepalive_connections
     expiry = math.inf if limits.keepalive_expiry is None else limits.keepalive_expiry
     one = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=limits.keepalive_expiry)
-    # Made once: reading the CA certificates takes longer than a call.
+    # Create the SSL context once: reading the CA certificates takes longer than a call.
     verify = httpx.create_ssl_context(options.get("verify", True), options.get("cert"), trust_env)
     if needs_client or (trust_env and any(map(getproxies().get, ("http", "https", "all")))):
         make = partial(httpx.AsyncClient, **{**for_client, "limits": one, "verify": verify, "cert": None})
@@ -105,18 +115,19 @@ class Connections:
 
     Args:
         make_slot: Builds a slot.
-        cap: Slots lent out at once, each with one connection; None for one that all share, where the transport does
-            its own pooling.
-        keep: Idle slots kept open.
-        expiry: Seconds after which an idle slot is closed, when another one comes back.
-        owner: The repr of what warns when it was never closed.
+        cap: The number of slots in use at once, each with one connection; None for one slot that all callers share,
+            because its transport has a pool of its own.
+        keep: The number of idle slots kept open.
+        expiry: Seconds after which an idle slot is closed. This is checked when another slot becomes idle.
+        owner: The repr that a warning about unclosed connections names.
     """
 
     def __init__(
         self, make_slot: Callable[[], Slot], *, cap: int | None, keep: int = 0, expiry: float = math.inf, owner: str
     ) -> None:
         self._make_slot = make_slot
-        first = make_slot()  # so that options httpx refuses are refused here, not at the first call
+        # Make the first slot now, so that httpx rejects invalid options here and not at the first call.
+        first = make_slot()
         self._shared = first if cap is None else None
         self._slots = anyio.Semaphore(cap or 0, fast_acquire=True)
         self._idle: deque[tuple[Slot, float]] = deque([] if cap is None else [(first, math.inf)])
@@ -134,11 +145,11 @@ class Connections:
         """Lend a slot for one request.
 
         Args:
-            patience: Seconds to wait for a free one.
+            patience: Seconds to wait for a free slot; None waits without a limit.
 
         Raises:
-            ConfigurationError: Everything is closed.
-            httpx.PoolTimeout: None became free in time.
+            ConfigurationError: The client is closed.
+            httpx.PoolTimeout: No slot became free in time.
         """
         if self._shared is not None:
             self._check_open()
@@ -147,7 +158,7 @@ class Connections:
         await self._acquire(patience)
         try:
             self._check_open()
-            # Last in, first out: the warmest connection, and the others may expire.
+            # Last in, first out: this connection was used most recently, and the others may expire.
             slot = self._idle.pop()[0] if self._idle else self._make_slot()
             try:
                 yield slot
@@ -178,10 +189,10 @@ class Connections:
             with anyio.move_on_after(patience):
                 await self._slots.acquire()
                 return
-            raise httpx.PoolTimeout("every connection is busy, and none became free in time") from None
+            raise httpx.PoolTimeout("all connections were busy until the timeout") from None
 
     async def aclose(self) -> None:
-        """Close every connection; those lent out close when their call ends."""
+        """Close the idle connections. Those in use are closed when their call ends."""
         self._closed = True
         if self._shared is not None:
             await self._shared.aclose()
@@ -190,20 +201,20 @@ class Connections:
 
 
 class Handshake:
-    """Notes a TCP connection until its TLS handshake is done: httpcore forgets one that is cancelled in between."""
+    """Holds a TCP connection until its TLS handshake is done, because httpcore leaks it if it is cancelled before."""
 
     def __init__(self) -> None:
         self._stream: Any = None
 
     async def trace(self, event: str, info: Mapping[str, Any]) -> None:
-        """Take note of an event; httpx's `trace` extension calls this."""
+        """Record an event. httpx's `trace` extension calls this."""
         if event.endswith(".connect_tcp.complete"):
             self._stream = info["return_value"]
         elif event.endswith(".start_tls.complete"):
             self._stream = None
 
     async def abandon(self) -> None:
-        """Close what never became a connection."""
+        """Close a TCP connection whose TLS handshake did not end."""
         if self._stream is not None:
             with anyio.move_on_after(_CLOSING, shield=True):
                 await self._stream.aclose()

@@ -1,4 +1,4 @@
-"""The rules about the customer and the deprecated email field, as pure functions."""
+"""The rules for the customer and the deprecated email field, as pure functions."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def resolve_customer(customer: CustomerRef | int | str | None, email: str | None
         email: The deprecated argument.
 
     Raises:
-        RequestError: They name none, or more than one.
+        RequestError: The arguments name no customer, or more than one.
     """
     match customer:
         case bool():
@@ -38,9 +38,9 @@ def resolve_customer(customer: CustomerRef | int | str | None, email: str | None
             customer = CustomerRef(email=customer)
         case CustomerRef():
             if {"email", "id"} <= _named_by(customer):
-                raise RequestError("customer: give an id or an email address, not both")
+                raise RequestError("customer: pass an id or an email address, not both")
             if customer == CustomerRef():
-                raise RequestError("customer: give an id or an email address")
+                raise RequestError("customer: pass an id or an email address")
         case None:
             pass
         case _:
@@ -52,9 +52,9 @@ def resolve_customer(customer: CustomerRef | int | str | None, email: str | None
     if customer is None:
         return CustomerRef(email=email)
     if customer.id is not None:
-        raise RequestError("email: leave it out, the customer is given by id")
+        raise RequestError("email: omit it, because customer is already given by its id")
     if customer.email is not None and customer.email != email:
-        raise RequestError("email: it differs from customer.email; leave it out")
+        raise RequestError("email: it differs from customer.email; omit it")
     return evolve(customer, email=email)
 
 
@@ -64,7 +64,7 @@ def _named_by(customer: CustomerRef) -> set[str]:
 
 
 def with_deprecated_email(request: Request[T]) -> Request[T] | None:
-    """Return the request with the address in the deprecated field; None where it holds no address."""
+    """Return the request with the address in the deprecated field; None if the request has no address."""
     email = request.body.get("customer", {}).get("email")
     if email is None:
         return None
@@ -73,10 +73,13 @@ def with_deprecated_email(request: Request[T]) -> Request[T] | None:
 
 
 def says_customer_is_missing(errors: Mapping[str, list[str]]) -> bool:
-    """Whether a Validator says that there is no customer, as an installation does that does not know customer.email.
+    """Return whether a 400 says that the customer is missing: an installation without `customer.email` says so.
 
-    Desk says "must be set" of what is missing (Teamwork's `validate` package); of a malformed address it says "must be
-    a valid email address", and the deprecated field would not make that valid.
+    Desk says "must be set" about a missing value (source: Teamwork's `validate` package). About a malformed address it
+    says "must be a valid email address", and the deprecated field would not make the address valid.
+
+    Args:
+        errors: The reasons by field.
     """
     reasons = [reason for field, reasons in errors.items() if field in _CUSTOMER_FIELDS for reason in reasons]
     return bool(reasons) and all(reason == "must be set" for reason in reasons)

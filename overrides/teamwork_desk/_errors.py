@@ -2,13 +2,13 @@
 
 DeskError
  +- ConfigurationError          the client cannot be built, or is closed
- +- RequestError (ValueError)   an argument is refused; nothing was sent
+ +- RequestError (ValueError)   an argument is invalid; nothing was sent
  +- TransportError              the connection failed
- |   +- NotSentError            ... before the request left
- +- OutcomeUnknownError         the request left, and what became of it cannot be found out
- +- DeadlineExceeded            time ran out before the request left
- +- ResponseDecodeError         a 2xx answer that cannot be read
- +- StatusError                 any other answer
+ |   +- NotSentError            ... before the request was sent
+ +- OutcomeUnknownError         the request was sent, and its outcome cannot be found out
+ +- DeadlineExceeded            the deadline passed before the request was sent
+ +- ResponseDecodeError         a 2xx response that cannot be read
+ +- StatusError                 any other response
      +- ValidationError 400        +- ConflictError 409
      +- AuthenticationError 401    +- UnprocessableError 422
      +- PermissionDeniedError 403  +- RateLimitedError 429
@@ -19,29 +19,28 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import Any, ClassVar, cast
 
 import httpx
 
-if TYPE_CHECKING:
-    from ._pacing import RateLimit
+from ._headers import RateLimit
 
 _RAW = re.compile(r"(bytearray\()?b['\"].*", re.DOTALL)
-"""Bytes of an answer, as h11 quotes them in its messages."""
+"""Bytes of a response, as h11 quotes them in its messages."""
 _QUOTED = re.compile(r"(?<=cannot be )['\"\u2018\u201c].*", re.DOTALL)
-"""The value that a reason of Teamwork's `validate` package refuses."""
+"""The rejected value, as Teamwork's `validate` package quotes it in a reason."""
 _ADDRESS = re.compile(r"(?<![^\s'\"<>,;])[^\s'\"<>,;]+@[^\s'\"<>,;]+")
-"""Sought at the beginning of a word only: at each letter it would take minutes to find none in a long one."""
+"""An email address. The pattern is anchored at word starts: otherwise its time would be quadratic."""
 
 
 class DeskError(Exception):
-    """The base of every error this package raises.
+    """The base class of every error that this package raises.
 
     Attributes:
-        attempts: How many requests were sent for the call, those that found no connection included.
-        maybe_applied: Whether the conversation may have been converted all the same. Where it is False, calling
-            again cannot convert twice.
-        conversation_id: The conversation the call was about, if it was about one.
+        attempts: How many requests the call sent, including those that got no connection.
+        maybe_applied: Whether the request may have been carried out in spite of the error. If it is False, calling
+            again cannot convert a conversation twice.
+        conversation_id: The conversation that the call was about; None for any other call.
     """
 
     def __init__(self, message: str) -> None:
@@ -51,7 +50,7 @@ class DeskError(Exception):
         self.conversation_id: int | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Exception's own calls the class with the message alone, which a subclass with fields refuses.
+        # Exception.__reduce__ would call the class with the message only, but some subclasses need more arguments.
         return _restore, (type(self), self.args, vars(self))
 
 
@@ -62,44 +61,44 @@ def _restore(cls: type[DeskError], args: tuple[Any, ...], state: dict[str, Any])
 
 
 class ConfigurationError(DeskError):
-    """The client cannot be built from what it was given, or is closed already."""
+    """The client cannot be built from these arguments, or it is already closed."""
 
 
 class RequestError(DeskError, ValueError):
-    """An argument is refused before anything is sent: correct the call."""
+    """An argument is invalid, and nothing was sent: correct the call."""
 
 
 class TransportError(DeskError):
-    """The connection failed; a conversation was not converted."""
+    """The connection failed, and the request was not carried out."""
 
 
 class NotSentError(TransportError):
-    """The request never left this machine: calling again is safe."""
+    """The request was not sent: calling again is safe."""
 
 
 class OutcomeUnknownError(DeskError):
-    """The request left, and whether it was carried out cannot be found out: look before calling again."""
+    """The request was sent, and its outcome cannot be found out: look it up before you call again."""
 
 
 class DeadlineExceeded(DeskError):  # noqa: N818 - it reads like the standard library's TimeoutError
-    """The deadline passed, or a necessary pause does not fit into it, before the request left."""
+    """The deadline passed before the request was sent, or a necessary pause does not fit into it."""
 
 
 class ResponseDecodeError(DeskError):
-    """The request succeeded, but its answer cannot be read."""
+    """The request succeeded, but its response cannot be read."""
 
 
 class StatusError(DeskError):
-    """Desk, or a gateway before it, answered with an error.
+    """Desk, or a gateway in front of it, responded with an error status.
 
     Attributes:
         status_code: The HTTP status.
-        headers: The answer's headers, without cookies.
-        body: The answer's body as it came. It may hold personal data; no message or repr shows it.
-        request_id: The answer's `X-Request-Id`, which Teamwork's support asks for.
+        headers: The response's headers, without cookies.
+        body: The response's body as it was received. It may hold personal data; no message or repr shows it.
+        request_id: The response's `X-Request-Id`, which Teamwork's support asks for.
     """
 
-    meaning: ClassVar[str] = "the contract does not foresee it"
+    meaning: ClassVar[str] = "unexpected status"
 
     def __init__(
         self,
@@ -118,28 +117,29 @@ class StatusError(DeskError):
 
 
 class ValidationError(StatusError):
-    """400: Desk refused fields of the request; nothing was changed.
+    """400: Desk rejected fields of the request, and nothing was changed.
 
     Attributes:
         errors: The reasons by field, such as `{"customer.email": ["must be a valid email address"]}`.
             Source: Teamwork's `validate` package, the Validator of the API page.
     """
 
-    meaning: ClassVar[str] = "Desk refused fields of the request"
+    meaning: ClassVar[str] = "Desk rejected fields of the request"
 
-    def __init__(self, message: str, *, errors: Mapping[str, list[str]] | None = None, **answer: Any) -> None:
+    def __init__(self, message: str, *, errors: Mapping[str, list[str]] | None = None, **response: Any) -> None:
         self.errors: dict[str, list[str]] = dict(errors or {})
-        told = "; ".join(
+        # The reasons may quote what the caller sent, so hide values and addresses.
+        reasons = "; ".join(
             f"{field} {' and '.join(_QUOTED.sub('[value]', reason) for reason in reasons)}"
             for field, reasons in self.errors.items()
         )
-        super().__init__(f"{message}: {_ADDRESS.sub('[address]', told)}" if told else message, **answer)
+        super().__init__(f"{message}: {_ADDRESS.sub('[address]', reasons)}" if reasons else message, **response)
 
 
 class AuthenticationError(StatusError):
-    """401: Desk does not accept the token."""
+    """401: Desk rejected the token."""
 
-    meaning: ClassVar[str] = "Desk does not accept the token"
+    meaning: ClassVar[str] = "Desk rejected the token"
 
 
 class PermissionDeniedError(StatusError):
@@ -149,45 +149,45 @@ class PermissionDeniedError(StatusError):
 
 
 class NotFoundError(StatusError):
-    """404: There is no such conversation; `get` raises it too when the listing has none."""
+    """404: Desk does not know the object; also raised if a listing does not show the conversation."""
 
-    meaning: ClassVar[str] = "there is no such conversation"
+    meaning: ClassVar[str] = "not found"
 
 
 class ConflictError(StatusError):
-    """409: The conversation's state does not allow it."""
+    """409: The object's current state does not allow the request."""
 
-    meaning: ClassVar[str] = "the conversation's state does not allow it"
+    meaning: ClassVar[str] = "conflict with the current state"
 
 
 class UnprocessableError(StatusError):
-    """422: Desk understands the request and cannot carry it out."""
+    """422: Desk understands the request, but cannot carry it out."""
 
-    meaning: ClassVar[str] = "Desk cannot carry it out"
+    meaning: ClassVar[str] = "Desk cannot carry the request out"
 
 
 class RateLimitedError(StatusError):
     """429: The account's rate window is used up.
 
     Attributes:
-        retry_after: Seconds until Desk takes requests again, if it said so.
-        rate_limit: The window as the answer tells it.
+        retry_after: Seconds until Desk accepts requests again; None if the response does not say.
+        rate_limit: The rate window as the response reports it; None if it does not.
     """
 
     meaning: ClassVar[str] = "the account's rate window is used up"
 
     def __init__(
-        self, message: str, *, retry_after: float | None = None, rate_limit: RateLimit | None = None, **answer: Any
+        self, message: str, *, retry_after: float | None = None, rate_limit: RateLimit | None = None, **response: Any
     ) -> None:
-        super().__init__(message, **answer)
+        super().__init__(message, **response)
         self.retry_after = retry_after
         self.rate_limit = rate_limit
 
 
 class ServerError(StatusError):
-    """5xx: Desk, or a gateway before it, failed."""
+    """5xx: Desk, or a gateway in front of it, failed."""
 
-    meaning: ClassVar[str] = "Desk or a gateway before it failed"
+    meaning: ClassVar[str] = "Desk or a gateway in front of it failed"
 
 
 _BY_STATUS: dict[int, type[StatusError]] = {
@@ -202,28 +202,28 @@ _BY_STATUS: dict[int, type[StatusError]] = {
 
 
 def status_error_class(status_code: int) -> type[StatusError]:
-    """Return the class of error for a status."""
+    """Return the error class for a status."""
     return _BY_STATUS.get(status_code) or (ServerError if 500 <= status_code < 600 else StatusError)
 
 
 def causes(error: BaseException) -> list[BaseException]:
-    """Return an exception, what led to it, and what a group of them holds: each once, for they may go in circles."""
+    """Return an exception, its causes and contexts, and the members of groups. Each is listed once, even in a cycle."""
     found = [error]
-    for one in found:
-        further = [one.__cause__, one.__context__]
-        if isinstance(one, BaseExceptionGroup):
-            further += cast("BaseExceptionGroup[BaseException]", one).exceptions
+    for exception in found:
+        further = [exception.__cause__, exception.__context__]
+        if isinstance(exception, BaseExceptionGroup):
+            further += cast("BaseExceptionGroup[BaseException]", exception).exceptions
         found += [other for other in further if other is not None and other not in found]
     return found
 
 
 def scrub(error: BaseException, request: httpx.Request) -> None:
-    """Take the token and the body out of an exception and its causes: the request, the frames, the bytes quoted."""
+    """Remove the token and the body from an exception and its causes: from the request, the frames and quoted bytes."""
     bare = httpx.Request(request.method, request.url)
-    for one in causes(error):
-        one.__traceback__ = None
-        if isinstance(one, httpx.HTTPError):
-            one.request = bare
-        if isinstance(one, httpx.HTTPStatusError):
-            one.response.request = bare
-        one.args = tuple(_RAW.sub("...", arg) if isinstance(arg, str) else arg for arg in one.args)
+    for exception in causes(error):
+        exception.__traceback__ = None
+        if isinstance(exception, httpx.HTTPError):
+            exception.request = bare
+        if isinstance(exception, httpx.HTTPStatusError):
+            exception.response.request = bare
+        exception.args = tuple(_RAW.sub("...", arg) if isinstance(arg, str) else arg for arg in exception.args)

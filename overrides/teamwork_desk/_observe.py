@@ -1,4 +1,4 @@
-"""What is told of a call: the log's lines, and the spans of `otel` where OpenTelemetry is installed."""
+"""How a call is observed: the lines in the log, and the spans of `otel` if OpenTelemetry is installed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from functools import wraps
-from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeAlias
+from typing import Any, ParamSpec, Protocol, TypeAlias
 
 import anyio
 from attrs import frozen
@@ -16,9 +16,7 @@ from attrs import frozen
 from teamwork_desk_api.types import Request
 
 from ._errors import ConfigurationError, DeskError
-
-if TYPE_CHECKING:
-    from ._exchange import Exchange
+from ._outcome import Exchange
 
 P = ParamSpec("P")
 
@@ -28,15 +26,15 @@ drift_logger = logging.getLogger("teamwork_desk.drift")
 
 @frozen(kw_only=True)
 class Attempt:
-    """One request of a call, as it ended.
+    """One request of a call, after it ended.
 
     Attributes:
         method: The HTTP method.
         path: The path, without the query.
-        status_code: The answer's status, if there was one.
-        failure: The name of the exception's class, if there was one; "interrupted" for a deadline or a cancellation.
+        status_code: The response's status; None if no response came.
+        failure: The name of the exception's class; "interrupted" for a deadline or a cancellation; None otherwise.
         effect: What the request may have done.
-        seconds: How long it took, the wait for the rate window and for a free connection included.
+        seconds: How long it took, including the waits for the rate window and for a free connection.
     """
 
     method: str
@@ -53,8 +51,8 @@ class Ending:
 
     Attributes:
         outcome: `"ok"`, or the name of the exception's class.
-        attempts: Requests sent, as `DeskError.attempts` counts them.
-        maybe_applied: Whether it is unknown what the call did.
+        attempts: How many requests were sent, as `DeskError.attempts` counts them.
+        maybe_applied: Whether a request may have been carried out without its outcome being known.
         seconds: How long it took.
     """
 
@@ -65,36 +63,36 @@ class Ending:
 
 
 class Observation(Protocol):
-    """Is told of one call, in the task that makes it."""
+    """Receives the events of one call, in the task that makes the call."""
 
     def attempted(self, attempt: Attempt) -> None:
-        """Take note of a request."""
+        """Record a request."""
 
     def waited(self, reason: str, seconds: float) -> None:
-        """Take note of a pause: `"rate limit"`, `"back-off"` or `"settling"`."""
+        """Record a pause: `"rate limit"`, `"back-off"` or `"settling"`."""
 
     def ended(self, ending: Ending) -> None:
-        """Take note of the end."""
+        """Record the end of the call."""
 
 
 Observer: TypeAlias = Callable[[str, int | None], Observation]
-"""Begins to observe a call: takes its operation and the conversation's id."""
+"""Starts to observe a call. It takes the operation, and the id of the object that the call is about."""
 
 
-def harmless(tell: Callable[P, object]) -> Callable[P, None]:
-    """Let no filter, handler or exporter change what a call returns: a raised error would lose its outcome."""
+def harmless(report: Callable[P, object]) -> Callable[P, None]:
+    """Keep the exceptions of log filters, handlers and exporters out of a call: they would replace its outcome."""
 
-    @wraps(tell)
-    def told(*args: P.args, **kwargs: P.kwargs) -> None:
+    @wraps(report)
+    def report_safely(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
-            tell(*args, **kwargs)
+            report(*args, **kwargs)
         except Exception as failure:
-            # As logging does; the text may quote anything. A daemon may have closed stderr.
+            # Print the class only, because the text may quote anything. A daemon may have closed stderr.
             with suppress(OSError, ValueError):
                 if logging.raiseExceptions:
-                    print(f"teamwork_desk: telling failed with {type(failure).__name__}", file=sys.stderr)  # noqa: T201
+                    print(f"teamwork_desk: logging failed with {type(failure).__name__}", file=sys.stderr)  # noqa: T201
 
-    return told
+    return report_safely
 
 
 warn = harmless(logger.warning)
@@ -102,17 +100,29 @@ warn_of_drift = harmless(drift_logger.warning)
 
 
 class Watch:
-    """Tells of one call while it runs: to the log, and to an observation where there is one."""
+    """Reports one call while it runs: to the log, and to an observation if there is an observer.
 
-    def __init__(self, observer: Observer | None, operation: str, conversation_id: int | None) -> None:
-        self._name = f"{operation} {conversation_id}" if conversation_id else operation
+    Args:
+        observer: Starts the observation.
+        operation: The operation.
+        subject: The id of the object that the call is about.
+    """
+
+    def __init__(self, observer: Observer | None, operation: str, subject: int | None) -> None:
+        self._name = f"{operation} {subject}" if subject else operation
         self.began: float = anyio.current_time()
-        self._observation = None if observer is None else observer(operation, conversation_id)
+        self._observation = None if observer is None else observer(operation, subject)
         self._sees_attempts = self._observation is not None or logger.isEnabledFor(logging.DEBUG)
 
     @harmless
     def attempted(self, request: Request[Any], exchange: Exchange, began: float) -> None:
-        """Tell of a request that began at a time by the event loop's clock, and what came of it, if anything did."""
+        """Report a request and what came of it.
+
+        Args:
+            request: The request.
+            exchange: What came of it.
+            began: When it began, by the event loop's clock.
+        """
         if not self._sees_attempts:
             return
         failure = type(exchange.failure).__name__ if exchange.failure else None
@@ -131,21 +141,21 @@ class Watch:
 
     @harmless
     def waited(self, reason: str, seconds: float) -> None:
-        """Tell of a pause, if there was one."""
+        """Report a pause; one of 0 seconds is not reported."""
         if seconds and self._observation is not None:
             self._observation.waited(reason, seconds)
 
     @harmless
     def ended(self, error: BaseException | None, attempts: int, *, maybe_applied: bool) -> None:
-        """Tell how the call ended."""
+        """Report how the call ended."""
         if maybe_applied:
-            reason = error if isinstance(error, DeskError) else "interrupted: it is unknown what became of it"
+            reason = error if isinstance(error, DeskError) else "interrupted: its outcome is unknown"
             warn("%s: %s", self._name, reason)
         if self._observation is None and not logger.isEnabledFor(logging.INFO):
             return
         outcome = "ok" if error is None else type(error).__name__ if isinstance(error, Exception) else "cancelled"
         seconds = anyio.current_time() - self.began
-        # First, for a span that a failing log leaves open would be the parent of all that follows.
+        # End the span before logging: if the log failed first, the open span would become the parent of later spans.
         if self._observation is not None:
             self._observation.ended(
                 Ending(outcome=outcome, attempts=attempts, maybe_applied=maybe_applied, seconds=seconds)
@@ -154,10 +164,10 @@ class Watch:
 
 
 def log_to_stderr() -> None:
-    """Log at the level that the environment's `TEAMWORK_DESK_LOG` names, to stderr where nothing else takes it.
+    """Set the log level that the environment variable `TEAMWORK_DESK_LOG` names, and log to stderr without a handler.
 
     Raises:
-        ConfigurationError: There is no such level.
+        ConfigurationError: The variable does not name a level.
     """
     level = os.environ.get("TEAMWORK_DESK_LOG", "").upper()
     if not level:

@@ -4,62 +4,23 @@ from __future__ import annotations
 
 import math
 import random
-import time
-from datetime import UTC, datetime
 
 import anyio
 import httpx
-from attrs import frozen
 
 from ._errors import DeadlineExceeded
-from ._retry import http_date
+from ._headers import RateLimit
 
-_NAMES = (b"limit", b"remaining", b"reset")
-UNTOLD = 10
-"""Requests in flight at most until an answer tells the window."""
-LONGEST_WINDOW = 120.0
-"""Seconds; a window is documented to last 60, so a reset further away is nonsense and ignored."""
+FIRST_REQUESTS = 10
+"""Requests in flight at most, until the first response reports the rate window."""
 JITTER = 1.0
-"""Seconds; the first caller after a reset waits up to this much longer, so that processes do not come all at once."""
-
-
-@frozen(kw_only=True)
-class RateLimit:
-    """The account's rate window, as the last answer told it.
-
-    Attributes:
-        limit: Requests per window.
-        remaining: Requests left in it.
-        reset_at: When the next window begins, by Desk's clock.
-    """
-
-    limit: int
-    remaining: int
-    reset_at: datetime
-
-    @classmethod
-    def from_headers(cls, headers: httpx.Headers) -> RateLimit | None:
-        """Read the `X-Rate-Limit-*` headers; None where they are missing or make no sense."""
-        # One pass: httpx.Headers reads all of them again at every look-up.
-        values = {name.lower(): value for name, value in headers.raw}
-        try:
-            limit, remaining, reset = (int(values[b"x-rate-limit-" + name]) for name in _NAMES)
-            reset_at = datetime.fromtimestamp(reset, UTC)
-        except (KeyError, ValueError, OverflowError, OSError):
-            return None
-        return None if limit < 1 or remaining < 0 else cls(limit=limit, remaining=remaining, reset_at=reset_at)
-
-    def resets_in(self, headers: httpx.Headers) -> float | None:
-        """Return the seconds to the reset, by the answer's own `Date`; None where they make no sense."""
-        date = http_date(headers.get("date"))
-        seconds = self.reset_at.timestamp() - (time.time() if date is None else date)
-        return seconds if 0 < seconds <= LONGEST_WINDOW else None
+"""Seconds. After a reset the first caller waits up to this much longer, so that processes do not start at once."""
 
 
 class Pacer:
-    """Lets a request start only where the window can take it.
+    """Lets a request start only if the rate window has room for it.
 
-    A request in flight may or may not be counted in the `remaining` that the last answer told, so it counts here too:
+    The `remaining` of the last response may or may not count the requests in flight, so the pacer counts them itself:
     at most `remaining` requests are in flight.
     """
 
@@ -75,10 +36,10 @@ class Pacer:
         self._answered = anyio.Event()
 
     async def enter(self, deadline: float) -> float:
-        """Wait for a place, first come, first served, and take it.
+        """Wait for room in the rate window, first come, first served, and take a place.
 
         Args:
-            deadline: when the call must end, by the event loop's clock.
+            deadline: When the call must end, by the event loop's clock.
 
         Returns:
             The seconds waited.
@@ -101,7 +62,11 @@ class Pacer:
         return waited
 
     def leave(self, headers: httpx.Headers | None) -> None:
-        """Give the place back, and learn from the answer if there was one."""
+        """Give the place back, and read the rate window from the response's headers.
+
+        Args:
+            headers: The headers; None if no response came.
+        """
         self._in_flight -= 1
         if headers is not None:
             self._observe(headers)
@@ -110,40 +75,41 @@ class Pacer:
             self._answered = anyio.Event()
 
     def hold(self, seconds: float) -> None:
-        """Let nobody start for a while: Desk asked for it."""
+        """Let no request start for this many seconds, because Desk asked for it."""
         self._held_until = max(self._held_until, anyio.current_time() + seconds)
 
     def _pause(self, now: float) -> float | None:
-        """Return the seconds until there may be room: 0 where there is, None where only an answer makes some."""
+        """Return the seconds until there may be room: 0 if there is room now, None if only a response can make room."""
         if now < self._held_until:
             return self._held_until - now
         if now < self._resets_at:
             return 0.0 if self._in_flight < self._remaining else self._resets_at - now
-        return 0.0 if self._windowless or self._in_flight < UNTOLD else None
+        return 0.0 if self._windowless or self._in_flight < FIRST_REQUESTS else None
 
     def _opens_at(self) -> float:
         return max(self._held_until, self._resets_at if self._remaining <= 0 else -math.inf)
 
     def _check_fits(self, deadline: float) -> None:
         if self._opens_at() > deadline:
-            raise DeadlineExceeded("Desk's rate window is used up, and opens again only after the deadline")
+            raise DeadlineExceeded("the rate window is used up, and it resets only after the deadline")
 
     async def _wait_for_room(self, deadline: float) -> None:
-        # The clock is read once a round: a hold that ended between two readings would wait for an answer to nobody.
+        # Read the clock once per loop: if a hold expired between two reads, the loop would wait for a response that
+        # never comes.
         while (pause := self._pause(anyio.current_time())) != 0:
             self._check_fits(deadline)
             with anyio.move_on_after(None if pause is None else pause + random.random() * JITTER):
                 await self._answered.wait()
 
     def _observe(self, headers: httpx.Headers) -> None:
-        told, known, now = RateLimit.from_headers(headers), self.rate_limit, anyio.current_time()
-        if told and known and now < self._resets_at and told.reset_at <= known.reset_at:
-            # Of the window that is known, or overtaken by an answer of it.
-            if told.reset_at == known.reset_at and told.remaining < self._remaining:
-                self._remaining, self.rate_limit = told.remaining, told
+        new, known, now = RateLimit.from_headers(headers), self.rate_limit, anyio.current_time()
+        if new and known and now < self._resets_at and new.reset_at <= known.reset_at:
+            # The same window, or a late response from an older one.
+            if new.reset_at == known.reset_at and new.remaining < self._remaining:
+                self._remaining, self.rate_limit = new.remaining, new
             return
-        seconds = told.resets_in(headers) if told else None
-        # A gateway's answer without a window does not open the gate of one that was told.
+        seconds = new.resets_in(headers) if new else None
+        # If a window was reported before, a gateway's response without one does not lift the limit.
         self._windowless = seconds is None and known is None
-        if told and seconds:
-            self._remaining, self._resets_at, self.rate_limit = told.remaining, now + seconds, told
+        if new and seconds:
+            self._remaining, self._resets_at, self.rate_limit = new.remaining, now + seconds, new

@@ -20,6 +20,7 @@ from teamwork_desk_api.models import ConversationPage
 from teamwork_desk_api.types import At, Hook, unforeseen
 
 from . import AsyncDesk, DeskError
+from ._checks import printable
 
 Drift: TypeAlias = Counter[tuple[str, str, str]]
 """How often a path held something else than the contract says: (path, expected, got)."""
@@ -81,7 +82,7 @@ async def probe_and_print(url: str | None = None, *, token: str | None = None, a
         async with AsyncDesk(url, token=token) as desk:
             compared, drift = await probe(desk)
     except DeskError as error:
-        print(f"{type(error).__name__}: {_printable(str(error))}", file=sys.stderr)  # noqa: T201
+        print(f"{type(error).__name__}: {printable(str(error))}", file=sys.stderr)  # noqa: T201
         return 2
     print((_json if as_json else _table)(compared, drift), flush=True)  # noqa: T201
     return 1 if drift else 0
@@ -105,16 +106,11 @@ def _json(compared: int, drift: Drift) -> str:
 
 
 def _table(compared: int, drift: Drift) -> str:
-    found = [(_printable(path), expected, got, str(count)) for (path, expected, got), count in sorted(drift.items())]
+    found = [(printable(path), expected, got, str(count)) for (path, expected, got), count in sorted(drift.items())]
     rows = [("path", "contract", "came", "times"), *found]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows] if found else []
     return "\n".join([*lines, f"conversations compared: {compared}; kinds of drift: {len(drift)}"])
-
-
-def _printable(text: str) -> str:
-    """Return a text that cannot drive the terminal: names of unknown fields and error texts are Desk's."""
-    return ascii(text)[1:-1]
 
 
 if __name__ == "__main__":

@@ -13,7 +13,9 @@ from typing import Any, TypeAlias, cast
 
 from attrs import frozen
 
-from teamwork_desk.backlog import Job, from_json, shown
+from teamwork_desk._arguments import from_json
+from teamwork_desk._checks import is_id, name_only
+from teamwork_desk.backlog import Job
 
 from ._errors import CommandError
 
@@ -69,7 +71,7 @@ def _line(number: int, read: Callable[[], dict[str, Any]], convert: Callable[[st
 
 
 def _id(value: object) -> int:
-    if not isinstance(value, int) or value is True or not 1 <= value < 2**63:
+    if not is_id(value):
         raise ValueError(f"{ID}: expected a positive whole number of at most 64 bits")
     return value
 
@@ -101,7 +103,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     fields = dict(pairs)
     if len(fields) < len(pairs):
         (name, _), *_ = Counter(name for name, _ in pairs).most_common(1)
-        raise ValueError(f"{shown([name])}: this key comes twice")
+        raise ValueError(f"{name_only(name)}: this key comes twice")
     return fields
 
 

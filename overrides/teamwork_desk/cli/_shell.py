@@ -13,9 +13,9 @@ from typing import Annotated, Any, TextIO, TypeAlias
 import typer
 
 from teamwork_desk import ConfigurationError, DeskError, RequestError
+from teamwork_desk._checks import printable
 
 from ._errors import CommandError
-from ._show import printable
 
 URL, TOKEN = "TEAMWORK_DESK_URL", "TEAMWORK_DESK_TOKEN"
 DONE, FAILED, REFUSED, UNKNOWN, INTERRUPTED = 0, 1, 2, 3, 130

@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from teamwork_desk import AsyncDesk, RateLimit
+from teamwork_desk._checks import printable
 
 from ._run import Fate, Result
 
@@ -185,8 +186,3 @@ def some(ids: Sequence[int]) -> str:
     """Return ids as text, and of many only how many more there are."""
     more = f" and {len(ids) - SHOWN} more" if len(ids) > SHOWN else ""
     return ", ".join(map(str, ids[:SHOWN])) + more
-
-
-def printable(text: str) -> str:
-    """Return a text that cannot drive the terminal: an error may quote what a server sent."""
-    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from operator import methodcaller
@@ -36,7 +35,9 @@ from .. import (
     ServerError,
     TransportError,
 )
-from ..backlog import ConvertedFields, from_json, shown
+from .._arguments import from_json
+from .._checks import is_count, is_id, is_seconds, unknown_names
+from ..backlog import ConvertedFields
 from ._account import Account, lease
 from ._queue import Parked, Queue, logger
 
@@ -92,9 +93,9 @@ class Fleet:
             raise ConfigurationError('rate: expected requests per time, once, such as "120/minute"') from None
         if self._rate.amount < 1:
             raise ConfigurationError("rate: expected at least 1 request")
-        if not _is_seconds(deadline) or not _is_seconds(settle) or deadline < 0.001:  # Redis counts milliseconds
+        if not is_seconds(deadline) or not is_seconds(settle) or deadline < 0.001:  # Redis counts milliseconds
             raise ConfigurationError("deadline, settle: expected finite seconds, at least 0.001 and 0")
-        if max_attempts.__class__ is not int or max_attempts < 1:
+        if not is_count(max_attempts):
             raise ConfigurationError("max_attempts: expected an int of at least 1")
         self._open_desk = open_desk
         self._deadline = deadline
@@ -143,10 +144,10 @@ class Fleet:
             RequestError: `convert` does not take an argument, or it has no JSON form.
             taskiq.SendTaskError: Redis failed, as `__cause__` says, and may hold the job or not; enqueue it again.
         """
-        if cast("object", account).__class__ is not str or cast("object", conversation_id).__class__ is not int:
+        if not isinstance(cast("object", account), str) or not is_id(conversation_id):
             raise RequestError("account, conversation_id: expected a str and an int")
         if unknown := arguments.keys() - ConvertedFields.__annotations__.keys():
-            raise RequestError(f"a job does not take: {shown(unknown)}")
+            raise RequestError(unknown_names("argument", unknown, ConvertedFields.__annotations__))
         try:
             text = json.dumps(arguments, default=methodcaller("to_dict"), ensure_ascii=False, allow_nan=False)
             (account + text).encode()
@@ -261,10 +262,6 @@ async def _release(hold: Lock) -> None:
 
 def _as_convert_takes(arguments: dict[str, Any]) -> dict[str, Any]:
     return {name: from_json(name, value) for name, value in arguments.items()}
-
-
-def _is_seconds(value: object) -> bool:
-    return value.__class__ in (int, float) and 0 <= cast("float", value) < math.inf
 
 
 def _is_final(error: Exception) -> bool:

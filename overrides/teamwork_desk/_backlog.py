@@ -1,0 +1,164 @@
+"""Runs many conversions, a bounded number at a time: what `convert_many` does."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Collection, Coroutine, Iterable, Mapping
+from contextlib import aclosing
+from typing import Any, TypeAlias, cast
+
+import anyio
+from attrs import frozen
+
+from teamwork_desk_api.models import Conversation
+
+from ._checks import is_count, unknown_names
+from ._errors import DeadlineExceeded, DeskError, RequestError
+
+Convert: TypeAlias = Callable[..., Coroutine[Any, Any, Conversation]]
+"""`desk.conversations.convert`, or a function that wraps it."""
+
+Jobs: TypeAlias = Iterable[Any] | AsyncIterable[Any]
+
+PATIENCE = 300.0
+"""Seconds, which are five rate windows: how long a job is retried that got no turn within its deadline."""
+PAUSE = 5.0
+"""Seconds between two such retries, at most."""
+
+
+@frozen(kw_only=True)
+class Outcome:
+    """The outcome of one job: a conversation or an error, never both.
+
+    Attributes:
+        conversation_id: The job's conversation; None if the job names none.
+        conversation: The converted conversation; `ticket_id` is its ticket.
+        error: Why it was not converted. If its `maybe_applied` is True, the conversation may have been converted.
+    """
+
+    conversation_id: int | None
+    conversation: Conversation | None = None
+    error: DeskError | None = None
+
+
+def convert_many(
+    convert: Convert, jobs: Jobs, *, names: Collection[str], concurrency: int
+) -> AsyncGenerator[Outcome, None]:
+    """Convert a backlog: `teamwork_desk.backlog.convert_many` describes it.
+
+    Args:
+        convert: What converts one conversation.
+        jobs: The arguments of each conversion, or the conversation's id.
+        names: The arguments that a job may have.
+        concurrency: How many jobs run at the same time.
+    """
+    if not is_count(concurrency):
+        raise RequestError("concurrency: expected an int of at least 1")
+    return _convert_many(convert, jobs, names, concurrency)
+
+
+async def _convert_many(
+    convert: Convert, jobs: Jobs, names: Collection[str], concurrency: int
+) -> AsyncGenerator[Outcome, None]:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        raise RuntimeError("convert_many runs on asyncio only; on trio, call convert in a nursery") from None
+    # Use plain tasks: a task group must not live across a yield (PEP 789).
+    tasks: set[asyncio.Task[Outcome | None]] = set()
+    ended: asyncio.Queue[asyncio.Task[Outcome | None]] = asyncio.Queue()
+    room = asyncio.Semaphore(concurrency)
+
+    def start(work: Coroutine[Any, Any, Outcome | None]) -> asyncio.Task[Outcome | None]:
+        task = asyncio.create_task(work)
+        tasks.add(task)
+        task.add_done_callback(ended.put_nowait)
+        return task
+
+    async def feed() -> None:
+        source = cast("AsyncGenerator[Any]", jobs) if isinstance(jobs, AsyncGenerator) else _each(jobs)
+        async with aclosing(source) as each:
+            await room.acquire()
+            async for job in each:
+                # Copy the arguments at once, because the source may reuse one dict for all jobs.
+                start(_outcome_of(convert, _arguments(job, names)))
+                await room.acquire()
+
+    failure: BaseException | None = None
+    try:
+        feeder = start(feed())
+        while tasks:
+            task = await ended.get()
+            tasks.discard(task)
+            try:
+                outcome = task.result()
+            except BaseException as error:
+                # The source failed, or there is a bug. Yield the outcomes of the running jobs before raising it.
+                failure = error if failure is None else failure
+                feeder.cancel()
+                continue
+            if outcome is not None:
+                room.release()
+                yield outcome
+        if failure is not None:
+            raise failure
+    finally:
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            # Without the shield, anyio would cancel this wait again and again.
+            with anyio.CancelScope(shield=True):
+                await asyncio.wait(tasks)
+
+
+async def _each(jobs: Jobs) -> AsyncGenerator[Any, None]:
+    if isinstance(jobs, AsyncIterable):
+        async for job in jobs:
+            yield job
+    else:
+        for job in jobs:
+            yield job
+
+
+def _arguments(job: object, names: Collection[str]) -> dict[str, Any] | RequestError:
+    """Return a job as the arguments of `convert`, or the error that it is."""
+    if not isinstance(job, Mapping):
+        return {"conversation_id": job}
+    arguments = {**cast("Mapping[str, Any]", job)}
+    if unknown := arguments.keys() - names:
+        error = RequestError(unknown_names("argument", unknown, names))
+    elif "conversation_id" not in arguments:
+        error = RequestError("conversation_id: the job has none")
+    else:
+        return arguments
+    error.conversation_id = _id_of(arguments)
+    return error
+
+
+def _id_of(arguments: Mapping[str, Any]) -> int | None:
+    conversation_id = arguments.get("conversation_id")
+    return conversation_id if isinstance(conversation_id, int) and not isinstance(conversation_id, bool) else None
+
+
+async def _outcome_of(convert: Convert, arguments: dict[str, Any] | RequestError) -> Outcome:
+    if isinstance(arguments, RequestError):
+        return Outcome(conversation_id=arguments.conversation_id, error=arguments)
+    conversation_id = _id_of(arguments)
+    try:
+        return Outcome(conversation_id=conversation_id, conversation=await _convert_in_turn(convert, arguments))
+    except DeskError as error:
+        return Outcome(conversation_id=conversation_id, error=error)
+
+
+async def _convert_in_turn(convert: Convert, arguments: dict[str, Any]) -> Conversation:
+    """Convert, and retry if the deadline passed before the request had its turn."""
+    patience = anyio.current_time() + PATIENCE
+    while True:
+        try:
+            return await convert(**arguments)
+        except DeadlineExceeded:
+            # The rate window may open within the deadline of the next try; if it does not, that try ends at once.
+            if anyio.current_time() > patience:
+                raise
+        await anyio.sleep(PAUSE * random.random())

@@ -1,0 +1,296 @@
+"""One call of any operation: its deadline, its attempts, its pauses, and the errors that leave it."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from types import TracebackType
+from typing import Any, Literal, Self, TypeAlias, TypeVar
+from urllib.parse import urlsplit
+
+import anyio
+import httpx
+from attrs import frozen
+
+from teamwork_desk_api.types import DecodeError, Request
+
+from ._auth import BearerAuth, Token
+from ._connections import Connections, Handshake
+from ._errors import ConfigurationError, DeadlineExceeded, DeskError, OutcomeUnknownError, ResponseDecodeError, scrub
+from ._headers import pause_asked_for
+from ._observe import Observer, Watch, warn_of_drift
+from ._outcome import Effect, Exchange, error_of, is_permanent, is_safe, seems_sent, unreadable
+from ._pacing import Pacer
+from ._retry import RetryPolicy, RetryQuota
+from ._wire import Body, decode_json, encode_json, read
+
+T = TypeVar("T")
+
+Verify: TypeAlias = Callable[[Effect, DeskError], Awaitable[T | None]]
+"""Finds out whether a request was carried out.
+
+It takes what the attempt may have done and the error that says so. It returns the request's result, or None if the
+request has ended and did nothing, and raises an error if it cannot find out.
+"""
+
+
+@frozen(kw_only=True)
+class Options:
+    """The options of a call, which `with_options` can change."""
+
+    timeout: httpx.Timeout
+    deadline: float
+    retry: RetryPolicy
+
+
+class Session:
+    """What all views of one client share in order to send requests."""
+
+    def __init__(
+        self, origin: str, auth: BearerAuth, connections: Connections, observer: Observer | None, user_agent: str
+    ) -> None:
+        self.origin = origin
+        self.auth = auth
+        self.connections = connections
+        self.observer = observer
+        self.pacer: Pacer = Pacer()
+        self.quota: RetryQuota = RetryQuota()
+        self.headers: list[tuple[str, str]] = [
+            ("Host", urlsplit(origin).netloc),
+            ("Accept", "application/json"),
+            ("Accept-Encoding", "gzip"),
+            ("User-Agent", user_agent),
+        ]
+        self._drift: set[tuple[str, str, str]] = set()
+
+    def report_drift(self, path: str, expected: str, got: str) -> None:
+        """Log a value that the contract does not describe, once per path and kind."""
+        if (path, expected, got) not in self._drift:
+            self._drift.add((path, expected, got))
+            warn_of_drift("%s: expected %s, got %s", path, expected, got)
+
+
+class Call:
+    """One call: its deadline, its attempts, and what they may have done.
+
+    As a context manager it enforces the deadline on the code inside, and completes the errors that leave it.
+
+    Args:
+        session: What the client's calls share.
+        options: The options of this call.
+        operation: The name of the operation, for logs and spans.
+        subject: The id of the object that the call is about, for logs and spans.
+        part_of: The call that this one belongs to. Both have one deadline and one line in the log, but this one counts
+            its own attempts, and its errors speak only of what it sent itself.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        options: Options,
+        operation: str,
+        *,
+        subject: int | None = None,
+        part_of: Call | None = None,
+    ) -> None:
+        self.attempts = 0
+        self.session = session
+        self.options = options
+        self._is_part = part_of is not None
+        self._watch: Watch = part_of._watch if part_of else Watch(session.observer, operation, subject)
+        self._deadline: float = part_of._deadline if part_of else self._watch.began + options.deadline
+        self._scope = anyio.CancelScope(deadline=self._deadline)
+        # The attempt whose effect is not known yet, if it was to change something.
+        self._unresolved: Body | None = None
+        self._retries = 0
+        self._may_reauthenticate = True
+
+    def __enter__(self) -> Self:
+        self._scope.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> Literal[False]:
+        is_expired = True
+        # On trio, the scope raises a group where other tasks failed as well while the deadline cancelled them.
+        with suppress(ExceptionGroup):
+            is_expired = self._scope.__exit__(kind, error, traceback)
+        if is_expired and error is not None:
+            # The cancellation becomes the context of the new error, so its frames would leave the call with it.
+            error.__traceback__ = error.__context__ = error.__cause__ = None
+            error = self.expired()
+        if error is not None:
+            self.complete(error)
+        if not self._is_part:
+            self._watch.ended(error, self.attempts, maybe_applied=error is not None and self.maybe_applied)
+        if isinstance(error, DeskError):
+            error.attempts, error.maybe_applied = self.attempts, self.maybe_applied
+            if error.__cause__ is None:
+                error.__context__ = None
+            # Drop the frames below: they hold the token and the body, and crash reporters print local variables.
+            raise error.with_traceback(None)
+        return False
+
+    def complete(self, error: BaseException) -> None:
+        """Add what only the operation knows to an exception that leaves the call: an operation may override this."""
+
+    @property
+    def maybe_applied(self) -> bool:
+        """Whether a request of this call may have changed something without its effect being known."""
+        return self._unresolved is not None and self._unresolved.was_sent
+
+    def outcome_unknown(self, reason: str) -> OutcomeUnknownError:
+        """Return the error for a request whose outcome is unknown: an operation may override this to word its own."""
+        return OutcomeUnknownError(f"it is unknown whether the request was carried out: {reason}")
+
+    def expired(self, pause: float | None = None) -> DeskError:
+        """Return the error for a deadline that has passed, or that passes within a pause of so many seconds."""
+        deadline = f"the deadline of {self.options.deadline:.3g} s"
+        reason = f"{deadline} passed" if pause is None else f"a pause of {pause:.1f} s does not fit into {deadline}"
+        return self.outcome_unknown(reason) if self.maybe_applied else DeadlineExceeded(reason)
+
+    async def send(self, request: Request[T], *, verify: Verify[T] | None = None) -> T:
+        """Send a request until its outcome is known, within the retry policy.
+
+        Args:
+            request: The request.
+            verify: Finds out whether the request was carried out; without it, an unknown outcome is an error.
+
+        Returns:
+            The decoded response, or what `verify` found.
+
+        Raises:
+            DeskError: The request failed; the error tree names the reasons.
+        """
+        session = self.session
+        # Keep the encoded body wrapped: a traceback with local variables would show plain bytes.
+        content = None if is_safe(request) else Body(encode_json(request.body))
+        token = await session.auth.token()
+        while True:
+            # Each attempt has its own body, and so its own record of whether it was sent.
+            body = self._unresolved = None if content is None else content.copy()
+            exchange = await self._watched_attempt(request, body, token)
+            error = error_of(request, exchange)
+            if error is None:
+                try:
+                    result = request.decode(decode_json(exchange.content), session.report_drift)
+                except DecodeError as reason:
+                    error = unreadable(request, reason)
+                else:
+                    session.quota.give_back(self._retries)
+                    return result
+            if body is not None and exchange.effect.is_unknown:
+                found = await self._find_out(verify, exchange.effect, error)
+                if found is not None:
+                    session.quota.give_back(self._retries)
+                    return found
+            self._unresolved = None
+            if exchange.status_code == 401 and self._may_reauthenticate:
+                self._may_reauthenticate = False
+                refused, token = token, await session.auth.token(refused=token)
+                if token != refused:
+                    continue
+            if exchange.effect is Effect.FINAL or isinstance(error, ResponseDecodeError) or is_permanent(error):
+                raise error
+            await self._back_off(exchange, error)
+
+    async def _find_out(self, verify: Verify[T] | None, effect: Effect, error: DeskError) -> T | None:
+        unknown = error
+        if effect is not Effect.APPLIED:
+            unknown = self.outcome_unknown(str(error))
+            unknown.__cause__ = error
+        if verify is None or self.options.retry.on_unknown == "raise":
+            raise unknown
+        return await verify(effect, unknown)
+
+    async def _watched_attempt(self, request: Request[Any], body: Body | None, token: Token) -> Exchange:
+        """Make one attempt, and report what came of it."""
+        began = anyio.current_time()
+        try:
+            exchange = await self._attempt(request, body, token)
+        except BaseException as interruption:
+            # The deadline or the caller cancelled the attempt. Trio may wrap the cancellation in a group.
+            if not isinstance(interruption, Exception):
+                self._watch.attempted(request, Exchange(sent=body is None or body.was_sent), began)
+            raise
+        self._watch.attempted(request, exchange, began)
+        return exchange
+
+    async def _attempt(self, request: Request[Any], body: Body | None, token: Token) -> Exchange:
+        session, timeout, handshake = self.session, self.options.timeout, Handshake()
+        extensions: dict[str, Any] = {"timeout": timeout.as_dict()}
+        if session.origin.startswith("https:"):
+            extensions["trace"] = handshake.trace
+        body_headers = [] if body is None else body.headers
+        http_request = httpx.Request(
+            request.method,
+            session.origin + request.target,
+            headers=[*session.headers, *body_headers, ("Authorization", f"Bearer {token.value}")],
+            # A request without a body must have no stream: the aiohttp transport would send it in chunks.
+            stream=body,
+            extensions=extensions,
+        )
+        self._watch.waited("rate limit", await session.pacer.enter(self._deadline))
+        response: httpx.Response | None = None
+        try:
+            async with session.connections.borrow(timeout.pool) as slot:
+                self.attempts += 1
+                response = await slot.send(http_request)
+                if body is not None:
+                    # A response proves that the request arrived, even if its body was not read.
+                    body.was_sent = True
+                content = await read(response)
+            return Exchange(sent=True, status_code=response.status_code, headers=response.headers, content=content)
+        except ConfigurationError:
+            raise
+        except Exception as failure:  # a transport or an event hook may raise anything, and the outcome must be kept
+            scrub(failure, http_request)
+            if response is None:
+                sent = seems_sent(failure) if body is None else body.was_sent
+                return Exchange(sent=sent, failure=failure)
+            return Exchange(sent=True, status_code=response.status_code, headers=response.headers, failure=failure)
+        finally:
+            session.pacer.leave(None if response is None else response.headers)
+            await handshake.abandon()
+
+    async def _back_off(self, exchange: Exchange, error: DeskError) -> None:
+        """Pause before the next attempt, or raise the error if there must be no further attempt."""
+        policy, session = self.options.retry, self.session
+        self._retries += 1
+        asked_for = 0.0
+        if exchange.status_code is not None:
+            asked_for = pause_asked_for(exchange.headers, exchange.status_code) or 0.0
+        if asked_for > policy.max_retry_after:
+            raise error
+        seconds = asked_for + policy.backoff(self._retries, random.random())
+        if exchange.status_code == 429:
+            session.pacer.hold(seconds)
+        if self._retries >= policy.max_attempts:
+            raise error
+        self._check_fits(seconds, error)
+        if not session.quota.spend():
+            raise error
+        await self.pause("back-off", seconds, error)
+
+    async def pause(self, reason: str, seconds: float, error: BaseException | None = None) -> None:
+        """Wait within the deadline.
+
+        Args:
+            reason: Why, for spans: `"back-off"` or `"settling"`.
+            seconds: How long.
+            error: The error that made the pause necessary.
+
+        Raises:
+            DeadlineExceeded: The pause does not fit into the deadline, and nothing was sent.
+            OutcomeUnknownError: The pause does not fit into the deadline, and a request may have been carried out.
+        """
+        self._check_fits(seconds, error)
+        if seconds:
+            await anyio.sleep(seconds)
+            self._watch.waited(reason, seconds)
+
+    def _check_fits(self, seconds: float, error: BaseException | None) -> None:
+        if anyio.current_time() + seconds > self._deadline:
+            raise self.expired(seconds) from error

@@ -1,0 +1,55 @@
+"""What counts as seconds, as a count, as an id, and as text that may be shown: one rule each, for every module."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from difflib import get_close_matches
+from typing import TypeGuard
+
+LARGEST_ID = 2**63 - 1
+LONGEST_TEXT = 2000
+"""Characters of foreign text that are shown at most, so that a huge response does not fill a terminal or a log."""
+
+
+def is_seconds(value: object) -> TypeGuard[float]:
+    """Return whether a value is a finite number of seconds, 0 or more. A bool does not count as a number."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < math.inf
+
+
+def is_count(value: object) -> TypeGuard[int]:
+    """Return whether a value is an int of at least 1. A bool does not count as an int."""
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def is_id(value: object) -> TypeGuard[int]:
+    """Return whether a value can be an id of Desk: a positive int of at most 64 bits."""
+    return is_count(value) and value <= LARGEST_ID
+
+
+def printable(text: str) -> str:
+    """Return text that cannot control a terminal and is not too long: an error may quote what a server sent."""
+    shown = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text[:LONGEST_TEXT])
+    return shown + "..." * (len(text) > LONGEST_TEXT)
+
+
+def name_only(name: object) -> str:
+    """Return a name for a message. Text that is not an identifier may be misplaced data, so it is hidden."""
+    text = str(name)
+    return text if text.isidentifier() else "..."
+
+
+def unknown_names(what: str, unknown: Iterable[object], known: Iterable[str]) -> str:
+    """Word the message about unknown names, such as `unknown argument: custmer (did you mean customer?)`.
+
+    Args:
+        what: What the names are, in the singular.
+        unknown: The unknown names.
+        known: The names that would have been valid.
+    """
+    known = list(known)
+    shown: list[str] = []
+    for name in sorted(map(name_only, unknown)):
+        similar = get_close_matches(name, known, n=1)
+        shown.append(f"{name} (did you mean {similar[0]}?)" if similar else name)
+    return f"unknown {what}{'s' * (len(shown) > 1)}: {', '.join(shown)}"

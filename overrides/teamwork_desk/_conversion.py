@@ -1,0 +1,203 @@
+"""One conversion: look the conversation up first, send, verify, the deprecated email, and what is not settled yet."""
+
+from __future__ import annotations
+
+import math
+from weakref import WeakValueDictionary
+
+import anyio
+from attrs import frozen
+
+from teamwork_desk_api.models import Conversation
+from teamwork_desk_api.types import Request
+
+from ._call import Call, Options, Session
+from ._checks import is_id
+from ._email_fallback import EmailFallback, says_customer_is_missing, with_deprecated_email
+from ._errors import ConflictError, DeskError, NotFoundError, OutcomeUnknownError, ValidationError
+from ._lookup import find_converted
+from ._observe import warn
+from ._outcome import Effect
+
+_MEANINGS = {
+    NotFoundError: "Desk does not know conversation {id}",
+    ConflictError: "the state of conversation {id} does not allow it",
+}
+
+
+@frozen(kw_only=True)
+class ConversationOptions(Options):
+    """The options of a call that is about conversations."""
+
+    email_fallback: EmailFallback
+
+
+class Memory:
+    """What all views of one client remember about conversations."""
+
+    def __init__(self) -> None:
+        self.prefers_deprecated_email = False
+        self._locks: WeakValueDictionary[int, anyio.Lock] = WeakValueDictionary()
+        self._settled_at: dict[int, float] = {}
+
+    def lock(self, conversation_id: int) -> anyio.Lock:
+        """Return the lock that lets only one call at a time look a conversation up and convert it."""
+        return self._locks.setdefault(conversation_id, anyio.Lock(fast_acquire=True))
+
+    def leave_unsettled(self, conversation_id: int, seconds: float) -> None:
+        """Remember that a ticket of the conversation may still appear for this many seconds."""
+        now = anyio.current_time()
+        self._settled_at = {other: time for other, time in self._settled_at.items() if time > now}
+        self._settled_at[conversation_id] = max(now + seconds, self._settled_at.get(conversation_id, now))
+
+    def is_unsettled(self, conversation_id: int) -> bool:
+        """Return whether a ticket that an earlier call may have made can still appear."""
+        return self._settled_at.get(conversation_id, -math.inf) > anyio.current_time()
+
+
+class ConversationCall(Call):
+    """A call about one conversation: its errors name the conversation, and what it leaves unknown is remembered.
+
+    Args:
+        session: What the client's calls share.
+        memory: What the client's calls about conversations share.
+        options: The options of this call.
+        operation: The name of the operation, for logs and spans.
+        conversation_id: The conversation, which need not be a valid id yet.
+        part_of: The call that this one belongs to.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        memory: Memory,
+        options: Options,
+        operation: str,
+        conversation_id: int,
+        *,
+        part_of: Call | None = None,
+    ) -> None:
+        # A value that is not a valid id is rejected later. Do not log it: it may be personal data.
+        self._conversation_id = conversation_id if is_id(conversation_id) else None
+        super().__init__(session, options, operation, subject=self._conversation_id, part_of=part_of)
+        self._memory = memory
+
+    def complete(self, error: BaseException) -> None:
+        """Name the conversation in an error, and remember a conversation whose ticket may still appear."""
+        if self._conversation_id is None:
+            return
+        if self.maybe_applied:
+            self._memory.leave_unsettled(self._conversation_id, sum(self.options.retry.settle))
+        if isinstance(error, DeskError):
+            error.conversation_id = self._conversation_id
+
+    def outcome_unknown(self, reason: str) -> OutcomeUnknownError:
+        """Return the error for a conversion whose outcome is unknown."""
+        return OutcomeUnknownError(
+            f"it is unknown whether conversation {self._conversation_id} was converted: {reason}; "
+            "look it up before you call again"
+        )
+
+
+class Conversion(ConversationCall):
+    """The conversion of one conversation.
+
+    Args:
+        session: What the client's calls share.
+        memory: What the client's calls about conversations share.
+        options: The options of this call.
+        conversation_id: The conversation, which need not be a valid id yet.
+    """
+
+    def __init__(self, session: Session, memory: Memory, options: ConversationOptions, conversation_id: int) -> None:
+        super().__init__(session, memory, options, "convert", conversation_id)
+        self._id = conversation_id
+        self._email_fallback = options.email_fallback
+
+    async def convert(self, request: Request[Conversation], *, verify_first: bool) -> Conversation:
+        """Convert the conversation, and return it.
+
+        Args:
+            request: The request that converts it.
+            verify_first: Whether to look the conversation up first, and to return it if it has a ticket already.
+
+        Raises:
+            DeskError: The conversion failed, or its outcome is unknown.
+        """
+        if not verify_first:
+            return await self._convert(request)
+        # Without the lock, two calls could look the conversation up at the same time, and both would convert it.
+        async with self._memory.lock(self._id):
+            return await self._look_first() or await self._convert(request)
+
+    async def _look(self) -> Conversation | None:
+        """Look the conversation up, in a call of its own that ends with this one's deadline."""
+        looking = ConversationCall(self.session, self._memory, self.options, "look", self._id, part_of=self)
+        with looking:
+            return await find_converted(looking, self._id)
+
+    async def _look_first(self) -> Conversation | None:
+        """Look the conversation up, and repeat it while the ticket of an earlier call may still appear."""
+        found = await self._look()
+        for pause in self.options.retry.settle:
+            if found is not None or not self._memory.is_unsettled(self._id):
+                break
+            await self.pause("settling", pause)
+            found = await self._look()
+        return found
+
+    async def _convert(self, request: Request[Conversation]) -> Conversation:
+        """Send the request, with the customer's address in the field that the installation knows."""
+        mode, memory = self._email_fallback, self._memory
+        if mode == "always" or (mode == "auto" and memory.prefers_deprecated_email):
+            return await self._send(with_deprecated_email(request) or request)
+        try:
+            return await self._send(request)
+        except ValidationError as error:
+            deprecated = with_deprecated_email(request)
+            if deprecated is None or mode != "auto" or not says_customer_is_missing(error.errors):
+                raise
+            first = error
+        try:
+            conversation = await self._send(deprecated)
+        except ValidationError:
+            raise first from None
+        if not memory.prefers_deprecated_email:
+            memory.prefers_deprecated_email = True
+            warn("this installation does not know customer.email: the deprecated email field is sent instead")
+        return conversation
+
+    async def _send(self, request: Request[Conversation]) -> Conversation:
+        try:
+            return await self.send(request, verify=self._verify)
+        except (NotFoundError, ConflictError) as error:
+            # Desk's status speaks of the request; say what it means for the conversation.
+            error.args = (f"{error}; {_MEANINGS[type(error)].format(id=self._id)}",)
+            raise
+
+    async def _verify(self, effect: Effect, unknown: DeskError) -> Conversation | None:
+        """Look whether the conversation was converted, and repeat it after each pause: the server may finish late.
+
+        Returns:
+            The conversation if it has a ticket; None if the request has ended and made no ticket.
+
+        Raises:
+            ResponseDecodeError: The request was carried out, and no ticket shows.
+            OutcomeUnknownError: The outcome cannot be found out.
+        """
+        quota, failed = self.session.quota, unknown.__cause__ or unknown
+        for lookups, pause in enumerate((0.0, *self.options.retry.settle)):
+            await self.pause("settling", pause, failed)
+            # The first lookup skips the quota: an exhausted quota must not hide an outcome.
+            if lookups and not quota.spend():
+                raise unknown
+            try:
+                found = await self._look()
+            except DeskError as failure:
+                raise unknown from failure
+            quota.give_back(min(lookups, 1))
+            if found is not None:
+                return found
+        if effect is not Effect.ENDED:
+            raise unknown
+        return None

@@ -1,0 +1,203 @@
+"""What an attempt may have done, and the error that it means: values and pure functions."""
+
+from __future__ import annotations
+
+import enum
+import ssl
+from typing import Any
+
+import httpx
+from attrs import field, frozen
+
+from teamwork_desk_api.models import Validator
+from teamwork_desk_api.types import DecodeError, Request
+
+from ._errors import (
+    DeskError,
+    NotSentError,
+    RateLimitedError,
+    ResponseDecodeError,
+    StatusError,
+    TransportError,
+    ValidationError,
+    causes,
+    status_error_class,
+)
+from ._headers import RateLimit, pause_asked_for, retry_after
+from ._wire import decode_json
+
+
+class Effect(enum.Enum):
+    """What an attempt may have done at the server."""
+
+    NOT_SENT = "nothing: the request was not sent"
+    REFUSED = "nothing: the server asks to retry later"
+    FINAL = "nothing: a retry would end the same way"
+    ENDED = "unknown: the request has ended"
+    RUNNING = "unknown: the request may still be running"
+    APPLIED = "applied"
+
+    @property
+    def is_unknown(self) -> bool:
+        """Whether the request may have been carried out, and its result is not known."""
+        return self in _UNKNOWN
+
+
+_UNKNOWN = frozenset({Effect.ENDED, Effect.RUNNING, Effect.APPLIED})
+
+
+@frozen(kw_only=True)
+class Exchange:
+    """What came of one attempt: a response, a failure, or a response whose body failed.
+
+    Attributes:
+        sent: Whether the request may have left this machine.
+        status_code: The response's status; None if no response came.
+        headers: The response's headers.
+        content: The response's body.
+        failure: What was raised, if anything was.
+    """
+
+    sent: bool
+    status_code: int | None = None
+    headers: httpx.Headers = field(factory=httpx.Headers)
+    content: bytes = field(default=b"", repr=False)
+    failure: Exception | None = None
+
+    @property
+    def effect(self) -> Effect:
+        """What the attempt may have done."""
+        if self.status_code is None:
+            return effect_of_failure(self.failure, sent=self.sent)
+        # Retry-After decides only for a 503, and reading it takes time.
+        has_retry_after = self.status_code == 503 and retry_after(self.headers, 0.0) is not None
+        return effect_of_status(self.status_code, has_retry_after=has_retry_after)
+
+
+def effect_of_status(status_code: int, *, has_retry_after: bool) -> Effect:
+    """Classify a response by its status.
+
+    Args:
+        status_code: The status.
+        has_retry_after: Whether the response has a usable `Retry-After`.
+    """
+    if 200 <= status_code < 300:
+        return Effect.APPLIED
+    if status_code in (425, 429) or (status_code == 503 and has_retry_after):
+        return Effect.REFUSED
+    if status_code in (504, 524):
+        return Effect.RUNNING
+    if status_code == 408 or status_code < 200 or (status_code >= 500 and status_code != 501):
+        return Effect.ENDED
+    return Effect.FINAL
+
+
+def effect_of_failure(error: Exception | None, *, sent: bool) -> Effect:
+    """Classify an attempt that got no response.
+
+    Args:
+        error: What was raised. Its class does not say whether the request left: the aiohttp transport reports every
+            failure of a connection as a `ConnectTimeout`, and only the cause distinguishes a reset from a timeout.
+        sent: Whether the transport read the request's body in order to send it.
+    """
+    if not sent:
+        return Effect.NOT_SENT
+    if isinstance(error, httpx.ConnectTimeout) and error.__cause__ and not _is_caused_by(error, TimeoutError):
+        return Effect.ENDED
+    # Any other error, such as one of an event hook, does not prove that the connection has failed.
+    is_broken = isinstance(error, httpx.TransportError) or _is_from_aiohttp(error)
+    is_timeout = isinstance(error, (httpx.TimeoutException, TimeoutError))
+    return Effect.ENDED if is_broken and not is_timeout else Effect.RUNNING
+
+
+def _is_from_aiohttp(error: Exception | None) -> bool:
+    """Return whether aiohttp raised the error: httpx-aiohttp does not translate all of them."""
+    return any(kind.__module__.startswith("aiohttp.") for kind in type(error).__mro__)
+
+
+def seems_sent(error: Exception) -> bool:
+    """Guess from the class of an error whether a request without a body left.
+
+    A guess is enough here, because such a request changes nothing.
+    """
+    return not isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError))
+
+
+def is_permanent(error: BaseException) -> bool:
+    """Return whether a request could not be sent for a reason that a retry cannot change."""
+    return isinstance(error, NotSentError) and _is_caused_by(
+        error, httpx.UnsupportedProtocol, httpx.LocalProtocolError, ssl.SSLCertVerificationError
+    )
+
+
+def _is_caused_by(error: BaseException, *kinds: type[BaseException]) -> bool:
+    return any(isinstance(cause, kinds) for cause in causes(error))
+
+
+def is_safe(request: Request[Any]) -> bool:
+    """Return whether a request changes nothing (RFC 9110, 9.2.1), so that it may always be sent again."""
+    return request.method in ("GET", "HEAD", "OPTIONS")
+
+
+def name_of(request: Request[Any]) -> str:
+    """Name a request in a message, without its query."""
+    return f"{request.method} {request.target.partition('?')[0]}"
+
+
+def error_of(request: Request[Any], exchange: Exchange) -> DeskError | None:
+    """Return the error that an exchange means; None for a success whose body was received."""
+    failure, status = exchange.failure, exchange.status_code
+    is_success = exchange.effect is Effect.APPLIED
+    if is_success and failure is None:
+        return None
+    name, reason = name_of(request), _reason(failure)
+    error: DeskError
+    if status is None and not exchange.sent:
+        error = NotSentError(f"{name} was not sent: {reason}")
+    elif status is None:
+        error = TransportError(f"{name} was sent, but no response came: {reason}")
+    elif not is_success:
+        error = _status_error(name, status, exchange)
+    elif is_safe(request):
+        error = TransportError(f"{name} was answered, but its response is incomplete: {reason}")
+    else:
+        error = ResponseDecodeError(f"{name} succeeded, but its response is incomplete: {reason}")
+    error.__cause__ = failure
+    return error
+
+
+def unreadable(request: Request[Any], reason: DecodeError) -> ResponseDecodeError:
+    """Return the error for a success whose body cannot be read."""
+    return ResponseDecodeError(f"{name_of(request)} succeeded, but its response cannot be read: {reason}")
+
+
+def _status_error(name: str, status: int, exchange: Exchange) -> StatusError:
+    kind = status_error_class(status)
+    message = f"{name} was answered with {status}: {kind.meaning}"
+    details: dict[str, Any] = {"status_code": status, "headers": exchange.headers, "body": exchange.content}
+    if kind is ValidationError:
+        details["errors"] = _field_errors(exchange.content)
+    elif kind is RateLimitedError:
+        pause = pause_asked_for(exchange.headers, status)
+        details |= {"retry_after": pause, "rate_limit": RateLimit.from_headers(exchange.headers)}
+        if pause is not None:
+            message += f"; Desk accepts requests again in {pause:.0f} s"
+    return kind(message, **details)
+
+
+def _reason(failure: BaseException | None) -> str:
+    """Name a failure, with the text of the first of its causes that has a text."""
+    name = type(failure).__name__
+    if not isinstance(failure, (httpx.RequestError, DecodeError)):
+        return name  # the error of an event hook: do not show its text, it may hold anything
+    for cause in causes(failure):
+        if isinstance(cause, (httpx.RequestError, DecodeError, OSError)) and str(cause):
+            return f"{name}: {cause}"
+    return name
+
+
+def _field_errors(content: bytes) -> dict[str, list[str]]:
+    try:
+        return Validator.from_dict(decode_json(content)).errors or {}
+    except (DecodeError, TypeError):
+        return {}

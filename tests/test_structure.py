@@ -1,0 +1,31 @@
+"""The structure of the core: which module may know what, and how large a module may be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import teamwork_desk
+from teamwork_desk import DeskError
+
+PACKAGE = Path(teamwork_desk.__file__).parent
+CORE = sorted(path for path in PACKAGE.glob("_*.py") if path.name != "__init__.py")
+ENGINE = ["_auth", "_call", "_checks", "_connections", "_headers", "_observe", "_outcome", "_pacing", "_retry", "_wire"]
+"""The modules that serve every operation. `_errors` is not here, because a public attribute names the conversation."""
+
+
+@pytest.mark.parametrize("module", ENGINE)
+def test_the_engine_does_not_know_conversations(module: str) -> None:
+    assert "conversation" not in (PACKAGE / f"{module}.py").read_text("utf-8").lower()
+
+
+@pytest.mark.parametrize("kind", sorted(DeskError.__subclasses__(), key=lambda kind: kind.__name__))
+def test_the_engines_messages_do_not_speak_of_conversations(kind: type[DeskError]) -> None:
+    meanings = [str(getattr(each, "meaning", "")) for each in (kind, *kind.__subclasses__())]
+    assert not any("conversation" in meaning for meaning in meanings)
+
+
+@pytest.mark.parametrize("path", CORE, ids=lambda path: path.stem)
+def test_no_module_of_the_core_is_longer_than_300_lines(path: Path) -> None:
+    assert len(path.read_text("utf-8").splitlines()) <= 300
