@@ -77,7 +77,7 @@ build: $(READY) ## Build the sdist and the wheel into dist/
 	$(BIN)/python -m build --no-isolation --outdir dist .
 
 pin: $(READY) ## Pin the newest development tools, with hashes
-	$(COMPILE) --group dev -o requirements-dev.txt
+	$(COMPILE) --all-extras --group dev -o requirements-dev.txt
 	$(COMPILE) --extra aiohttp --group bench -o benchmarks/requirements.txt
 
 clean: ## Remove what the verbs made
