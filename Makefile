@@ -60,8 +60,8 @@ check: $(READY) ## Lint, type-check, and compare generated/ with what the contra
 docs: $(READY) ## Build the reference site into build/site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet --config-file docs/mkdocs.yml
 
-matrix: $(READY) ## Run the suite on every Python there is, with the newest and the oldest dependencies
-	$(BIN)/python .ci/matrix.py
+matrix: $(READY) ## Run all tests on every supported Python there is, with the newest and the oldest dependencies
+	$(BIN)/nox --session full
 
 release: $(READY) ## Check, build, try and tag VERSION; nothing leaves this machine
 	@$(BIN)/python .ci/release.py $(VERSION)
@@ -81,4 +81,4 @@ pin: $(READY) ## Pin the newest development tools, with hashes
 	$(COMPILE) --extra aiohttp --group bench -o benchmarks/requirements.txt
 
 clean: ## Remove what the verbs made
-	rm -rf $(VENV) build dist .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache openapi/judges/node_modules
+	rm -rf $(VENV) build dist .coverage* .hypothesis .mypy_cache .nox .pytest_cache .ruff_cache openapi/judges/node_modules

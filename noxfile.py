@@ -1,0 +1,71 @@
+"""The tests on every supported Python, with the newest and with the oldest dependencies that pyproject.toml allows.
+
+`nox` tests the SDK, `nox -s full` also runs the campaigns and the tests of the project's own tools. pytest gets what
+follows a `--`: `nox -s "tests-3.12(oldest)" -- tests/test_retry.py`.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import nox
+from nox.project import load_toml, python_versions
+
+PROJECT = load_toml("pyproject.toml")
+PYTHONS = python_versions(PROJECT)
+EXTRAS = ",".join(PROJECT["project"]["optional-dependencies"])
+# These tests run mkdocs, schemathesis, the type checkers or a build, and each takes minutes.
+TOOLS = ("docs", "judges", "packaging", "release", "typing")
+
+nox.needs_version = ">=2025.5.1"
+nox.options.sessions = ["tests"]
+nox.options.default_venv_backend = "uv"
+nox.options.download_python = "never"
+nox.options.error_on_external_run = True
+
+if pyenv := shutil.which("pyenv"):
+    # A shim of pyenv refuses to start a version that is not enabled, so enable all that are installed.
+    versions = subprocess.check_output([pyenv, "versions", "--bare"], text=True).split()
+    os.environ["PYENV_VERSION"] = ":".join(versions)
+
+
+def install(session: nox.Session, group: str, dependencies: str) -> None:
+    """Install the package with all extras and a group of tools.
+
+    "oldest" is about the package's own dependencies: the tools are the newest, even if they ask for newer dependencies.
+    """
+    command = ["--editable", f".[{EXTRAS}]", "--group", group]
+    if dependencies == "oldest":
+        pins = Path(session.create_tmp(), "oldest.txt")
+        session.run(
+            *("uv", "pip", "compile", "--quiet", "--no-deps", "--all-extras", "--group", "telemetry"),
+            *("--resolution", "lowest-direct", "--python-version", str(session.python)),
+            *("--output-file", str(pins), "pyproject.toml"),
+        )
+        command += ["--override", str(pins)]
+    session.install(*command)
+
+
+def run(session: nox.Session, *options: str) -> None:
+    """Run the tests; a session with arguments runs those only."""
+    workers = ("-n", "auto", "--dist", "loadfile")
+    session.run("python", "-m", "pytest", "-q", *workers, "-p", "no:cacheprovider", *options, *session.posargs)
+
+
+@nox.session(python=PYTHONS)
+@nox.parametrize("dependencies", ["newest", "oldest"], ids=["newest", "oldest"])
+def tests(session: nox.Session, dependencies: str) -> None:
+    """Test the SDK, without the campaigns and without the slow tests of the project's tools."""
+    install(session, "tests", dependencies)
+    run(session, "-m", "not campaign", *(f"--ignore=tests/test_{name}.py" for name in TOOLS))
+
+
+@nox.session(python=PYTHONS)
+@nox.parametrize("dependencies", ["newest", "oldest"], ids=["newest", "oldest"])
+def full(session: nox.Session, dependencies: str) -> None:
+    """Run all tests."""
+    install(session, "dev", dependencies)
+    run(session)
