@@ -417,14 +417,17 @@ async def test_a_cancelled_conversion_shows_nothing(caplog: pytest.LogCaptureFix
 
 @pytest.mark.parametrize("raise_exceptions", [True, False])
 async def test_a_filter_that_raises_loses_no_outcome(
-    raise_exceptions: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    raise_exceptions: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     def broken(record: logging.LogRecord) -> bool:
         raise RuntimeError(SECRET)
 
     monkeypatch.setattr(logging, "raiseExceptions", raise_exceptions)
     loggers = [logging.getLogger(name) for name in ("teamwork_desk", "teamwork_desk.drift")]
-    monkeypatch.setattr(loggers[0], "level", logging.DEBUG)
+    caplog.set_level(logging.DEBUG, "teamwork_desk")
     for one in loggers:
         one.addFilter(broken)
     try:
@@ -441,11 +444,13 @@ async def test_a_filter_that_raises_loses_no_outcome(
     assert SECRET not in told
 
 
-async def test_a_closed_stderr_loses_no_outcome(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_closed_stderr_loses_no_outcome(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     closed, logger = io.StringIO(), logging.getLogger("teamwork_desk")
     closed.close()
     monkeypatch.setattr("sys.stderr", closed)
-    monkeypatch.setattr(logger, "level", logging.DEBUG)
+    caplog.set_level(logging.DEBUG, "teamwork_desk")
     handler = logging.StreamHandler()
     logger.addHandler(handler)
     try:
