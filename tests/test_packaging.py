@@ -1,4 +1,4 @@
-"""The wheel: installed alone, with nothing but its dependencies, it is whole."""
+"""The wheel is complete when it is installed with nothing but its dependencies; the sdist's tests run."""
 
 from __future__ import annotations
 
@@ -57,6 +57,17 @@ def test_the_wheel_holds_the_packages_the_plugin_and_nothing_else(wheel: Path) -
         packed = {name for name in archive.namelist() if ".dist-info/" not in name}
     assert packed == sources
     assert {"teamwork_desk/py.typed", "teamwork_desk_api/py.typed"} <= packed
+
+
+def test_the_tests_run_from_an_unpacked_sdist(tmp_path: Path) -> None:
+    run(sys.executable, "-m", "build", "--no-isolation", "--sdist", "--outdir", tmp_path, ROOT, cwd=tmp_path)
+    (sdist,) = tmp_path.iterdir()
+    shutil.unpack_archive(sdist, tmp_path, filter="data")
+    modules = ("tests/test_contract.py", "tests/test_json.py", "tests/test_readme.py")
+    folder = tmp_path / sdist.name.removesuffix(".tar.gz")
+    output = run(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *modules, cwd=folder)
+    assert " passed" in output
+    assert "skipped" not in output
 
 
 def test_both_packages_are_imported_from_the_wheel(python: Path, tmp_path: Path) -> None:

@@ -143,7 +143,7 @@ WHEEL = [
     *("teamwork_desk_api/types.py", "teamwork_desk/py.typed", "_a_plugin.py"),
     *("x.dist-info/METADATA", "x.dist-info/licenses/LICENSE"),
 ]
-SDIST = [*TRACKED[:8], ".gitignore", "PKG-INFO"]
+SDIST = [*TRACKED, "PKG-INFO"]
 
 
 @pytest.mark.parametrize(
@@ -163,11 +163,12 @@ def test_the_wheel_holds_the_packages_and_the_licence(names: list[str], faults: 
     ("names", "faults"),
     [
         (SDIST, []),
-        ([*SDIST, "tests/test_release.py"], ["in the sdist by mistake: tests/test_release.py"]),
+        ([*SDIST, "tests/left_over.py"], ["in the sdist by mistake: tests/left_over.py"]),
         (SDIST[1:], ["missing in the sdist: generated/teamwork_desk_api/types.py"]),
+        ([*TRACKED[:-1], "PKG-INFO"], ["missing in the sdist: tests/test_release.py"]),
     ],
 )
-def test_the_sdist_holds_what_the_wheel_is_made_of(names: list[str], faults: list[str]) -> None:
+def test_the_sdist_holds_the_whole_repository(names: list[str], faults: list[str]) -> None:
     assert release.faults_of_sdist(names, TRACKED) == faults
 
 
@@ -201,11 +202,13 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_release_leaves_two_distributions_and_a_tag(repository: Path) -> None:
-    parts = (".gitignore", "LICENSE", "README.md", "generated", "openapi", "overrides")
-    for name in git(ROOT, "ls-files", "--cached", "--others", "--exclude-standard", *parts).splitlines():
-        if (ROOT / name).is_file():
-            (repository / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, repository / name)
+    parts = (".gitignore", "LICENSE", "README.md", "generated", "openapi", "overrides", "tests")
+    ignored = shutil.ignore_patterns("__pycache__", "node_modules")
+    for source in (ROOT / part for part in parts):
+        if source.is_dir():
+            shutil.copytree(source, repository / source.name, ignore=ignored)
+        else:
+            shutil.copy2(source, repository)
     commit_all(repository)
     kept = release.release(repository, "7.8.9", checks=[["git", "--version"]])
     assert [path.name for path in kept] == ["teamwork_desk-7.8.9.tar.gz", "teamwork_desk-7.8.9-py3-none-any.whl"]
