@@ -41,9 +41,9 @@ def install(session: nox.Session, group: str, dependencies: str) -> None:
     if dependencies == "oldest":
         pins = Path(session.create_tmp(), "oldest.txt")
         session.run(
-            *("uv", "pip", "compile", "--quiet", "--no-deps", "--all-extras", "--group", "telemetry"),
-            *("--resolution", "lowest-direct", "--python-version", str(session.python)),
-            *("--output-file", str(pins), "pyproject.toml"),
+            *("uv", "pip", "compile", "pyproject.toml", "--all-extras", "--group", "telemetry"),
+            *("--no-deps", "--resolution", "lowest-direct", "--python-version", str(session.python)),
+            *("--no-header", "--no-annotate", "--output-file", str(pins)),
         )
         command += ["--override", str(pins)]
     session.install(*command)

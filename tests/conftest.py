@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -28,8 +29,9 @@ def global_state() -> dict[str, object]:
     modules = {name: module for name, module in sys.modules.items() if name.partition(".")[0] in PACKAGES}
     loggers = [logging.getLogger(name) for name in (None, "httpx", "teamwork_desk", "teamwork_desk.drift")]
     state: dict[str, object] = {
-        "environment": {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"},
-        "directory": os.getcwd(),  # noqa: PTH109
+        # A failure prints the state, and a variable may hold a secret.
+        "environment": {name: hash(value) for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"},
+        "directory": Path.cwd(),
         "import path": sys.path[:],
         "signals": [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)],
         "log levels": {logger.name: [logger.isEnabledFor(level) for level in LEVELS] for logger in loggers},

@@ -948,6 +948,8 @@ def test_without_the_extra_it_says_so(
 ) -> None:
     for name in [name for name in sys.modules if name.startswith("teamwork_desk.cli.")]:
         monkeypatch.delitem(sys.modules, name)
+        # The second import also sets the package's attribute, so that is restored, too.
+        monkeypatch.delattr(cli, name.removeprefix("teamwork_desk.cli."), raising=False)
     for name in [name for name in sys.modules if name.partition(".")[0] == missing]:
         monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(SystemExit) as stopped:
