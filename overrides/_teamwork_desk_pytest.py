@@ -1,6 +1,7 @@
-"""Fixtures for the tests of a service; pytest finds them by itself.
+"""Fixtures for the tests of a service. pytest finds this plugin by its entry point.
 
-It lies beside the package, and imports it only where a fixture is used: pytest imports this at every start.
+pytest imports the plugin at every start, also for test suites that do not use it. So the plugin is outside of the
+package, and imports the package only when a test uses a fixture.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def fake_desk() -> FakeDesk:
-    """A Teamwork Desk in memory, new for each test."""
+    """A Teamwork Desk in memory. Each test gets a new one."""
     from teamwork_desk.testing import FakeDesk  # noqa: PLC0415
 
     return FakeDesk()
@@ -26,11 +27,12 @@ def fake_desk() -> FakeDesk:
 
 @pytest.fixture
 def desk(fake_desk: FakeDesk) -> Iterator[AsyncDesk]:
-    """An AsyncDesk that talks to `fake_desk`, closed after the test."""
+    """A client that is connected to `fake_desk`. It is closed after the test."""
     from teamwork_desk import AsyncDesk  # noqa: PLC0415
 
     desk = AsyncDesk("https://desk.example.com", token="any", transport=fake_desk.transport)  # noqa: S106
     yield desk
-    # Closing a transport in memory waits for nothing. So it needs no event loop, and the fixture suits every plugin.
+    # Closing a client of a transport in memory never waits, so the coroutine ends at its first step. It needs no event
+    # loop, and so the fixture works with every plugin that runs async tests.
     with suppress(StopIteration):
         desk.aclose().send(None)

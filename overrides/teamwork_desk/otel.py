@@ -1,7 +1,8 @@
-"""A span and metrics of every call, through the OpenTelemetry API alone: without an SDK they cost next to nothing.
+"""A span and metrics for every call, with the OpenTelemetry API only: without an SDK they cost almost nothing.
 
-Attributes follow the stable HTTP conventions (https://opentelemetry.io/docs/specs/semconv/http/); what those do not
-know is under `teamwork_desk`. Nothing here holds a query, a header, a body or an error's text.
+The attributes follow the stable HTTP conventions (https://opentelemetry.io/docs/specs/semconv/http/). An attribute that
+the conventions do not define has a name that begins with `teamwork_desk`. No span and no metric contains a query, a
+header, a body or the text of an error, because these may be secret or personal data.
 """
 
 from __future__ import annotations
@@ -16,49 +17,66 @@ from opentelemetry.util.types import AttributeValue
 from ._observe import Attempt, Ending, Observation, Observer, logger
 
 NAME = "teamwork_desk"
-SCHEMA_URL = "https://opentelemetry.io/schemas/1.23.1"  # the first with stable HTTP conventions
+SCHEMA_URL = "https://opentelemetry.io/schemas/1.23.1"
+"""The first version of the conventions in which the HTTP part is stable."""
 
-# The conventions' own for requests, and on to the default deadline: a call holds its pauses, too.
-SECONDS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10, 30, 60, 120)
+# The conventions recommend these buckets for requests, up to 10 seconds. A call may last as long as the default
+# deadline, because it includes its pauses, so there are buckets up to that.
+BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10, 30, 60, 120)
 
 
 class Telemetry:
-    """The tracer and the instruments, which all clients of a process share."""
+    """The tracer and the instruments that all clients of a process share.
+
+    Args:
+        tracer: Starts the spans.
+        meter: Creates the instruments.
+    """
 
     def __init__(self, tracer: trace.Tracer, meter: metrics.Meter) -> None:
         self.tracer = tracer
         self.duration: metrics.Histogram = meter.create_histogram(
             "teamwork_desk.call.duration",
             unit="s",
-            description="Duration of calls, with their attempts and pauses.",
-            explicit_bucket_boundaries_advisory=SECONDS,
+            description="Duration of calls, including attempts and pauses.",
+            explicit_bucket_boundaries_advisory=BUCKETS,
         )
         self.outcomes: metrics.Counter = meter.create_counter(
-            "teamwork_desk.outcomes", unit="{call}", description="Calls that ended, by how they did."
+            "teamwork_desk.outcomes", unit="{call}", description="Calls that ended, by outcome."
         )
         self.attempts: metrics.Counter = meter.create_counter(
-            "teamwork_desk.attempts", unit="{request}", description="Requests of calls, by how they were answered."
+            "teamwork_desk.attempts", unit="{request}", description="Requests of calls, by status or failure."
         )
         self.waits: metrics.Histogram = meter.create_histogram(
             "teamwork_desk.wait.duration",
             unit="s",
-            description="Duration of the pauses in calls, by their reason.",
-            explicit_bucket_boundaries_advisory=SECONDS,
+            description="Duration of the pauses in calls, by reason.",
+            explicit_bucket_boundaries_advisory=BUCKETS,
         )
 
 
-# Of the API's global providers: an SDK that is set up later serves the clients there are.
+# These come from the global providers of the API. If an SDK is set up later, it also gets the spans and metrics of the
+# clients that exist already.
 try:
     telemetry: Telemetry = Telemetry(
         trace.get_tracer(NAME, version("teamwork-desk"), schema_url=SCHEMA_URL),
         metrics.get_meter(NAME, version("teamwork-desk"), schema_url=SCHEMA_URL),
     )
-except TypeError as error:  # an older API, there for somebody else: it is as if there were none
+except TypeError as error:
+    # An older API, which another package needs, does not know an argument. An ImportError makes the client work as if
+    # OpenTelemetry were not installed.
     raise ImportError('teamwork_desk.otel needs a newer API: pip install "teamwork-desk[otel]"') from error
 
 
 class _CallSpan:
-    """The span of one call, current until the call ends, and what the metrics count of it."""
+    """The span and the metrics of one call. The span is the current span until the call ends.
+
+    Args:
+        origin: The installation's origin.
+        server: The attributes that name the installation.
+        operation: The name of the operation.
+        conversation_id: The conversation that the call is about; None if it is about no single conversation.
+    """
 
     def __init__(
         self, origin: str, server: dict[str, AttributeValue], operation: str, conversation_id: int | None
@@ -70,17 +88,19 @@ class _CallSpan:
         self._is_recording = self._span.is_recording()
         self._described: Attempt | None = None
         self._token: Token[context.Context] | None = None
-        # One that is not sampled has a context as well, and keeps the spans beneath it from being sampled on their own.
+        # A span that is not sampled has a valid context, too. It must be the current span, so that the spans of the
+        # call's requests become its children and are not sampled either. Without an SDK the context is not valid.
         if self._span.get_span_context().is_valid:
             self._token = context.attach(trace.set_span_in_context(self._span))
         if self._is_recording and conversation_id is not None:
             self._span.set_attribute("teamwork_desk.conversation.id", conversation_id)
 
     def attempted(self, attempt: Attempt) -> None:
+        """Count a request, and add an event for it to the span."""
         result = _result_of(attempt)
         method: dict[str, AttributeValue] = {"http.request.method": attempt.method}
         self._telemetry.attempts.add(1, {**self._labels, **method, **result})
-        # A call that changes something is described by the request that does, not by the looks at what became of it.
+        # The span describes the request that changes something, and not the lookups that verify its outcome.
         if attempt.method != "GET" or self._described is None or self._described.method == "GET":
             self._described = attempt
         if self._is_recording:
@@ -92,12 +112,14 @@ class _CallSpan:
             self._span.add_event("teamwork_desk.attempt", {**method, **result, **described})
 
     def waited(self, reason: str, seconds: float) -> None:
-        why: dict[str, AttributeValue] = {"teamwork_desk.wait.reason": reason}
-        self._telemetry.waits.record(seconds, {**self._labels, **why})
+        """Measure a pause, and add an event for it to the span."""
+        label: dict[str, AttributeValue] = {"teamwork_desk.wait.reason": reason}
+        self._telemetry.waits.record(seconds, {**self._labels, **label})
         if self._is_recording:
-            self._span.add_event("teamwork_desk.wait", {**why, "teamwork_desk.wait.duration": seconds})
+            self._span.add_event("teamwork_desk.wait", {**label, "teamwork_desk.wait.duration": seconds})
 
     def ended(self, ending: Ending) -> None:
+        """Measure the call, complete its span, and make the caller's span current again."""
         failure: dict[str, AttributeValue] = {} if ending.outcome == "ok" else {"error.type": ending.outcome}
         outcome: dict[str, AttributeValue] = {
             "teamwork_desk.outcome": ending.outcome,
@@ -106,7 +128,9 @@ class _CallSpan:
         try:
             self._telemetry.duration.record(ending.seconds, {**self._labels, **failure})
             self._telemetry.outcomes.add(1, {**self._labels, **outcome})
-        finally:  # whatever a meter raises, the span ends
+        finally:
+            # The span must end even if a meter raises an error. Otherwise it would stay the current span, and become
+            # the parent of the caller's later spans.
             if self._token is not None:
                 context.detach(self._token)
             if self._is_recording:
@@ -114,10 +138,10 @@ class _CallSpan:
                 self._span.set_attributes(self._description(ending.attempts))
                 if failure:
                     self._span.set_status(trace.StatusCode.ERROR)
-            _end(self._span)
+            _end_span(self._span)
 
     def _description(self, attempts: int) -> dict[str, AttributeValue]:
-        """Describe the call as the conventions describe a request."""
+        """Return the attributes that the conventions define for a request; none if the call sent no request."""
         last = self._described
         if last is None:
             return {}
@@ -133,6 +157,7 @@ class _CallSpan:
 
 
 def _result_of(attempt: Attempt) -> dict[str, AttributeValue]:
+    """Return the attributes for the status or the failure of a request."""
     result: dict[str, AttributeValue] = {}
     if attempt.status_code is not None:
         result["http.response.status_code"] = attempt.status_code
@@ -144,24 +169,24 @@ def _result_of(attempt: Attempt) -> dict[str, AttributeValue]:
 
 
 def _start_span(operation: str, attributes: dict[str, AttributeValue]) -> trace.Span:
-    # A client span, since a call is a request to a remote service: without an instrumented httpx it is the only span
-    # that says so, and with one its client spans go beneath, as the API's specification allows.
+    # The kind is CLIENT, because a call is a request to a remote service, and without an instrumented httpx this is its
+    # only span. If httpx is instrumented, its spans are of this kind, too; the specification allows such children.
     try:
         return telemetry.tracer.start_span(f"{NAME}.{operation}", kind=trace.SpanKind.CLIENT, attributes=attributes)
-    except Exception as failure:  # a sampler's or a span processor's: no call is to fail for it
-        logger.warning("OpenTelemetry did not begin a span: %s", type(failure).__name__)
+    except Exception as failure:  # a sampler or a span processor may raise anything, and must not make the call fail
+        logger.warning("OpenTelemetry failed to start a span: %s", type(failure).__name__)
         return trace.INVALID_SPAN
 
 
-def _end(span: trace.Span) -> None:
+def _end_span(span: trace.Span) -> None:
     try:
         span.end()
-    except Exception as failure:  # a span processor's: the outcome of the call is not to be lost for it
-        logger.warning("OpenTelemetry did not end a span: %s", type(failure).__name__)
+    except Exception as failure:  # a span processor may raise anything, and must not replace the outcome of the call
+        logger.warning("OpenTelemetry failed to end a span: %s", type(failure).__name__)
 
 
 def observer_of(origin: str) -> Observer:
-    """Return what makes a span of each call to an origin.
+    """Return the observer that makes a span and metrics of each call to an installation.
 
     Args:
         origin: The installation's origin, such as `https://acme.teamwork.com`.

@@ -1,7 +1,8 @@
-"""What Desk really sends, held against the contract: `python -m teamwork_desk.probe`.
+"""Compare what Desk really sends with the contract: `python -m teamwork_desk.probe`.
 
-It reads one page of conversations of the installation in `TEAMWORK_DESK_URL`, with the token in `TEAMWORK_DESK_TOKEN`,
-and changes nothing. It tells the paths and the JSON types of what the contract does not foresee, never a value.
+It reads one page of conversations from the installation in `TEAMWORK_DESK_URL`, with the token in
+`TEAMWORK_DESK_TOKEN`, and changes nothing. For each difference it reports the path and the JSON types, but never a
+value, because a value may be personal data.
 """
 
 from __future__ import annotations
@@ -23,21 +24,24 @@ from . import AsyncDesk, DeskError
 from ._checks import printable
 
 Drift: TypeAlias = Counter[tuple[str, str, str]]
-"""How often a path held something else than the contract says: (path, expected, got)."""
+"""How often each difference was found. A difference is its path, the JSON type expected, and the JSON type got."""
+
 PAGE_SIZE = 100
+"""How many conversations to compare. Desk does not send more of them on one page."""
 
 
 async def probe(desk: AsyncDesk) -> tuple[int, Drift]:
     """Compare one page of conversations with the contract.
 
     Args:
-        desk: The installation; it is only read.
+        desk: The client of the installation. The probe only reads.
 
     Returns:
-        How many conversations were compared, and the drift; of what the contract does not know it expects "nothing".
+        How many conversations were compared, and the differences. For a field that the contract does not know, the
+        expected type is "nothing".
 
     Raises:
-        DeskError: The page cannot be had, or not be read at all.
+        DeskError: The request for the page failed, or its response cannot be read.
     """
     drift: Drift = Counter()
 
@@ -48,35 +52,46 @@ async def probe(desk: AsyncDesk) -> tuple[int, Drift]:
         return request.decode(payload, record)
 
     request = list_conversations(page=1, page_size=PAGE_SIZE)
+    # Decoding reports every value of an unexpected type to its hook, so let it report to this probe.
     page = await desk.send(attrs.evolve(request, decode=decode))
+    # It does not report unknown fields: they are not an error. The models keep them.
     _record_unknown(page, None, record)
     return len(page.conversations or ()), drift
 
 
 def _record_unknown(model: Any, at: At, hook: Hook) -> None:
+    """Report the unknown fields of a model and of the models in it.
+
+    Args:
+        model: The model.
+        at: Where the model is in the response.
+        hook: Called with each unknown field.
+    """
     for key, value in model.additional_properties.items():
         unforeseen(value, at, key, hook, "nothing")
-    names: dict[str, str] = {field.name: field.name for field in attrs.fields(model.__class__)}
+    model_class: Any = type(model)
+    names: dict[str, str] = {field.name: field.name for field in attrs.fields(model_class)}
     del names["additional_properties"]
-    # Written as JSON, a model whose values are its attributes' names tells which key each attribute has.
-    for key, name in model.__class__(**names).to_dict().items():
+    # A report needs the JSON key of each attribute. To get the keys, encode a model in which the value of each
+    # attribute is the attribute's own name.
+    for key, name in model_class(**names).to_dict().items():
         value = getattr(model, name)
-        is_list = value.__class__ is list
+        is_list = type(value) is list
         for part in value if is_list else [value]:
             if hasattr(part, "additional_properties"):
                 _record_unknown(part, ((at, key), "[]") if is_list else (at, key), hook)
 
 
 async def probe_and_print(url: str | None = None, *, token: str | None = None, as_json: bool = False) -> int:
-    """Probe an installation, and print what came.
+    """Probe an installation, and print the differences.
 
     Args:
-        url: The installation's origin, else `TEAMWORK_DESK_URL`.
-        token: The token, else `TEAMWORK_DESK_TOKEN`.
+        url: The installation's origin. The default is the environment variable `TEAMWORK_DESK_URL`.
+        token: The token. The default is the environment variable `TEAMWORK_DESK_TOKEN`.
         as_json: Whether to print JSON instead of a table.
 
     Returns:
-        The exit status: 0 where there is no drift, 1 where there is, 2 where the page cannot be had.
+        The exit status: 0 if there is no difference, 1 if there is one, 2 if the request failed.
     """
     try:
         async with AsyncDesk(url, token=token) as desk:
@@ -89,7 +104,7 @@ async def probe_and_print(url: str | None = None, *, token: str | None = None, a
 
 
 def main() -> int:
-    """Probe the installation that the environment names; returns the exit status."""
+    """Probe the installation that the environment variables name, and return the exit status."""
     parser = argparse.ArgumentParser(
         prog="python -m teamwork_desk.probe",
         description=__doc__,
@@ -101,13 +116,14 @@ def main() -> int:
 
 def _json(compared: int, drift: Drift) -> str:
     keys = ("path", "expected", "got", "count")
-    rows = [dict(zip(keys, (*where, count), strict=True)) for where, count in sorted(drift.items())]
+    rows = [dict(zip(keys, (*difference, count), strict=True)) for difference, count in sorted(drift.items())]
     return json.dumps({"conversations": compared, "drift": rows})
 
 
 def _table(compared: int, drift: Drift) -> str:
+    # A path holds keys that the server sent, so it must not be able to control the terminal.
     found = [(printable(path), expected, got, str(count)) for (path, expected, got), count in sorted(drift.items())]
-    rows = [("path", "contract", "came", "times"), *found]
+    rows = [("path", "expected", "got", "count"), *found]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows] if found else []
     return "\n".join([*lines, f"conversations compared: {compared}; kinds of drift: {len(drift)}"])

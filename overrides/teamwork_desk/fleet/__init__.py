@@ -1,17 +1,18 @@
-"""Workers that convert what a durable queue holds: Taskiq over Redis Streams; it needs the extra `fleet`.
+"""Workers that convert the conversations in a durable queue: Taskiq on Redis Streams. It needs the extra `fleet`.
 
-A queue delivers at least once, and each conversation is converted once all the same. A job takes a lease on its
-conversation, and looks before it converts. A call ends by its deadline, and the lease outlasts it by the settling time:
-when the next worker may look, the request of one that died has ended, and its ticket shows.
+The queue delivers a job at least once, and still each conversation is converted only once. A job takes a lease on its
+conversation, and looks the conversation up before it converts it. A call ends at its deadline, and the lease lasts
+longer than the call by the settling time. So when another worker can get the lease of a worker that died, the request
+of that worker has ended, and its ticket is in the listing.
 
-A job rests in Redis with its arguments, personal data included, until it is done or discarded, and is deleted then. The
-names of keys tell the account and the conversation's id; logs tell those and the error.
+A job stays in Redis with its arguments, which may be personal data, until it is done or discarded. Then it is deleted.
+The names of the Redis keys contain the account's name and the conversation's id. The logs contain both, and the error.
 """
 
 try:
     from ._fleet import EventHooks, Fleet
     from ._queue import Parked
 except ImportError as _error:
-    raise ImportError('teamwork_desk.fleet needs more: pip install "teamwork-desk[fleet]"') from _error
+    raise ImportError('teamwork_desk.fleet needs an extra: pip install "teamwork-desk[fleet]"') from _error
 
 __all__ = ["EventHooks", "Fleet", "Parked"]

@@ -1,4 +1,4 @@
-"""What a worker has of an account: its client, its places, and its share of the account's rate."""
+"""One account as one worker sees it: how many calls run at the same time, and when a request may be sent."""
 
 from __future__ import annotations
 
@@ -17,81 +17,94 @@ from redis.exceptions import LockNotOwnedError
 from taskiq import NoResultError
 
 CONCURRENCY: Final = 4
-"""Calls at once: what one of Desk's windows let through may arrive in the next, and this bounds how much."""
+"""How many calls of one account a worker runs at the same time.
+
+The limiter counts a request when it allows it, but the request may reach Desk in the next rate window. This number
+limits how many requests can be late in this way.
+"""
+
+REQUESTS_PER_JOB: Final = 2
+"""How many requests a job takes from the rate before it starts: the lookup and the conversion.
+
+If a job took only one, the lookups of other jobs would use up the window before it could convert.
+"""
 
 lease: ContextVar[Lock] = ContextVar("lease")
-"""The running job's hold on its conversation."""
+"""The lease of the running job on its conversation."""
 
-REQUESTS: Final = 2
-"""What a job takes of the rate before it begins: else looks use up the windows that their conversions wait for."""
-_paid: ContextVar[int] = ContextVar("paid", default=0)
-"""How many requests of the running job the rate allowed beforehand."""
+_prepaid_requests: ContextVar[int] = ContextVar("prepaid_requests", default=0)
+"""How many more requests the running job may send without asking the limiter again."""
 
 
 class Account:
     """An account as one worker sees it.
 
     Args:
-        name: What names the account to the limiter.
+        name: The account's name, under which the limiter counts.
         limiter: Counts the requests of all workers.
-        rate: How many there may be.
+        rate: How many requests all workers together may send in which time.
 
     Attributes:
-        is_hooked: Whether a request has passed here.
+        hook_was_called: Whether the client of the account has called `before_request`.
     """
 
     def __init__(self, name: str, limiter: RateLimiter, rate: RateLimitItem) -> None:
-        self.is_hooked = False
-        # Of the account, whatever the queue.
+        self.hook_was_called = False
+        # The key does not contain the queue, because the rate belongs to the account: all queues share it.
         self._key = ("teamwork-desk", name)
         self._limiter = limiter
         self._rate = rate
-        self._gate = asyncio.Lock()
-        self._places = asyncio.Semaphore(CONCURRENCY)
+        self._rate_lock = asyncio.Lock()
+        self._slots = asyncio.Semaphore(CONCURRENCY)
 
     @asynccontextmanager
-    async def wait(self, patience: float) -> AsyncGenerator[None]:
-        """Wait for a place and for the rate, and hold the place.
+    async def turn(self, max_wait: float) -> AsyncGenerator[None]:
+        """Wait for a free slot and for the rate, and keep the slot while the job runs.
 
         Args:
-            patience: Seconds to wait at most.
+            max_wait: How many seconds to wait at most.
 
         Raises:
-            NoResultError: The job had no turn in time.
+            NoResultError: The job got no turn in time, and stays in the stream.
         """
         async with AsyncExitStack() as stack:
             try:
-                async with asyncio.timeout(patience):
-                    await stack.enter_async_context(self._places)
-                    requests = min(REQUESTS, self._rate.amount)
-                    await self._pay(requests)
+                async with asyncio.timeout(max_wait):
+                    await stack.enter_async_context(self._slots)
+                    # The limiter never allows more requests at once than the whole rate.
+                    requests = min(REQUESTS_PER_JOB, self._rate.amount)
+                    await self._take_from_rate(requests)
             except TimeoutError:
                 raise NoResultError from None
-            _paid.set(requests)
+            _prepaid_requests.set(requests)
             yield
 
     async def before_request(self, request: httpx.Request) -> None:
-        """Wait until the rate allows a request: an httpx event hook, so that further looks and retries count as well.
+        """Wait until the rate allows a request, and check the lease before a conversion.
+
+        This is an event hook of httpx, so that it also counts retries and the lookups that verify an outcome.
 
         Raises:
-            LockNotOwnedError: The conversation may be another worker's by now: a machine that was asleep does not see
-                its deadline pass.
+            LockNotOwnedError: The lease has expired, and another worker may have the conversation. This happens if the
+                machine was asleep: the event loop does not notice that a deadline passes during sleep.
         """
-        self.is_hooked = True
-        if paid := _paid.get():
-            _paid.set(paid - 1)
+        self.hook_was_called = True
+        if prepaid := _prepaid_requests.get():
+            _prepaid_requests.set(prepaid - 1)
         else:
-            await self._pay(1)
+            await self._take_from_rate(1)
         if request.method == "POST":
-            hold, asked_at = lease.get(), time.time()
-            # In one step: it is still ours, and outlasts what is sent now.
-            await hold.reacquire()
-            # Unless this machine was asleep: then the answer is old.
-            if time.time() - asked_at > cast("float", hold.timeout) / 2:
+            lock, asked_at = lease.get(), time.time()
+            # Redis checks in one step that the lease is still ours, and extends it: it must outlast this request.
+            await lock.reacquire()
+            # If the machine slept before it read the response, the extended lease may have expired, too.
+            if time.time() - asked_at > cast("float", lock.timeout) / 2:
                 raise LockNotOwnedError
 
-    async def _pay(self, requests: int) -> None:
-        async with self._gate:
+    async def _take_from_rate(self, requests: int) -> None:
+        # Only one job at a time asks the limiter, so that jobs get their turn in the order in which they asked.
+        async with self._rate_lock:
             while not await self._limiter.hit(self._rate, *self._key, cost=requests):
                 window = await self._limiter.get_window_stats(self._rate, *self._key)
+                # The minimum keeps the loop from asking Redis without a pause if the clocks differ.
                 await asyncio.sleep(max(0.01, window.reset_time - time.time()))

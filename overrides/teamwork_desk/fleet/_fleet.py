@@ -1,4 +1,4 @@
-"""Fleet: jobs from the queue to `convert`, one at a time per conversation."""
+"""Fleet: it takes jobs from the queue and converts their conversations, each by one worker at a time."""
 
 from __future__ import annotations
 
@@ -42,38 +42,44 @@ from ._account import Account, lease
 from ._queue import Parked, Queue, logger
 
 EventHooks: TypeAlias = Mapping[str, list[Callable[..., Any]]]
-"""What `AsyncDesk(event_hooks=...)` takes."""
+"""Functions that httpx calls for each request: pass them to `AsyncDesk(event_hooks=...)`."""
 
 TASK = "teamwork_desk.fleet:convert"
-_MAY_PASS = (OutcomeUnknownError, TransportError, DeadlineExceeded, RateLimitedError, ServerError)
-"""What may be gone at the next delivery."""
+_PASSING = (OutcomeUnknownError, TransportError, DeadlineExceeded, RateLimitedError, ServerError)
+"""Errors whose reason may be gone at the next delivery, so that a retry makes sense."""
 
 
 class Fleet:
-    """Workers that convert conversations of many accounts, and the queue they share.
+    """Workers that convert conversations of many accounts, and the queue that they share.
 
-    `taskiq worker your_module:broker`, where `broker = fleet.broker`, runs workers, and `enqueue` gives them work,
-    within `async with fleet:`, which closes the connections to Redis. At any time a job is done, parked, or in the
-    stream. One that may succeed later is delivered again `2 * deadline + settle` seconds after its last delivery.
+    `taskiq worker your_module:broker` runs workers, where the module has `broker = fleet.broker`. `enqueue` adds jobs;
+    use the fleet as `async with fleet:` around it, which closes the connections to Redis at the end. At any time a job
+    is done, parked, or in the stream. A job that may succeed later is delivered again `2 * deadline + settle` seconds
+    after its last delivery.
 
     Args:
-        redis_url: The Redis or Valkey, 6.2 or newer, such as `redis://localhost:6379`. What it forgets is lost.
-        open_desk: Opens the client of the account whose name it is given, with the event hooks it is given: they keep
-            the account's rate. A worker calls it once per account, when the first job comes, and closes the client
-            when it shuts down. Tokens come from here; none goes through the queue. An account has one name, in all
-            queues of a Redis.
-        rate: Requests of all workers together, per account, such as `"120/minute"`; the same wherever the account is
-            served.
-        deadline: Seconds for one call, whatever the client's own deadline; as long a job waits for its turn before.
-        settle: Seconds for which nobody touches a conversation after a call whose outcome is unknown.
-        max_attempts: Calls made for a job, at most, before it is parked.
-        queue: The stream's name; those of the keys that count and park its jobs begin with it.
+        redis_url: The URL of Redis or Valkey, 6.2 or newer, such as `redis://localhost:6379`. It must persist its
+            data: a job or lease that Redis forgets is lost.
+        open_desk: A function that takes an account's name and event hooks, and returns the account's client with these
+            hooks: they keep the account's rate. Each worker calls it once per account, when the account's first job
+            arrives, and closes the client when it shuts down. The tokens come from this function; no token goes
+            through the queue. Use one name per account in all queues of a Redis.
+        rate: How many requests all workers together may send per account, such as `"120/minute"`. Use the account's
+            rate limit at Desk, and the same value in every fleet that serves the account.
+        deadline: Seconds for one call. It replaces the client's own deadline. A job also waits at most this long for
+            its turn before the call.
+        settle: Seconds for which no worker touches a conversation after a call whose outcome is unknown. Choose more
+            than Desk may need to finish a request after the connection is lost; after that time, a ticket that is not
+            in the listing yet would be made a second time.
+        max_attempts: How many calls are made for a job at most, before it is parked.
+        queue: The name of the stream. The names of the keys that count attempts and park jobs begin with it. A queue of
+            its own, with workers of its own, keeps the long backlog of one account from delaying the others.
 
     Attributes:
-        broker: Taskiq's broker.
+        broker: The Taskiq broker that `taskiq worker` runs.
 
     Raises:
-        ConfigurationError: The URL, the rate, the deadline, the settling time or the number of attempts makes no sense.
+        ConfigurationError: The URL, the rate, the deadline, the settling time or the number of attempts is invalid.
     """
 
     def __init__(
@@ -90,11 +96,12 @@ class Fleet:
         try:
             (self._rate,) = limits.parse_many(rate)
         except ValueError:
-            raise ConfigurationError('rate: expected requests per time, once, such as "120/minute"') from None
+            raise ConfigurationError('rate: expected a single limit, such as "120/minute"') from None
         if self._rate.amount < 1:
             raise ConfigurationError("rate: expected at least 1 request")
-        if not is_seconds(deadline) or not is_seconds(settle) or deadline < 0.001:  # Redis counts milliseconds
-            raise ConfigurationError("deadline, settle: expected finite seconds, at least 0.001 and 0")
+        # The minimum is 0.001, because Redis counts time in whole milliseconds.
+        if not is_seconds(deadline) or not is_seconds(settle) or deadline < 0.001:
+            raise ConfigurationError("deadline, settle: expected finite numbers of seconds, at least 0.001 and 0")
         if not is_count(max_attempts):
             raise ConfigurationError("max_attempts: expected an int of at least 1")
         self._open_desk = open_desk
@@ -103,76 +110,96 @@ class Fleet:
         self._max_attempts = max_attempts
         self._desks: dict[str, tuple[AsyncDesk, Account]] = {}
         try:
-            # A job waits for a place for a deadline and runs for another, at most: then no live worker is at it.
+            # A job waits for its turn for one deadline at most, and runs for another one. After that time no worker
+            # that is still alive can be working on it.
             self._queue = Queue(redis_url, queue, redeliver_after=deadline + self._lease)
-        except ValueError:  # its text may quote a password that is not percent-encoded
+        except ValueError:
+            # The error's own text is dropped, because it may quote a password that is not percent-encoded.
             raise ConfigurationError(
                 "redis_url: expected redis://, rediss:// or unix://, with a percent-encoded password"
             ) from None
         self.broker: Queue = self._queue
         pool: Any = {"connection_pool": self._queue.connection_pool}
         storage = RedisStorage("async+redis://", implementation="redispy", **pool)
-        # Whenever Desk's window begins, a moving one has let through no more than one window's worth since.
+        # We do not know when Desk's rate window begins. A moving window keeps the rate wherever Desk's window begins.
         self._limiter = MovingWindowRateLimiter(storage)
         self._task = self._register()
         self._queue.on_event(TaskiqEvents.WORKER_SHUTDOWN, TaskiqEvents.CLIENT_SHUTDOWN)(self._close)
 
     async def __aenter__(self) -> Self:
-        """Start the broker, for a producer: `taskiq worker` does so itself."""
+        """Start the broker. Only a producer needs this: `taskiq worker` starts it itself."""
         await self.broker.startup()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Shut the broker down, and close its connections."""
+        """Shut the broker down, and close its connections to Redis."""
         await self.broker.shutdown()
 
     async def enqueue(
         self, account: str, conversation_id: int, **arguments: Unpack[ConvertedFields]
     ) -> AsyncTaskiqTask[int | None]:
-        """Leave a conversation to the fleet. A second job for it does no harm.
+        """Add a job that converts a conversation. A second job for the same conversation does no harm.
 
         Args:
-            account: The account's name, as `open_desk` knows it.
+            account: The account's name, as `open_desk` takes it.
             conversation_id: The conversation's id.
-            **arguments: What `convert` takes, but for `email` and `verify_first`. They wait as JSON.
+            **arguments: The arguments of `convert`, except `email` and `verify_first`. They are stored in Redis as
+                JSON until the job ends.
 
         Returns:
-            Taskiq's handle. Where the broker has a result backend, its result is the ticket's id, or None for a job
-            that was parked.
+            Taskiq's handle of the job. If the broker has a result backend, the result is the ticket's id, or None if
+            the job was parked.
 
         Raises:
-            RequestError: `convert` does not take an argument, or it has no JSON form.
-            taskiq.SendTaskError: Redis failed, as `__cause__` says, and may hold the job or not; enqueue it again.
+            RequestError: `convert` does not have an argument, or its value cannot be encoded as JSON. Nothing was
+                added.
+            taskiq.SendTaskError: Redis failed, and it is unknown whether it has the job: add the job again. The
+                attribute `__cause__` holds the error of Redis.
         """
         if not isinstance(cast("object", account), str) or not is_id(conversation_id):
-            raise RequestError("account, conversation_id: expected a str and an int")
+            raise RequestError("account, conversation_id: expected a str and a positive int of at most 64 bits")
         if unknown := arguments.keys() - ConvertedFields.__annotations__.keys():
             raise RequestError(unknown_names("argument", unknown, ConvertedFields.__annotations__))
         try:
             text = json.dumps(arguments, default=methodcaller("to_dict"), ensure_ascii=False, allow_nan=False)
+            # This raises an error for a str that UTF-8 cannot encode: Redis could not store it.
             (account + text).encode()
             fields = json.loads(text)
-            # Taskiq's own limits, such as the depth.
+            # Taskiq has limits of its own, such as the depth. Check them here, because `kiq` would report an error of
+            # the encoder as if Redis had failed.
             self._queue.formatter.dumps(TaskiqMessage(task_id="", task_name=TASK, labels={}, args=[fields], kwargs={}))
         except (AttributeError, TypeError, ValueError, RecursionError):
-            raise RequestError("account, arguments: expected what has a form in JSON, no deeper than 200") from None
-        _as_convert_takes(fields)  # so that the worker can
+            raise RequestError(
+                "account, arguments: expected values that JSON can encode, at most 200 levels deep"
+            ) from None
+        # The worker decodes the arguments in the same way. Check here that it can, so that the caller gets the error.
+        _decode_arguments(fields)
         return await self._task.kiq(account, conversation_id, fields)
 
     async def parked(self) -> list[Parked]:
-        """Return the jobs that were given up, oldest first."""
+        """Return the jobs that the fleet gave up, oldest first."""
         return await self._queue.parked()
 
     async def run_again(self, parked_id: str) -> None:
-        """Put a parked job back into the queue; where there is none of this id, do nothing."""
+        """Move a parked job back into the queue, with a new count of attempts.
+
+        Args:
+            parked_id: The job's `Parked.id`. If there is no such job, for example because somebody else has run it
+                again, nothing happens.
+        """
         await self._queue.run_again(parked_id)
 
     async def discard(self, parked_id: str) -> None:
-        """Delete a parked job and what it holds; where there is none of this id, do nothing."""
+        """Delete a parked job with its arguments.
+
+        Args:
+            parked_id: The job's `Parked.id`. If there is no such job, nothing happens.
+        """
         await self._queue.discard(parked_id)
 
     def _register(self) -> AsyncTaskiqDecoratedTask[..., Any]:
-        # A function, because Taskiq renames what it registers, which a method refuses.
+        # This is a function and not a method, because Taskiq sets the name of what it registers, and the name of a
+        # method cannot be set.
         async def convert(
             account: str, conversation_id: int, arguments: dict[str, Any], context: Annotated[Context, TaskiqDepends()]
         ) -> int | None:
@@ -181,96 +208,127 @@ class Fleet:
         return self._queue.register_task(convert, task_name=TASK)
 
     async def _run(
-        self, account: str, conversation_id: int, arguments: dict[str, Any], message: TaskiqMessage
+        self, account_name: str, conversation_id: int, arguments: dict[str, Any], message: TaskiqMessage
     ) -> int | None:
-        """Carry out one delivery; NoResultError leaves the job in the stream."""
-        about, attempts, ticket_id, told = f"conversation {conversation_id} of {account}", None, None, None
+        """Run one delivery of a job, and remove the job from the stream if its outcome is final.
+
+        Returns:
+            The ticket's id; None if the job is parked.
+
+        Raises:
+            NoResultError: The job stays in the stream and will be delivered again. Taskiq stores no result then.
+        """
+        job = f"conversation {conversation_id} of {account_name}"
+        attempts: int | None = None
+        ticket_id: int | None = None
+        error_text: str | None = None
         try:
-            desk, place = self._enter(account)
-            async with place.wait(self._deadline):
-                hold = await self._take(account, conversation_id)
+            desk, account = self._open_account(account_name)
+            async with account.turn(self._deadline):
+                lock = await self._acquire_lease(account_name, conversation_id)
                 attempts = await self._queue.count_attempt(message)
-                if not attempts:  # another worker has ended it
-                    await _release(hold)
+                if not attempts:
+                    # Another worker has ended the job since it was delivered here.
+                    await _release(lock)
                     raise NoResultError
                 if attempts > self._max_attempts:
-                    raise OutcomeUnknownError("no worker lived to tell what became of it")
-                ticket_id = await _convert(desk, conversation_id, arguments, hold)
-            if not place.is_hooked:
-                logger.error("open_desk does not give the client of %s its event hooks: no rate is kept", account)
+                    # The last attempt that is allowed parks the job if it fails. So its worker died before that.
+                    raise OutcomeUnknownError("attempts exhausted: every worker died before it reported an outcome")
+                ticket_id = await _convert(desk, conversation_id, arguments, lock)
+            if not account.hook_was_called:
+                logger.error(
+                    "open_desk did not pass the event hooks to the client of %s: its rate is not kept", account_name
+                )
         except NoResultError:
+            # Only a job that got no turn or no lease is logged. A job that another worker has ended is not deferred.
             if attempts is None:
-                logger.info("%s has to wait, and comes again", about)
+                logger.info("%s has to wait, and will be retried", job)
             raise
-        except Exception as error:  # whatever it is: the job must not be lost
-            told = _tell(error)
+        except Exception as error:  # catch every error, because the job must not be lost
+            error_text = _describe(error)
             if not _is_final(error) and (attempts or 0) < self._max_attempts:
-                logger.warning("%s comes again: %s", about, told)
+                logger.warning("%s will be retried: %s", job, error_text)
                 raise NoResultError from None
-            logger.error("%s is parked: %s", about, told)
+            logger.error("%s is parked: %s", job, error_text)
         try:
-            await self._queue.end(message, told)
+            await self._queue.end(message, error_text)
         except RedisError as error:
-            logger.warning("%s comes again: its end could not be noted (%s)", about, type(error).__name__)
+            logger.warning("%s will be retried: Redis did not record its end (%s)", job, type(error).__name__)
             raise NoResultError from None
         return ticket_id
 
-    def _enter(self, name: str) -> tuple[AsyncDesk, Account]:
+    def _open_account(self, name: str) -> tuple[AsyncDesk, Account]:
+        """Return the client and the state of an account. The first call opens the client."""
         if name not in self._desks:
             account = Account(name, self._limiter, self._rate)
             try:
-                # A hook, and no transport: that would take the place of the client's own connections.
+                # The rate is kept by an event hook and not by a transport, because a transport would replace the
+                # client's own connections.
                 desk = self._open_desk(name, {"request": [account.before_request]})
                 desk = desk.with_options(deadline=self._deadline)
             except Exception as error:
-                raise ConfigurationError(f"open_desk failed: {_tell(error)}") from error
+                raise ConfigurationError(f"open_desk failed: {_describe(error)}") from error
             self._desks[name] = desk, account
         return self._desks[name]
 
-    async def _take(self, account: str, conversation_id: int) -> Lock:
-        """Take the lease on a conversation, whatever the queue."""
-        key = f"teamwork-desk:lease:{account}:{conversation_id}"
-        hold = self._queue.redis.lock(key, timeout=self._lease, thread_local=False)
-        if not await hold.acquire(blocking=False):
+    async def _acquire_lease(self, account_name: str, conversation_id: int) -> Lock:
+        """Take the lease on a conversation. Its key does not contain the queue: all queues of a Redis share the lease.
+
+        Raises:
+            NoResultError: Another worker has the lease.
+        """
+        key = f"teamwork-desk:lease:{account_name}:{conversation_id}"
+        # The lock need not keep its token per thread, because a worker runs all its jobs on one event loop.
+        lock = self._queue.redis.lock(key, timeout=self._lease, thread_local=False)
+        if not await lock.acquire(blocking=False):
             raise NoResultError
-        return hold
+        return lock
 
     async def _close(self, *_: object) -> None:
+        """Close the clients of all accounts."""
         while self._desks:
-            await self._desks.popitem()[1][0].aclose()
+            _name, (desk, _account) = self._desks.popitem()
+            await desk.aclose()
 
 
-async def _convert(desk: AsyncDesk, conversation_id: int, arguments: dict[str, Any], hold: Lock) -> int | None:
-    """Convert, and give the lease back unless a request may still be at it: then it runs out."""
-    lease.set(hold)
-    arguments = _as_convert_takes(arguments)
+async def _convert(desk: AsyncDesk, conversation_id: int, arguments: dict[str, Any], lock: Lock) -> int | None:
+    """Convert a conversation, and release its lease unless a request may still be running.
+
+    A lease that is not released expires by itself. Until then no other worker touches the conversation.
+    """
+    lease.set(lock)
+    arguments = _decode_arguments(arguments)
     try:
         conversation = await desk.conversations.convert(conversation_id, **arguments, verify_first=True)
     except DeskError as error:
         if not error.maybe_applied:
-            await _release(hold)
+            await _release(lock)
         raise
-    await _release(hold)
+    await _release(lock)
     return conversation.ticket_id
 
 
-async def _release(hold: Lock) -> None:
-    # Where this fails, the lease runs out.
+async def _release(lock: Lock) -> None:
+    """Release a lease. If Redis fails, the lease expires by itself."""
     with suppress(RedisError):
-        await hold.release()
+        await lock.release()
 
 
-def _as_convert_takes(arguments: dict[str, Any]) -> dict[str, Any]:
+def _decode_arguments(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Return the arguments of a job as `convert` takes them, with models for their objects."""
     return {name: from_json(name, value) for name, value in arguments.items()}
 
 
 def _is_final(error: Exception) -> bool:
-    """Whether another attempt cannot end otherwise; TypeError is an argument that `convert` does not have."""
-    if isinstance(error, ResponseDecodeError):  # of a look, such as a gateway's page with status 200, it may
+    """Return whether another attempt would end with the same error."""
+    # The response of a lookup may be unreadable for a while, for example if a gateway responds with a page of its own.
+    # If the response of a conversion is unreadable, the conversation was converted: a retry does not help.
+    if isinstance(error, ResponseDecodeError):
         return error.maybe_applied
-    return isinstance(error, (DeskError, TypeError)) and not isinstance(error, _MAY_PASS)
+    # A TypeError means that `convert` does not have an argument, for example if a newer producer added the job.
+    return isinstance(error, (DeskError, TypeError)) and not isinstance(error, _PASSING)
 
 
-def _tell(error: Exception) -> str:
-    """Tell an error; of those that are not this package's, the kind alone, for their text may quote anything."""
+def _describe(error: Exception) -> str:
+    """Return an error as text. An error of another package is named by its class only: its text may quote anything."""
     return f"{type(error).__name__}: {error}" if isinstance(error, DeskError) else type(error).__name__

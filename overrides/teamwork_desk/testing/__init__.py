@@ -1,4 +1,4 @@
-"""What the tests of a service run instead of Desk."""
+"""A fake Teamwork Desk and virtual time, for the tests of a service that uses this package."""
 
 from ._fake_desk import FakeDesk
 from ._faults import Fault

@@ -1,4 +1,4 @@
-"""A fake Desk on the command line: `python -m teamwork_desk.testing --port 8080`."""
+"""Run a fake Teamwork Desk from the command line: `python -m teamwork_desk.testing --port 8080`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,14 @@ from . import FakeDesk
 
 
 async def _serve(fake: FakeDesk, host: str, port: int, token: str) -> None:
+    """Serve a FakeDesk until the process is interrupted.
+
+    Args:
+        fake: The FakeDesk.
+        host: The address to listen on.
+        port: The port to listen on.
+        token: The token in the command that is printed as an example.
+    """
     async with fake.serve(host=host, port=port) as url:
         convert = f"{url}/desk/api/v2/conversations/42/convert.json"
         print(  # noqa: T201
@@ -28,17 +36,20 @@ def _main() -> str | None:
         description="Run a fake Teamwork Desk.",
         epilog="Example: python -m teamwork_desk.testing --port 8080",
     )
-    parser.add_argument("--port", type=int, default=8080, help="the port to listen on; 0 takes a free one")
+    parser.add_argument("--port", type=int, default=8080, help="the port to listen on; 0 chooses a free port")
     parser.add_argument("--host", default="127.0.0.1", help="the address to listen on")
-    parser.add_argument("--token", help="the only bearer token accepted; left out, any will do")
+    parser.add_argument("--token", help="the only bearer token that is accepted; without it, any token is accepted")
     parser.add_argument("--rate-limit", type=int, default=120, help="requests per minute")
-    parser.add_argument("--old-installation", action="store_true", help="do not know customer.email, only email")
+    parser.add_argument(
+        "--old-installation", action="store_true", help="know only the deprecated email field, and not customer.email"
+    )
     options = parser.parse_args()
     fake = FakeDesk(token=options.token, rate_limit=options.rate_limit, old_installation=options.old_installation)
     try:
         with suppress(KeyboardInterrupt):
             asyncio.run(_serve(fake, options.host, options.port, options.token or "any"))
-    except (ImportError, OSError, OverflowError) as error:  # no extra, port taken, no such port
+    except (ImportError, OSError, OverflowError) as error:
+        # The extra is missing, the port is in use, or the number cannot be a port. A message is enough for these.
         return str(error)
     return None
 

@@ -1,4 +1,4 @@
-"""Desk in memory: its rules in one place, reached through an httpx transport or a real server."""
+"""FakeDesk: the rules of Desk, in memory. An httpx transport or a real server passes the requests to it."""
 
 from __future__ import annotations
 
@@ -19,17 +19,18 @@ import httpx
 from attrs import evolve
 
 from ..backlog import ConvertedFields
-from ._answers import Answer, Silence, decode, invalid, json_answer, refused
 from ._assertions import no_ticket, the_one_ticket
-from ._faults import RATE_LIMITED, Fault, Faults, Injected, named
-from ._listing import page_of
+from ._faults import RATE_LIMITED, Fault, Faults, InjectedFault, fault_by_name
+from ._listing import page_response
 from ._records import RecordedRequest, Ticket
+from ._responses import FakeResponse, NoResponse, decode_json, json_response, rejection, validation_error
 from ._time import LoopClock
 from ._transport import Transport
 from ._validator import problems_of
 
 FIRST_TICKET = 1_000_001
 GO_ZERO_TIME = "0001-01-01T00:00:00Z"
+"""How Go encodes a time that is not set."""
 
 _LIST = "/desk/api/v2/conversations.json"
 _CONVERT = re.compile(r"/desk/api/v2/conversations/([0-9]{1,19})/convert\.json")
@@ -38,11 +39,12 @@ _CONVERT = re.compile(r"/desk/api/v2/conversations/([0-9]{1,19})/convert\.json")
 class FakeDesk:
     """A Teamwork Desk in memory.
 
-    It follows Desk's documented rules where there are any. Where there are none it takes the harsher reading: every
-    convert makes another ticket and mails again. A conversation's `state` does not matter to it.
+    It follows the documented rules of Desk. If there is no rule, it chooses the worse behaviour: every convert request
+    makes another ticket. It ignores the `state` of a conversation.
 
     Attributes:
-        transport: The way in for httpx, under asyncio and trio. It needs no network, and closing it does nothing.
+        transport: An httpx transport for the client, under asyncio and trio. It needs no network, and closing it does
+            nothing.
         requests: The requests that arrived, oldest first.
     """
 
@@ -57,17 +59,20 @@ class FakeDesk:
         envelope: bool = False,
         clock: Callable[[], float] | None = None,
     ) -> None:
-        """Open a Desk.
+        """Create a FakeDesk.
 
         Args:
-            token: The only bearer token accepted. With None any will do, but there must be one.
-            conversations: The ids of the conversations there are; none is converted.
-            rate_limit: Requests per window.
-            window: The window's length in seconds. It opens with the first request.
-            old_installation: Whether it knows the deprecated `email` only, and not `customer.email`.
-            envelope: Whether convert answers `{"conversation": {...}}` instead of the bare conversation.
-            clock: Tells the time, in seconds since the epoch. Where it is left out, time moves with the event loop's
-                clock, which may be virtual.
+            token: The only bearer token that is accepted. With None, any token is accepted, but a request without a
+                token is rejected.
+            conversations: The ids of the conversations. They are not converted yet.
+            rate_limit: How many requests are allowed in one rate window.
+            window: The length of the rate window in seconds. A window starts with the first request, and after its end
+                with the next request.
+            old_installation: Whether FakeDesk knows only the deprecated `email`, and not `customer.email`.
+            envelope: Whether the response to a convert request is `{"conversation": {...}}` instead of the conversation
+                itself. Installations may send either form.
+            clock: A function that returns the seconds since the epoch. Without it, the time moves with the clock of the
+                event loop, which may be virtual.
         """
         self._token = token
         self._rate_limit = rate_limit
@@ -78,7 +83,7 @@ class FakeDesk:
         self._window_end = -math.inf
         self._used = 0
         self._faults = Faults()
-        self._going_on: list[tuple[float, Callable[[], Answer]]] = []
+        self._unfinished_work: list[tuple[float, Callable[[], FakeResponse]]] = []
         self._ticket_ids = count(FIRST_TICKET)
         self._conversations: dict[int, dict[str, Any]] = {}
         for conversation_id in conversations:
@@ -89,41 +94,41 @@ class FakeDesk:
 
     @property
     def tickets(self) -> list[Ticket]:
-        """The tickets made so far, oldest first."""
+        """The tickets that have been made so far, oldest first."""
         self._finish_work()
         return self._tickets
 
     @asynccontextmanager
     async def serve(self, *, port: int = 0, host: str = "127.0.0.1") -> AsyncGenerator[str, None]:
-        """Serve over HTTP, under asyncio only; it needs the extra `testing`.
+        """Serve FakeDesk over HTTP. This needs the extra `testing`, and works under asyncio only.
 
         Args:
-            port: The port to listen on; 0 takes a free one.
+            port: The port to listen on; 0 chooses a free port.
             host: The address to listen on.
 
         Yields:
-            The server's URL, such as `http://127.0.0.1:8080`.
+            The URL of the server, such as `http://127.0.0.1:8080`.
 
         Raises:
             ImportError: The extra `testing` is not installed.
         """
         try:
-            from ._server import serve  # noqa: PLC0415 (needs the extra)
+            from ._server import serve  # noqa: PLC0415 - it needs the extra
         except ImportError as error:
-            raise ImportError('FakeDesk.serve() needs more: pip install "teamwork-desk[testing]"') from error
+            raise ImportError('FakeDesk.serve() needs an extra: pip install "teamwork-desk[testing]"') from error
         async with serve(self._handle, host, port) as url:
             yield url
 
     def add_conversation(self, id: int | None = None, **fields: Any) -> dict[str, Any]:
-        """Add a conversation, or replace the one that has this id.
+        """Add a conversation, or replace the conversation that has this id.
 
         Args:
-            id: Its id; the next free one if left out.
-            **fields: Its fields by their names in Desk's JSON, such as `state="deleted"` or `ticket_id=7`. They come
-                over the defaults. With `contact=None` it has no customer of its own.
+            id: The conversation's id. Without it, the conversation gets the next free id.
+            **fields: Fields by their names in Desk's JSON, such as `state="deleted"` or `ticket_id=7`. They replace the
+                default values. With `contact=None` the conversation has no customer.
 
         Returns:
-            The conversation as Desk holds it: to change it is to change what Desk knows.
+            The conversation. FakeDesk keeps this same object, so you can change the conversation by changing the dict.
         """
         number = max(self._conversations, default=0) + 1 if id is None else id
         address = f"customer{number}@example.com"
@@ -160,204 +165,225 @@ class FakeDesk:
         times: int = 1,
         method: str | None = None,
     ) -> None:
-        """Answer the next requests with this instead of doing their work.
+        """Send this response to the next requests, and do not carry them out.
 
-        Faults queue: a request meets the oldest one that is left and fits its method.
+        Faults wait in a queue. Each request gets the oldest fault whose `method` fits.
 
         Args:
             status: The status, from 200 to 599.
-            headers: Headers that come over the usual ones.
-            body: The body; a mapping goes out as JSON.
-            times: The number of requests it happens to.
-            method: Let it happen to requests of this method only.
+            headers: Headers that replace the usual ones.
+            body: The body. A mapping is encoded as JSON.
+            times: How many requests this happens to.
+            method: The HTTP method of the requests that this can happen to. Without it, it happens to every request.
+
+        Raises:
+            ValueError: The status is not from 200 to 599.
         """
         if not 200 <= status <= 599:
-            raise ValueError(f"no final HTTP status: {status}")
+            raise ValueError(f"status: expected 200 to 599, got {status}")
         if isinstance(body, Mapping):
             body = json.dumps(body)
-        answer = Answer(status, httpx.Headers(headers), body.encode() if isinstance(body, str) else body)
-        self._faults.add(Injected(method and method.upper(), "never", answer), times)
+        response = FakeResponse(status, httpx.Headers(headers), body.encode() if isinstance(body, str) else body)
+        self._faults.add(InjectedFault(method and method.upper(), "never", response), times)
 
     def lose_answer(self, when: Literal["before", "after"], *, times: int = 1, method: str | None = None) -> None:
-        """Break the connection of the next requests, without a byte of an answer.
+        """Break the connection of the next requests before any part of the response is sent.
 
-        Over the transport this raises `httpx.ReadError`; over the server the connection is reset.
+        The transport raises `httpx.ReadError`, and the server resets the connection.
 
         Args:
-            when: Whether it breaks before the work is done or after.
-            times: The number of requests it happens to.
-            method: Let it happen to requests of this method only.
+            when: Whether the connection breaks before FakeDesk carries the request out, or after.
+            times: How many requests this happens to.
+            method: The HTTP method of the requests that this can happen to. Without it, it happens to every request.
         """
         self.inject(cast("Fault", f"answer lost {when} the work"), times=times, method=method)
 
     def inject(self, fault: Fault, *, times: int = 1, method: str | None = None, lasts: float = 2.0) -> None:
-        """Let something go wrong with the next requests.
+        """Let a fault happen to the next requests.
 
-        | fault | what happens to a request | what `convert` makes of it |
+        In the names of the faults, "answer" is the response, and "the work" is carrying the request out.
+
+        | fault | what happens to a request | what `convert` does |
         | --- | --- | --- |
-        | `"connection refused"` | it never leaves; over a server the connection breaks instead | sends again |
-        | `"rate limited"` | 429, the window is used up | sends again when the window resets |
-        | `"maintenance"` | 503 with `Retry-After: 5` | sends again after 5 seconds |
-        | `"token refused"` | 401 | sends again with a fresh token if it can get one, else `AuthenticationError` |
+        | `"connection refused"` | it is not sent; over a server the connection breaks instead | sends it again |
+        | `"rate limited"` | 429, the rate window is used up | sends it again after the window ends |
+        | `"maintenance"` | 503 with `Retry-After: 5` | sends it again after 5 seconds |
+        | `"token refused"` | 401 | sends it again with a new token if it can get one, else `AuthenticationError` |
         | `"forbidden"` | 403 | `PermissionDeniedError` |
-        | `"answer lost before the work"` | the connection breaks, nothing is done | looks, and sends again |
-        | `"answer lost after the work"` | the connection breaks, the work is done | finds the ticket |
-        | `"answer lost while the work goes on"` | the connection breaks, the work is done later | finds the ticket |
-        | `"server error before the work"` | 500, nothing is done | looks, and sends again |
-        | `"server error after the work"` | 500, the work is done | finds the ticket |
-        | `"timeout before the work"` | no answer in time, nothing is ever done | `OutcomeUnknownError` |
-        | `"timeout after the work"` | no answer in time, the work is done | finds the ticket |
-        | `"timeout while the work goes on"` | no answer in time, the work is done later | finds the ticket |
-        | `"gateway timeout before the work"` | 504, nothing is ever done | `OutcomeUnknownError` |
-        | `"gateway timeout after the work"` | 504, the work is done | finds the ticket |
-        | `"gateway timeout while the work goes on"` | 504, the work is done later | finds the ticket |
-        | `"unreadable answer"` | 200 with HTML, the work is done | finds the ticket |
-        | `"answer cut off"` | the connection breaks within the answer, the work is done | finds the ticket |
+        | `"answer lost before the work"` | the connection breaks, not carried out | looks it up, sends it again |
+        | `"answer lost after the work"` | the connection breaks, carried out | finds the ticket |
+        | `"answer lost while the work goes on"` | the connection breaks, carried out later | finds the ticket |
+        | `"server error before the work"` | 500, not carried out | looks it up, sends it again |
+        | `"server error after the work"` | 500, carried out | finds the ticket |
+        | `"timeout before the work"` | no response in time, never carried out | `OutcomeUnknownError` |
+        | `"timeout after the work"` | no response in time, carried out | finds the ticket |
+        | `"timeout while the work goes on"` | no response in time, carried out later | finds the ticket |
+        | `"gateway timeout before the work"` | 504, never carried out | `OutcomeUnknownError` |
+        | `"gateway timeout after the work"` | 504, carried out | finds the ticket |
+        | `"gateway timeout while the work goes on"` | 504, carried out later | finds the ticket |
+        | `"unreadable answer"` | 200 with HTML, carried out | finds the ticket |
+        | `"answer cut off"` | the connection breaks within the response, carried out | finds the ticket |
 
-        Work that goes on longer than `convert` looks (3.5 seconds by default) ends in `OutcomeUnknownError` after a
-        timeout, and in a second ticket after a lost answer: that is the limit of the promise. A timeout strikes at once
-        over the transport, and when the client loses patience over a server.
+        `convert` looks for the ticket for 3.5 seconds by default. If FakeDesk carries the request out later than that,
+        `convert` raises `OutcomeUnknownError` after a timeout, and makes a second ticket after a lost response: this is
+        the limit of what the client can guarantee. The transport raises a timeout at once; a server does not respond
+        until the client's own timeout passes.
 
-        Faults queue, as those of `fail` and `lose_answer` do.
+        Faults wait in the same queue as those of `fail` and `lose_answer`.
 
         Args:
-            fault: What goes wrong.
-            times: The number of requests it happens to.
-            method: Let it happen to requests of this method only.
-            lasts: How many seconds the work goes on, where the fault says that it does.
+            fault: The fault.
+            times: How many requests it happens to.
+            method: The HTTP method of the requests that it can happen to. Without it, it happens to every request.
+            lasts: How many seconds later FakeDesk carries the request out, if the fault says "while the work goes on".
 
         Raises:
-            ValueError: There is no such fault.
+            ValueError: There is no fault of this name.
         """
-        self._faults.add(named(fault, method and method.upper(), lasts), times)
+        self._faults.add(fault_by_name(fault, method and method.upper(), lasts), times)
 
     def assert_converted_once(self, conversation_id: int, **fields: Unpack[ConvertedFields]) -> Ticket:
-        """Make sure that a conversation was converted exactly once, with these fields.
+        """Assert that a conversation was converted exactly once, with these fields.
 
         Args:
             conversation_id: The conversation's id.
-            **fields: What must have reached the ticket, as one says it to `desk.conversations.convert`; None for what
-                must not. Others are not looked at. A customer's address counts also where it came in the deprecated
-                `email`.
+            **fields: The fields that the ticket must have, as you pass them to `desk.conversations.convert`. None means
+                that a field must not be set. Fields that you leave out are not compared. The customer's address may
+                also have arrived in the deprecated `email`.
 
         Returns:
             The ticket.
 
         Raises:
-            AssertionError: It was not, or was more than once, or a field differs: the message says which.
-            TypeError: `convert` has no such field.
+            AssertionError: The conversation was not converted, or several times, or a field differs. The message names
+                the difference.
+            TypeError: `convert` does not have such a field.
         """
         __tracebackhide__ = True
         return the_one_ticket(self.tickets, conversation_id, fields)
 
     def assert_not_converted(self, conversation_id: int) -> None:
-        """Make sure that a conversation was not converted.
+        """Assert that a conversation was not converted.
 
         Args:
             conversation_id: The conversation's id.
 
         Raises:
-            AssertionError: It was.
+            AssertionError: The conversation was converted.
         """
         __tracebackhide__ = True
         no_ticket(self.tickets, conversation_id)
 
-    def _handle(self, method: str, path: str, query: str, headers: httpx.Headers, body: bytes) -> Answer | Silence:
+    def _handle(
+        self, method: str, path: str, query: str, headers: httpx.Headers, body: bytes
+    ) -> FakeResponse | NoResponse:
+        """Handle a request, with the fault that waits for it, and record the request."""
         self._finish_work()
         arguments = dict(parse_qsl(query, keep_blank_values=True))
         try:
-            decoded = decode(body)
+            decoded = decode_json(body)
         except ValueError:
             decoded = None
-        # A window that is used up comes before any fault: else one might say that a refused request was done.
-        fault = None if self._is_used_up() else self._faults.take(method)
+        # While the rate window is used up, no fault happens. Otherwise a fault such as "unreadable answer" would make
+        # the client believe that a request which was rejected with 429 was carried out.
+        fault = None if self._window_is_used_up() else self._faults.take(method)
         if fault is not None and fault.outcome is RATE_LIMITED:
-            self._within_limit()  # opens the window
+            self._count_request()  # this starts a window if none is open
             self._used = self._rate_limit
-        answer: Answer | None = None
+        response: FakeResponse | None = None
         if fault is None or fault.work != "never":
-            answer = self._refusal(headers)
-            work = partial(self._work, method, path, arguments, decoded)
-            if answer is None and fault is not None and fault.work == "later":
-                self._going_on.append((self._clock() + fault.lasts, work))
-            elif answer is None:
-                answer = work()
-        outcome = cast("Answer", answer) if fault is None else fault.applied_to(answer)
-        status = outcome.status if isinstance(outcome, Answer) else None
+            # A request that is rejected here is not carried out later either.
+            response = self._check_access(headers)
+            carry_out = partial(self._carry_out, method, path, arguments, decoded)
+            if response is None and fault is not None and fault.work == "later":
+                self._unfinished_work.append((self._clock() + fault.lasts, carry_out))
+            elif response is None:
+                response = carry_out()
+        outcome = cast("FakeResponse", response) if fault is None else fault.outcome_for(response)
+        status = outcome.status if isinstance(outcome, FakeResponse) else None
         self.requests.append(RecordedRequest(method, path, arguments, headers, decoded, status))
-        return self._with_usual_headers(outcome) if isinstance(outcome, Answer) else outcome
+        return self._with_usual_headers(outcome) if isinstance(outcome, FakeResponse) else outcome
 
     def _finish_work(self) -> None:
-        """Do the work that went on and has ended by now."""
-        now = self._clock()
-        ended = sorted((one for one in self._going_on if one[0] <= now), key=itemgetter(0))
-        self._going_on = [one for one in self._going_on if one[0] > now]
-        for _, work in ended:
-            work()
+        """Carry out the requests whose time has come, in the order of their times.
 
-    def _with_usual_headers(self, answer: Answer) -> Answer:
+        FakeDesk has no task in the background, so it does this whenever somebody asks it for something.
+        """
+        now = self._clock()
+        due = sorted((item for item in self._unfinished_work if item[0] <= now), key=itemgetter(0))
+        self._unfinished_work = [item for item in self._unfinished_work if item[0] > now]
+        for _, carry_out in due:
+            carry_out()
+
+    def _with_usual_headers(self, response: FakeResponse) -> FakeResponse:
+        """Return a response with the headers that Desk always sends. The response's own headers have precedence."""
         now = self._clock()
         window_is_open = now < self._window_end
         headers = httpx.Headers(
             {
                 "Content-Type": "application/json",
-                "Content-Length": str(len(answer.body)),
+                "Content-Length": str(len(response.body)),
                 "Date": formatdate(now, usegmt=True),
                 "X-Rate-Limit-Limit": str(self._rate_limit),
                 "X-Rate-Limit-Remaining": str(self._rate_limit - (self._used if window_is_open else 0)),
+                # Round up: a client that waits until the reset must not arrive before the window ends.
                 "X-Rate-Limit-Reset": str(math.ceil(self._window_end if window_is_open else now + self._window)),
             }
         )
-        headers.update(answer.headers)
-        return evolve(answer, headers=headers)
+        headers.update(response.headers)
+        return evolve(response, headers=headers)
 
-    def _refusal(self, headers: httpx.Headers) -> Answer | None:
-        if not self._within_limit():
-            return refused(429, "rateLimit", "is exceeded")
+    def _check_access(self, headers: httpx.Headers) -> FakeResponse | None:
+        """Return a rejection if the rate window is used up or the token is wrong, else None."""
+        if not self._count_request():
+            return rejection(429, "rateLimit", "is exceeded")
         scheme, _, token = headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token or self._token not in (None, token):
-            return refused(401, "auth", "must be a valid bearer token")
+            return rejection(401, "auth", "must be a valid bearer token")
         return None
 
-    def _work(self, method: str, path: str, arguments: Mapping[str, str], body: Any) -> Answer:
+    def _carry_out(self, method: str, path: str, arguments: Mapping[str, str], body: Any) -> FakeResponse:
+        """Carry out a request that is within the rate limit and has a valid token."""
         if path == _LIST:
             return (
-                page_of(self._conversations.values(), arguments)
+                page_response(self._conversations.values(), arguments)
                 if method == "GET"
-                else refused(405, "method", "must be GET", Allow="GET")
+                else rejection(405, "method", "must be GET", Allow="GET")
             )
         if match := _CONVERT.fullmatch(path):
             if method != "POST":
-                return refused(405, "method", "must be POST", Allow="POST")
+                return rejection(405, "method", "must be POST", Allow="POST")
             return self._convert(int(match[1]), body)
-        return refused(404, "path", "is unknown")
+        return rejection(404, "path", "is unknown")
 
-    def _within_limit(self) -> bool:
+    def _count_request(self) -> bool:
+        """Count a request in the rate window. Return False if the window is used up."""
         now = self._clock()
         if now >= self._window_end:
             self._window_end, self._used = now + self._window, 0
-        if self._is_used_up():
+        if self._window_is_used_up():
             return False
         self._used += 1
         return True
 
-    def _is_used_up(self) -> bool:
+    def _window_is_used_up(self) -> bool:
         return self._clock() < self._window_end and self._used >= self._rate_limit
 
-    def _convert(self, conversation_id: int, body: Any) -> Answer:
+    def _convert(self, conversation_id: int, body: Any) -> FakeResponse:
         conversation = self._conversations.get(conversation_id)
         if conversation is None:
-            return refused(404, "id", "is unknown")
+            return rejection(404, "id", "is unknown")
         problems = problems_of(
             body, has_contact=bool(conversation.get("contact")), old_installation=self._old_installation
         )
         if problems:
-            return invalid(problems)
+            return validation_error(problems)
         ticket = Ticket(next(self._ticket_ids), conversation_id, body)
         self._tickets.append(ticket)
         conversation.update(ticket_id=ticket.id, updatedAt=self._timestamp())
-        return json_answer(200, {"conversation": conversation, "included": {}} if self._envelope else conversation)
+        return json_response(200, {"conversation": conversation, "included": {}} if self._envelope else conversation)
 
     def _timestamp(self) -> str:
+        """Return the current time as Desk writes it: with milliseconds, and "Z" for UTC."""
         moment = datetime.fromtimestamp(self._clock(), UTC)
         return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,4 +1,4 @@
-"""The faults by name, and the queue they wait in."""
+"""The faults that FakeDesk can inject, and the queue in which they wait for a request."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias, cast, get_args
 import httpx
 from attrs import evolve, frozen
 
-from ._answers import Answer, Silence
+from ._responses import FakeResponse, NoResponse
 
 Fault: TypeAlias = Literal[
     "connection refused",
@@ -29,96 +29,116 @@ Fault: TypeAlias = Literal[
     "unreadable answer",
     "answer cut off",
 ]
-"""What may go wrong with a request; `FakeDesk.inject` tells what each does."""
+"""The name of a fault. `FakeDesk.inject` documents what each fault does."""
 
 Work: TypeAlias = Literal["never", "now", "later"]
+"""Whether and when FakeDesk carries a request out: "later" is after the client has got its response or error."""
 
 
 @frozen
-class Injected:
+class InjectedFault:
     """A fault that waits for a request.
 
     Attributes:
-        method: The method of the requests it happens to; None for any.
-        work: Whether and when the work is done.
-        outcome: What goes back; None is the work's own answer, cut off.
-        lasts: How many seconds the work goes on, where it is done later.
+        method: The HTTP method of the requests that the fault can happen to; None for every method.
+        work: Whether and when the request is carried out.
+        outcome: What the client gets. None stands for the real response, cut off in the middle of its body.
+        lasts: How many seconds later the request is carried out, if `work` is "later".
     """
 
     method: str | None
     work: Work
-    outcome: Answer | Silence | None
+    outcome: FakeResponse | NoResponse | None
     lasts: float = 0.0
 
-    def applied_to(self, answer: Answer | None) -> Answer | Silence:
-        """Return what goes back instead of the work's own answer, which is None where it is not done now."""
-        return evolve(cast("Answer", answer), cut_off=True) if self.outcome is None else self.outcome
+    def outcome_for(self, response: FakeResponse | None) -> FakeResponse | NoResponse:
+        """Return what the client gets.
+
+        Args:
+            response: The real response; None if the request has not been carried out.
+        """
+        if self.outcome is not None:
+            return self.outcome
+        # A fault without an outcome is carried out at once, so there is a real response.
+        return evolve(cast("FakeResponse", response), cut_off=True)
 
 
 class Faults:
-    """A queue: a request meets the oldest fault that is left and fits its method."""
+    """A queue of faults. A request gets the oldest fault whose method fits."""
 
     def __init__(self) -> None:
-        self._queue: list[Injected] = []
+        self._queue: list[InjectedFault] = []
 
-    def add(self, fault: Injected, times: int) -> None:
-        """Let a fault happen to that many requests."""
-        self._queue += [fault] * times
-
-    def take(self, method: str, *, before_it_arrives: bool = False) -> Injected | None:
-        """Return the fault that a request meets, and let go of it.
+    def add(self, fault: InjectedFault, times: int) -> None:
+        """Add a fault.
 
         Args:
-            method: The request's method.
-            before_it_arrives: Whether only a refused connection can happen to it yet.
+            fault: The fault.
+            times: How many requests it happens to.
+        """
+        self._queue += [fault] * times
+
+    def take(self, method: str, *, before_arrival: bool = False) -> InjectedFault | None:
+        """Remove the fault that happens to a request from the queue, and return it; None if there is no fault.
+
+        Args:
+            method: The request's HTTP method.
+            before_arrival: Whether the request has not arrived yet. Then only a refused connection can happen to it,
+                and any other fault stays in the queue until the request arrives.
         """
         fault = next((fault for fault in self._queue if fault.method in (None, method)), None)
-        if fault is None or (before_it_arrives and fault.outcome is not Silence.REFUSED):
+        if fault is None or (before_arrival and fault.outcome is not NoResponse.REFUSED):
             return None
         self._queue.remove(fault)
         return fault
 
 
-def named(name: Fault, method: str | None, lasts: float) -> Injected:
-    """Return the fault of this name.
+def fault_by_name(name: Fault, method: str | None, lasts: float) -> InjectedFault:
+    """Return a fault, ready for the queue.
+
+    Args:
+        name: The fault's name.
+        method: The HTTP method of the requests that the fault can happen to; None for every method.
+        lasts: How many seconds later the request is carried out, if the fault says "while the work goes on".
 
     Raises:
-        ValueError: There is none.
+        ValueError: There is no fault of this name.
     """
     if name not in _FAULTS:
-        raise ValueError(f"no fault: {name!r}; there are: {', '.join(map(repr, get_args(Fault)))}")
+        raise ValueError(f"unknown fault: {name!r}; expected one of: {', '.join(map(repr, get_args(Fault)))}")
     work, outcome = _FAULTS[name]
-    return Injected(method, work, outcome, lasts)
+    return InjectedFault(method, work, outcome, lasts)
 
 
-def _html(status: int, text: str, **headers: str) -> Answer:
-    return Answer(status, httpx.Headers({"Content-Type": "text/html", **headers}), f"<h1>{text}</h1>".encode())
+def _html_response(status: int, text: str, **headers: str) -> FakeResponse:
+    """Return a response as a gateway in front of Desk sends it: it is HTML and not JSON."""
+    return FakeResponse(status, httpx.Headers({"Content-Type": "text/html", **headers}), f"<h1>{text}</h1>".encode())
 
 
-RATE_LIMITED = Answer(429, httpx.Headers(), b'{"errors": {"rateLimit": ["is exceeded"]}}')
-_MAINTENANCE = _html(503, "Back soon", **{"Retry-After": "5"})
-_TOKEN_REFUSED = Answer(401, httpx.Headers(), b'{"errors": {"auth": ["must be a valid bearer token"]}}')
-_FORBIDDEN = Answer(403, httpx.Headers(), b'{"errors": {"auth": ["must be allowed to do this"]}}')
-_SERVER_ERROR = _html(500, "Internal Server Error")
-_GATEWAY_TIMEOUT = _html(504, "Gateway Time-out")
+RATE_LIMITED = FakeResponse(429, httpx.Headers(), b'{"errors": {"rateLimit": ["is exceeded"]}}')
+_MAINTENANCE = _html_response(503, "Back soon", **{"Retry-After": "5"})
+_TOKEN_REFUSED = FakeResponse(401, httpx.Headers(), b'{"errors": {"auth": ["must be a valid bearer token"]}}')
+_FORBIDDEN = FakeResponse(403, httpx.Headers(), b'{"errors": {"auth": ["must be allowed to do this"]}}')
+_SERVER_ERROR = _html_response(500, "Internal Server Error")
+_GATEWAY_TIMEOUT = _html_response(504, "Gateway Time-out")
 
-_FAULTS: dict[Fault, tuple[Work, Answer | Silence | None]] = {
-    "connection refused": ("never", Silence.REFUSED),
+_FAULTS: dict[Fault, tuple[Work, FakeResponse | NoResponse | None]] = {
+    "connection refused": ("never", NoResponse.REFUSED),
     "rate limited": ("never", RATE_LIMITED),
     "maintenance": ("never", _MAINTENANCE),
     "token refused": ("never", _TOKEN_REFUSED),
     "forbidden": ("never", _FORBIDDEN),
-    "answer lost before the work": ("never", Silence.RESET),
-    "answer lost after the work": ("now", Silence.RESET),
-    "answer lost while the work goes on": ("later", Silence.RESET),
+    "answer lost before the work": ("never", NoResponse.RESET),
+    "answer lost after the work": ("now", NoResponse.RESET),
+    "answer lost while the work goes on": ("later", NoResponse.RESET),
     "server error before the work": ("never", _SERVER_ERROR),
     "server error after the work": ("now", _SERVER_ERROR),
-    "timeout before the work": ("never", Silence.TIMEOUT),
-    "timeout after the work": ("now", Silence.TIMEOUT),
-    "timeout while the work goes on": ("later", Silence.TIMEOUT),
+    "timeout before the work": ("never", NoResponse.TIMEOUT),
+    "timeout after the work": ("now", NoResponse.TIMEOUT),
+    "timeout while the work goes on": ("later", NoResponse.TIMEOUT),
     "gateway timeout before the work": ("never", _GATEWAY_TIMEOUT),
     "gateway timeout after the work": ("now", _GATEWAY_TIMEOUT),
     "gateway timeout while the work goes on": ("later", _GATEWAY_TIMEOUT),
-    "unreadable answer": ("now", _html(200, "Welcome")),
+    "unreadable answer": ("now", _html_response(200, "Welcome")),
     "answer cut off": ("now", None),
 }

@@ -1,4 +1,4 @@
-"""The filter of a listing, and its order."""
+"""How a listing filters and sorts conversations."""
 
 from __future__ import annotations
 
@@ -6,33 +6,39 @@ import operator
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 FILTERABLE = ("contactId", "createdAt", "deletedAt", "id", "state", "ticket_id", "token", "updatedAt")
 
-_Test = Callable[[Mapping[str, Any]], bool]
+_Condition = Callable[[Mapping[str, Any]], bool]
+"""Returns whether a conversation matches."""
 
 
-def compile_filter(query: Any) -> _Test:
-    """Turn a decoded filter into a test of one conversation.
+def compile_filter(query: Any) -> _Condition:
+    """Turn a filter into a function that returns whether a conversation matches it.
+
+    Args:
+        query: The filter, decoded from JSON.
 
     Raises:
-        ValueError: It is no filter that Desk knows.
+        ValueError: Desk does not know such a filter.
     """
-    if query.__class__ is not dict:
-        raise ValueError("a filter is an object")
-    tests: list[_Test] = []
-    for key, value in query.items():
-        if key in ("$and", "$or") and value.__class__ is list:
-            tests.append(partial(_combined, all if key == "$and" else any, [compile_filter(part) for part in value]))
-        elif key in FILTERABLE and value.__class__ is dict:
-            for name, operand in value.items():
-                if name not in _OPERATORS or (name in ("$in", "$nin") and operand.__class__ is not list):
+    if type(query) is not dict:
+        raise ValueError("a filter must be an object")
+    conditions: list[_Condition] = []
+    for key, value in cast("dict[str, Any]", query).items():
+        if key in ("$and", "$or") and type(value) is list:
+            parts: list[Any] = value
+            combine = all if key == "$and" else any
+            conditions.append(partial(_combined, combine, [compile_filter(part) for part in parts]))
+        elif key in FILTERABLE and type(value) is dict:
+            for name, operand in cast("dict[str, Any]", value).items():
+                if name not in _OPERATORS or (name in ("$in", "$nin") and type(operand) is not list):
                     raise ValueError("unknown operator or operand")
-                tests.append(partial(_compared, key, _OPERATORS[name], _comparable(key, operand)))
+                conditions.append(partial(_compared, key, _OPERATORS[name], _comparable(key, operand)))
         else:
             raise ValueError("unknown field or operator")
-    return partial(_combined, all, tests)
+    return partial(_combined, all, conditions)
 
 
 _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
@@ -47,30 +53,45 @@ _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
 }
 
 
-def _combined(combine: Callable[[Iterable[bool]], bool], tests: list[_Test], conversation: Mapping[str, Any]) -> bool:
-    return combine(test(conversation) for test in tests)
+def _combined(
+    combine: Callable[[Iterable[bool]], bool], conditions: list[_Condition], conversation: Mapping[str, Any]
+) -> bool:
+    return combine(condition(conversation) for condition in conditions)
 
 
-def _compared(name: str, holds: Callable[[Any, Any], bool], operand: Any, conversation: Mapping[str, Any]) -> bool:
+def _compared(name: str, compare: Callable[[Any, Any], bool], operand: Any, conversation: Mapping[str, Any]) -> bool:
     try:
-        return holds(_comparable(name, conversation.get(name)), operand)
-    except TypeError:  # no order between the two, such as null and a number
+        return compare(_comparable(name, conversation.get(name)), operand)
+    except TypeError:
+        # The two values have no order, such as null and a number: then the conversation does not match.
         return False
 
 
 def _comparable(name: str, value: Any) -> Any:
-    if value.__class__ is list:
-        return [_comparable(name, item) for item in value]
+    """Return a value in a form in which it can be compared: the text of a date as a datetime.
+
+    Args:
+        name: The name of the field; a field whose name ends with "At" is a date.
+        value: The value, or a list of values.
+    """
+    if isinstance(value, list):
+        items: list[Any] = value
+        return [_comparable(name, item) for item in items]
     if name.endswith("At") and isinstance(value, str):
         try:
             moment = datetime.fromisoformat(value)
         except ValueError:
             return value
+        # A date without a time zone is UTC. Without a zone, it could not be compared with the others.
         return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     return value
 
 
 def sort_key(name: str, conversation: Mapping[str, Any]) -> tuple[str, Any]:
-    """Order values of one type among each other: null has no order with anything."""
+    """Return the key that sorts a conversation by a field.
+
+    The key begins with the type of the value, because values of different types, such as null and a number, have no
+    order. Null comes first.
+    """
     value = _comparable(name, conversation.get(name))
     return ("" if value is None else type(value).__name__, value)

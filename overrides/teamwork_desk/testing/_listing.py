@@ -1,4 +1,4 @@
-"""The listing of conversations: filter, order, page and fields."""
+"""The listing of conversations: it filters, sorts, cuts into pages and selects fields."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any
 
-from ._answers import Answer, decode, invalid, json_answer
 from ._filter import FILTERABLE, compile_filter, sort_key
+from ._responses import FakeResponse, decode_json, json_response, validation_error
 from ._validator import each, one_of, page_number
 
 MAX_PAGE_SIZE = 100
@@ -16,8 +16,13 @@ DEFAULT_PAGE_SIZE = 50
 INCLUDABLE = ("contacts", "conversationmessages", "customers", "users", "all")
 
 
-def page_of(conversations: Iterable[Mapping[str, Any]], arguments: Mapping[str, str]) -> Answer:
-    """Answer with the page that the query asks for, or say what is wrong with the query."""
+def page_response(conversations: Iterable[Mapping[str, Any]], arguments: Mapping[str, str]) -> FakeResponse:
+    """Return the page that a query asks for, or the reasons why the query is invalid.
+
+    Args:
+        conversations: All conversations.
+        arguments: The parameters of the query.
+    """
     order_by, order_mode = arguments.get("orderBy", "id"), arguments.get("orderMode", "asc")
     problems = [
         *one_of(FILTERABLE, "orderBy", order_by),
@@ -27,25 +32,30 @@ def page_of(conversations: Iterable[Mapping[str, Any]], arguments: Mapping[str, 
     ]
     found: list[Mapping[str, Any]] = []
     try:
-        matches = compile_filter(decode(arguments.get("filter", "{}").encode()))
-        found = [one for one in conversations if matches(one)]
+        matches = compile_filter(decode_json(arguments.get("filter", "{}").encode()))
+        found = [conversation for conversation in conversations if matches(conversation)]
     except (ValueError, RecursionError):
         problems.append(("filter", "must be a valid filter"))
     if problems:
-        return invalid(problems)
+        return validation_error(problems)
     found.sort(key=partial(sort_key, order_by), reverse=order_mode == "desc")
     page = int(arguments.get("page", 1))
+    # Desk reduces a larger page size without an error.
     size = min(int(arguments.get("pageSize", DEFAULT_PAGE_SIZE)), MAX_PAGE_SIZE)
     pages = math.ceil(len(found) / size)
     shown = found[(page - 1) * size : page * size]
     if fields := _words(arguments.get("fields")):
-        shown = [{name: value for name, value in one.items() if name in {"id", *fields}} for one in shown]
-    more = page < pages
-    pagination = {"records": len(found), "pageSize": size, "pages": pages, "page": page, "hasMorePages": more}
-    return json_answer(
+        # The id is always there, even if the query does not ask for it.
+        names = {"id", *fields}
+        shown = [{name: conversation[name] for name in conversation if name in names} for conversation in shown]
+    has_more = page < pages
+    pagination = {"records": len(found), "pageSize": size, "pages": pages, "page": page, "hasMorePages": has_more}
+    # Desk sends null instead of an empty list.
+    return json_response(
         200, {"conversations": shown or None, "included": {}, "pagination": pagination, "meta": {"page": {}}}
     )
 
 
 def _words(text: str | None) -> list[str]:
+    """Split a parameter at its commas."""
     return [word for word in (text or "").split(",") if word]

@@ -1,4 +1,4 @@
-"""What a fake Desk keeps for the test to look at."""
+"""The tickets and requests that FakeDesk records, so that a test can look at them."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from attrs import field, frozen
 
 @frozen
 class Ticket:
-    """A ticket that a conversation was converted to.
+    """A ticket that was made from a conversation.
 
     Attributes:
         id: The ticket's id.
-        conversation_id: The conversation it was made from.
-        body: The request's body, as decoded from JSON. Not in the repr: it names customers.
+        conversation_id: The id of the conversation.
+        body: The body of the convert request, decoded from JSON. The repr does not show it, because it may hold
+            personal data.
     """
 
     id: int
@@ -30,10 +31,11 @@ class RecordedRequest:
     Attributes:
         method: The HTTP method.
         path: The path, percent-decoded.
-        query: The query's parameters.
-        headers: The headers. Not in the repr: they hold the token.
-        json: The body as decoded from JSON; None where it is no JSON. Not in the repr: it names customers.
-        status: The status answered; None where the answer was lost.
+        query: The parameters of the query.
+        headers: The headers. The repr does not show them, because they hold the token.
+        json: The body, decoded from JSON; None if the body is not JSON. The repr does not show it, because it may hold
+            personal data.
+        status: The status of the response; None if the response was lost.
     """
 
     method: str

@@ -1,4 +1,4 @@
-"""The fake Desk behind a real socket: Starlette's requests and answers on uvicorn's HTTP protocol."""
+"""FakeDesk behind a real socket: the requests and responses of Starlette, on the HTTP protocol of uvicorn."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from uvicorn import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
-from ._answers import Answer, Silence
+from ._responses import FakeResponse, NoResponse
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
-    from ._answers import Handler
+    from ._responses import Handler
 
-# On, for 0 seconds: closing the socket resets the connection.
+# The socket option SO_LINGER, switched on with 0 seconds. With it, closing a socket resets the connection.
 _LINGER = struct.pack("ii", 1, 0)
 
 
 class _Connection(H11Protocol):
-    """A connection that the application finds in its scope's state."""
+    """A connection whose transport the application can reach, so that it can break the connection."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(cast("asyncio.Transport", transport))
@@ -38,33 +38,44 @@ class _Connection(H11Protocol):
 
 @asynccontextmanager
 async def serve(handle: Handler, host: str, port: int) -> AsyncGenerator[str, None]:
-    """Listen on a host and port; yield the URL."""
+    """Serve a handler over HTTP.
+
+    Args:
+        handle: The handler.
+        host: The address to listen on.
+        port: The port to listen on; 0 chooses a free port.
+
+    Yields:
+        The URL of the server.
+    """
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
         try:
             body = await request.body()
         except ClientDisconnect:
+            # The request did not arrive as a whole, so there is nothing to handle.
             return
         query = scope["query_string"].decode("latin-1")
-        answer = handle(request.method, scope["path"], query, httpx.Headers(scope["headers"]), body)
-        if isinstance(answer, Answer) and not answer.cut_off:
-            await Response(answer.body, answer.status, dict(answer.headers))(scope, receive, send)
+        response = handle(request.method, scope["path"], query, httpx.Headers(scope["headers"]), body)
+        if isinstance(response, FakeResponse) and not response.cut_off:
+            await Response(response.body, response.status, dict(response.headers))(scope, receive, send)
             return
         transport: asyncio.Transport = scope["state"]["transport"]
-        if isinstance(answer, Answer):
-            await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers.raw})
-            half = answer.body[: len(answer.body) // 2]
+        if isinstance(response, FakeResponse):
+            await send({"type": "http.response.start", "status": response.status, "headers": response.headers.raw})
+            half = response.body[: len(response.body) // 2]
             await send({"type": "http.response.body", "body": half, "more_body": True})
-            # Not reset: the half must arrive.
+            # Close the connection normally. A reset could discard the half of the body that must arrive.
             transport.close()
-        elif answer is not Silence.TIMEOUT:
+        elif response is not NoResponse.TIMEOUT:
             transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER)
             transport.abort()
-        # Returns once the connection is gone; uvicorn would take an earlier end for an error.
+        # Wait until the connection has ended. If the application returned earlier, uvicorn would see an incomplete
+        # response and treat it as an error.
         await receive()
 
-    # No uvicorn.Server: it takes over the signals and needs 0.2 s to stop.
+    # This does not use uvicorn.Server, because that replaces the signal handlers and takes 0.2 s to stop.
     config = Config(app, http=_Connection, ws="none", lifespan="off", log_config=None, proxy_headers=False)
     config.load()
     state = ServerState()
@@ -78,8 +89,8 @@ async def serve(handle: Handler, host: str, port: int) -> AsyncGenerator[str, No
         yield f"http://[{bound[0]}]:{bound[1]}" if ":" in bound[0] else f"http://{bound[0]}:{bound[1]}"
     finally:
         with anyio.CancelScope(shield=True):
-            # asyncio leaks a connection that it is accepting when close() comes: a tick of the timer lets it come in,
-            # and a turn of the loop lets it reach `state`.
+            # asyncio leaks a connection that it is accepting while close() is called. So let the event loop wait for a
+            # timer first, which accepts it, and run once more after close(), which adds it to `state`.
             await asyncio.sleep(0.001)
             server.close()
             await asyncio.sleep(0)

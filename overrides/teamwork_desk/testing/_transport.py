@@ -1,4 +1,4 @@
-"""The fake Desk behind an httpx transport: no network."""
+"""FakeDesk as an httpx transport, which needs no network."""
 
 from __future__ import annotations
 
@@ -7,37 +7,50 @@ from typing import cast
 
 import httpx
 
-from ._answers import Handler, Silence
 from ._faults import Faults
+from ._responses import Handler, NoResponse
 
 
 class Transport(httpx.AsyncBaseTransport):
-    """Carries a client's requests to a handler, and what comes of them back."""
+    """Passes the requests of a client to a handler, and returns its responses or raises the errors of a connection.
+
+    Args:
+        handle: The handler.
+        faults: The queue of faults. The transport itself takes a refused connection from it, because such a request
+            never arrives at the handler.
+    """
 
     def __init__(self, handle: Handler, faults: Faults) -> None:
         self._handle = handle
         self._faults = faults
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Answer a request, or fail as a connection does."""
-        if self._faults.take(request.method, before_it_arrives=True):
+        """Return the response to a request.
+
+        Raises:
+            httpx.TransportError: The connection fails, because a fault says so.
+        """
+        if self._faults.take(request.method, before_arrival=True):
             raise httpx.ConnectError("FakeDesk refused the connection", request=request)
-        # The stream itself, as a connection reads it: request.aread() would keep the body for another attempt.
+        # Read the stream itself, as a connection does. `request.aread()` would store the body, and a client that sends
+        # the same request again would then work with FakeDesk and fail with a real connection.
         body = b"".join([chunk async for chunk in cast("httpx.AsyncByteStream", request.stream)])
         url = request.url
-        answer = self._handle(request.method, url.path, url.query.decode("ascii"), request.headers, body)
-        if answer is Silence.TIMEOUT:
-            raise httpx.ReadTimeout("FakeDesk did not answer in time", request=request)
-        if isinstance(answer, Silence):
-            raise httpx.ReadError("FakeDesk lost the answer", request=request)
-        stream = _Half(answer.body) if answer.cut_off else httpx.ByteStream(answer.body)
-        return httpx.Response(answer.status, headers=answer.headers, stream=stream)
+        response = self._handle(request.method, url.path, url.query.decode("ascii"), request.headers, body)
+        if response is NoResponse.TIMEOUT:
+            raise httpx.ReadTimeout("FakeDesk did not respond in time", request=request)
+        if isinstance(response, NoResponse):
+            raise httpx.ReadError("FakeDesk lost the response", request=request)
+        stream = _HalfOfBody(response.body) if response.cut_off else httpx.ByteStream(response.body)
+        return httpx.Response(response.status, headers=response.headers, stream=stream)
 
 
-class _Half(httpx.AsyncByteStream):
+class _HalfOfBody(httpx.AsyncByteStream):
+    """Half of a body, followed by the error of a connection that breaks."""
+
     def __init__(self, body: bytes) -> None:
         self._body = body
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         yield self._body[: len(self._body) // 2]
-        raise httpx.RemoteProtocolError("FakeDesk cut the answer off")
+        raise httpx.RemoteProtocolError("FakeDesk cut the response off")
