@@ -1,4 +1,4 @@
-"""A fleet as an operator has it: `taskiq worker fleet_worker:broker`. The environment says where Redis and Desk are."""
+"""The module that `taskiq worker fleet_worker:broker` runs. Environment variables hold the URLs of Redis and Desk."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ RETRY = RetryPolicy(backoff_base=0.05, settle=(0.05, 0.1))
 
 
 def make_fleet(environment: Mapping[str, str]) -> Fleet:
-    """Build the fleet that an environment describes."""
+    """Build the fleet that these environment variables describe."""
     urls: dict[str, str] = json.loads(environment["FLEET_DESKS"])
 
     def open_desk(account: str, event_hooks: EventHooks) -> AsyncDesk:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, cast
@@ -28,9 +28,9 @@ def compile_filter(query: Any) -> _Condition:
     conditions: list[_Condition] = []
     for key, value in cast("dict[str, Any]", query).items():
         if key in ("$and", "$or") and type(value) is list:
-            parts: list[Any] = value
             combine = all if key == "$and" else any
-            conditions.append(partial(_combined, combine, [compile_filter(part) for part in parts]))
+            parts = [compile_filter(part) for part in cast("Sequence[Any]", value)]
+            conditions.append(partial(_combined, combine, parts))
         elif key in FILTERABLE and type(value) is dict:
             for name, operand in cast("dict[str, Any]", value).items():
                 if name not in _OPERATORS or (name in ("$in", "$nin") and type(operand) is not list):
@@ -75,8 +75,7 @@ def _comparable(name: str, value: Any) -> Any:
         value: The value, or a list of values.
     """
     if isinstance(value, list):
-        items: list[Any] = value
-        return [_comparable(name, item) for item in items]
+        return [_comparable(name, item) for item in cast("Sequence[Any]", value)]
     if name.endswith("At") and isinstance(value, str):
         try:
             moment = datetime.fromisoformat(value)
