@@ -1,4 +1,4 @@
-"""The fake Desk follows Desk's rules, over its transport and over a real socket."""
+"""FakeDesk follows the rules of Desk, with its transport and over a real socket."""
 
 from __future__ import annotations
 
@@ -60,14 +60,14 @@ async def listed(fake: FakeDesk, **query: str | int) -> httpx.Response:
         return await client.get(LIST, params=query)
 
 
-def test_exported_names() -> None:
+def test_the_package_exports_these_names() -> None:
     assert teamwork_desk.testing.__all__ == ["FakeDesk", "Fault", "RecordedRequest", "Ticket", "VirtualTimeLoop"]
 
 
-# Converting.
+# Convert requests.
 
 
-async def test_a_bare_convert_answers_the_conversation_as_desk_sends_it() -> None:
+async def test_a_convert_request_returns_the_conversation_as_desk_sends_it() -> None:
     fake = FakeDesk(clock=Clock())
     response = await convert(fake, {})
     assert response.status_code == 200
@@ -92,7 +92,7 @@ async def test_a_bare_convert_answers_the_conversation_as_desk_sends_it() -> Non
     }
 
 
-async def test_every_convert_makes_another_ticket() -> None:
+async def test_every_convert_request_makes_another_ticket() -> None:
     clock = Clock()
     fake = FakeDesk(clock=clock)
     await convert(fake, {"subject": "first"})
@@ -107,13 +107,13 @@ async def test_every_convert_makes_another_ticket() -> None:
     assert second["updatedAt"] == "2023-11-14T22:13:21.000Z"
 
 
-async def test_the_envelope() -> None:
+async def test_a_convert_request_can_return_an_envelope() -> None:
     body = (await convert(FakeDesk(envelope=True), {})).json()
     assert body["conversation"]["id"] == 42
     assert body["included"] == {}
 
 
-async def test_an_added_conversation_has_the_fields_given_over_the_defaults() -> None:
+async def test_the_fields_of_an_added_conversation_replace_the_defaults() -> None:
     fake = FakeDesk(conversations=[7])
     assert fake.add_conversation()["id"] == 8
     added = fake.add_conversation(42, state="deleted", contact=None)
@@ -169,7 +169,9 @@ ADDRESS = "must be a valid email address"
         ({"scheduledEmail": "now"}, {"scheduledEmail": ["must be an object"]}),
     ],
 )
-async def test_what_convert_refuses(body: dict[str, Any], errors: dict[str, list[str]] | None) -> None:
+async def test_invalid_fields_of_a_convert_request_are_rejected(
+    body: dict[str, Any], errors: dict[str, list[str]] | None
+) -> None:
     fake = FakeDesk()
     response = await convert(fake, body)
     assert response.status_code == (200 if errors is None else 400)
@@ -180,9 +182,10 @@ async def test_what_convert_refuses(body: dict[str, Any], errors: dict[str, list
 @pytest.mark.parametrize("old", [False, True])
 @pytest.mark.parametrize("contact", [False, True])
 @pytest.mark.parametrize(
-    ("body", "fine"),
+    ("body", "accepted"),
     [
-        # Whether it works, for: new without contact, new with, old without, old with.
+        # Whether the request is accepted: by a new installation if the conversation has no contact, and if it has one,
+        # then by an old installation if the conversation has no contact, and if it has one.
         ({}, (False, True, False, True)),
         ({"customer": {}}, (False, True, False, False)),
         ({"customer": {"id": 3}}, (True, True, True, True)),
@@ -193,16 +196,18 @@ async def test_what_convert_refuses(body: dict[str, Any], errors: dict[str, list
         ({"fromThreadId": 9, "customer": {"email": "jo@example.com"}}, (True, True, True, True)),
     ],
 )
-async def test_who_the_customer_is(body: dict[str, Any], fine: tuple[bool, ...], contact: bool, old: bool) -> None:
+async def test_a_convert_request_needs_a_customer(
+    body: dict[str, Any], accepted: tuple[bool, ...], contact: bool, old: bool
+) -> None:
     fake = FakeDesk(old_installation=old)
     if not contact:
         fake.add_conversation(42, contact=None)
     response = await convert(fake, body)
-    errors = None if fine[2 * old + contact] else {"customer": ["must be set"]}
+    errors = None if accepted[2 * old + contact] else {"customer": ["must be set"]}
     assert response.json().get("errors") == errors
 
 
-async def test_an_old_installation_does_not_look_at_the_customers_email() -> None:
+async def test_an_old_installation_ignores_the_email_of_the_customer() -> None:
     fake = FakeDesk(old_installation=True)
     assert (await convert(fake, {"customer": {"id": 3, "email": "nonsense"}})).status_code == 200
 
@@ -224,7 +229,7 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("body", HOSTILE, ids=range(len(HOSTILE)))
-async def test_a_body_that_is_no_json_object(body: bytes) -> None:
+async def test_a_body_that_is_not_a_json_object_is_rejected(body: bytes) -> None:
     fake = FakeDesk()
     async with client_of(fake) as client:
         response = await client.post(CONVERT, content=body)
@@ -250,7 +255,7 @@ async def test_a_body_that_is_no_json_object(body: bytes) -> None:
         ("BREW", LIST, 405, "GET"),
     ],
 )
-async def test_other_ways(method: str, path: str, status: int, allow: str | None) -> None:
+async def test_unknown_paths_and_methods_are_rejected(method: str, path: str, status: int, allow: str | None) -> None:
     async with client_of(FakeDesk()) as client:
         response = await client.request(method, path, json={})
     assert (response.status_code, response.headers.get("allow")) == (status, allow)
@@ -271,7 +276,7 @@ async def test_other_ways(method: str, path: str, status: int, allow: str | None
         (None, None, 401),
     ],
 )
-async def test_who_may_come_in(token: str | None, header: str | None, status: int) -> None:
+async def test_only_a_valid_token_is_accepted(token: str | None, header: str | None, status: int) -> None:
     fake = FakeDesk(token=token)
     async with httpx.AsyncClient(transport=fake.transport) as client:
         headers = {} if header is None else {"Authorization": header}
@@ -283,7 +288,7 @@ async def test_who_may_come_in(token: str | None, header: str | None, status: in
 # The rate limit.
 
 
-async def test_the_rate_window() -> None:
+async def test_requests_above_the_rate_limit_are_rejected_until_the_window_ends() -> None:
     clock = Clock()
     fake = FakeDesk(rate_limit=2, window=60, clock=clock)
 
@@ -304,14 +309,14 @@ async def test_the_rate_window() -> None:
     assert await attempt() == (200, "1", "1700000120")
 
 
-async def test_the_limit_comes_before_the_token() -> None:
+async def test_the_rate_limit_is_checked_before_the_token() -> None:
     fake = FakeDesk(rate_limit=1)
     async with httpx.AsyncClient(transport=fake.transport) as client:
         statuses = [(await client.get(f"https://desk.example.com{LIST}")).status_code for _ in range(2)]
     assert statuses == [401, 429]
 
 
-async def test_the_reset_is_never_told_too_early() -> None:
+async def test_the_reset_header_is_never_earlier_than_the_end_of_the_window() -> None:
     clock = Clock()
     clock.now += 0.5
     response = await convert(FakeDesk(clock=clock, window=0.25), {})
@@ -322,25 +327,25 @@ async def test_the_reset_is_never_told_too_early() -> None:
 
 
 @pytest.fixture
-def five() -> FakeDesk:
+def five_conversations() -> FakeDesk:
     clock = Clock()
     fake = FakeDesk(conversations=[], clock=clock)
-    some: list[dict[str, Any]] = [
+    conversations: list[dict[str, Any]] = [
         {},
         {"ticket_id": 7},
         {"ticket_id": 8, "state": "deleted"},
         {"contact": None},
         {"ticket_id": 9},
     ]
-    for fields in some:
+    for fields in conversations:
         fake.add_conversation(**fields)
         clock.now += 1
     return fake
 
 
-def ids_of(answer: Any) -> list[int]:
-    conversations: list[dict[str, Any]] | None = answer["conversations"]
-    return [one["id"] for one in conversations or []]
+def ids_of(page: Any) -> list[int]:
+    conversations: list[dict[str, Any]] | None = page["conversations"]
+    return [conversation["id"] for conversation in conversations or []]
 
 
 @pytest.mark.parametrize(
@@ -373,14 +378,14 @@ def ids_of(answer: Any) -> list[int]:
         ({"id": {}}, [1, 2, 3, 4, 5]),
     ],
 )
-async def test_filters(five: FakeDesk, query: Any, ids: list[int]) -> None:
-    answer = (await listed(five, filter=json.dumps(query))).json()
-    assert ids_of(answer) == ids
-    assert answer["conversations"] is None or ids
-    assert answer["pagination"]["records"] == len(ids)
+async def test_a_filter_selects_conversations(five_conversations: FakeDesk, query: Any, ids: list[int]) -> None:
+    page = (await listed(five_conversations, filter=json.dumps(query))).json()
+    assert ids_of(page) == ids
+    assert page["conversations"] is None or ids
+    assert page["pagination"]["records"] == len(ids)
 
 
-BAD_FILTERS = [
+INVALID_FILTERS = [
     "",
     "nonsense",
     "[]",
@@ -399,8 +404,8 @@ BAD_FILTERS = [
 ]
 
 
-@pytest.mark.parametrize("text", BAD_FILTERS, ids=range(len(BAD_FILTERS)))
-async def test_bad_filters(text: str) -> None:
+@pytest.mark.parametrize("text", INVALID_FILTERS, ids=range(len(INVALID_FILTERS)))
+async def test_an_invalid_filter_is_rejected(text: str) -> None:
     response = await listed(FakeDesk(conversations=[]), filter=text)
     assert response.status_code == 400
     assert response.json() == {"errors": {"filter": ["must be a valid filter"]}}
@@ -428,7 +433,9 @@ async def test_bad_filters(text: str) -> None:
         ),
     ],
 )
-async def test_what_a_listing_refuses(query: dict[str, str], errors: dict[str, list[str]]) -> None:
+async def test_invalid_parameters_of_a_listing_are_rejected(
+    query: dict[str, str], errors: dict[str, list[str]]
+) -> None:
     response = await listed(FakeDesk(), **query)
     assert (response.status_code, response.json()) == (400, {"errors": errors})
 
@@ -445,14 +452,16 @@ async def test_what_a_listing_refuses(query: dict[str, str], errors: dict[str, l
         ({"page": 10**17, "pageSize": 2}, []),
     ],
 )
-async def test_order_and_pages(five: FakeDesk, query: dict[str, Any], ids: list[int]) -> None:
-    answer = (await listed(five, **query)).json()
-    assert ids_of(answer) == ids
+async def test_a_listing_can_be_sorted_and_cut_into_pages(
+    five_conversations: FakeDesk, query: dict[str, Any], ids: list[int]
+) -> None:
+    page = (await listed(five_conversations, **query)).json()
+    assert ids_of(page) == ids
 
 
-async def test_the_frame_of_a_page(five: FakeDesk) -> None:
-    answer = (await listed(five, pageSize=2, fields="ticket_id,nonsense", page=1)).json()
-    assert answer == {
+async def test_a_page_has_pagination_and_only_the_fields_asked_for(five_conversations: FakeDesk) -> None:
+    page = (await listed(five_conversations, pageSize=2, fields="ticket_id,nonsense", page=1)).json()
+    assert page == {
         "conversations": [{"id": 1, "ticket_id": None}, {"id": 2, "ticket_id": 7}],
         "included": {},
         "pagination": {"records": 5, "pageSize": 2, "pages": 3, "page": 1, "hasMorePages": True},
@@ -461,9 +470,9 @@ async def test_the_frame_of_a_page(five: FakeDesk) -> None:
 
 
 @pytest.mark.parametrize(("query", "size"), [({}, 50), ({"pageSize": 100}, 100), ({"pageSize": 101}, 100)])
-async def test_the_page_size_is_clamped_silently(query: dict[str, int], size: int) -> None:
-    answer = (await listed(FakeDesk(conversations=range(1, 151)), **query)).json()
-    assert len(answer["conversations"]) == answer["pagination"]["pageSize"] == size
+async def test_a_page_size_above_the_maximum_is_reduced_without_an_error(query: dict[str, int], size: int) -> None:
+    page = (await listed(FakeDesk(conversations=range(1, 151)), **query)).json()
+    assert len(page["conversations"]) == page["pagination"]["pageSize"] == size
 
 
 JSON = st.recursive(
@@ -489,19 +498,19 @@ OPERATORS = ["$eq", "$ne", "$lt", "$lte", "$gt", "$gte", "$in", "$nin"]
     body=JSON,
     order=st.sampled_from(FIELDS),
 )
-def test_hostile_json_is_answered(filter: Any, body: Any, order: str) -> None:
-    async def ask() -> None:
+def test_hostile_json_gets_a_response(filter: Any, body: Any, order: str) -> None:
+    async def send_both_requests() -> None:
         fake = FakeDesk()
         assert (await listed(fake, filter=json.dumps(filter), orderBy=order)).status_code in (200, 400)
         assert (await convert(fake, body)).status_code in (200, 400)
 
-    anyio.run(ask)
+    anyio.run(send_both_requests)
 
 
 # Faults.
 
 
-async def test_faults_come_in_order_and_do_no_work() -> None:
+async def test_failures_happen_in_order_and_nothing_is_carried_out() -> None:
     fake = FakeDesk(rate_limit=2)
     fake.fail(status=502, headers={"Content-Type": "text/html"}, body="<h1>Bad gateway</h1>", times=2)
     fake.fail(status=400, body={"errors": {"email": ["must be set"]}})
@@ -518,7 +527,7 @@ async def test_faults_come_in_order_and_do_no_work() -> None:
     assert len(fake.tickets) == 1
 
 
-async def test_a_fault_for_one_method_lets_others_pass() -> None:
+async def test_a_fault_for_one_method_does_not_happen_to_others() -> None:
     fake = FakeDesk()
     fake.fail(status=503, headers={"Retry-After": "3"}, method="post")
     fake.fail(status=500)
@@ -530,13 +539,13 @@ async def test_a_fault_for_one_method_lets_others_pass() -> None:
 
 
 @pytest.mark.parametrize("status", [100, 199, 600])
-def test_a_fault_needs_a_final_status(status: int) -> None:
+def test_a_failure_needs_a_final_status(status: int) -> None:
     with pytest.raises(ValueError, match=str(status)):
         FakeDesk().fail(status=status)
 
 
-@pytest.mark.parametrize(("when", "tickets", "left"), [("before", 0, "9"), ("after", 1, "8")])
-async def test_a_lost_answer_over_the_transport(when: Any, tickets: int, left: str) -> None:
+@pytest.mark.parametrize(("when", "tickets", "remaining"), [("before", 0, "9"), ("after", 1, "8")])
+async def test_a_lost_response_is_a_read_error_of_the_transport(when: Any, tickets: int, remaining: str) -> None:
     fake = FakeDesk(rate_limit=10)
     fake.lose_answer(when, method="POST")
     with pytest.raises(httpx.ReadError) as caught:
@@ -544,13 +553,13 @@ async def test_a_lost_answer_over_the_transport(when: Any, tickets: int, left: s
     assert caught.value.request.method == "POST"
     assert len(fake.tickets) == tickets
     assert [request.status for request in fake.requests] == [None]
-    assert (await listed(fake)).headers["x-rate-limit-remaining"] == left
+    assert (await listed(fake)).headers["x-rate-limit-remaining"] == remaining
 
 
-# What is recorded.
+# FakeDesk records requests and tickets.
 
 
-async def test_requests_are_recorded() -> None:
+async def test_every_request_is_recorded() -> None:
     fake = FakeDesk(conversations=[42])
     await convert(fake, {"message": "Dear Jo"})
     await listed(fake, filter='{"id":{"$eq":42}}', page=1)
@@ -574,10 +583,10 @@ async def test_no_repr_shows_a_customer_or_the_token() -> None:
         assert secret not in shown
 
 
-@pytest.mark.parametrize("thing", [Ticket(1, 42, {}), RecordedRequest("GET", "/", {}, httpx.Headers(), None, 200)])
-def test_records_are_frozen(thing: Any) -> None:
+@pytest.mark.parametrize("record", [Ticket(1, 42, {}), RecordedRequest("GET", "/", {}, httpx.Headers(), None, 200)])
+def test_records_are_frozen(record: Any) -> None:
     with pytest.raises(AttributeError):
-        thing.status = 1
+        record.status = 1
 
 
 async def test_the_transport_reads_the_body_once_and_outlives_its_client() -> None:
@@ -603,7 +612,7 @@ async def test_the_transport_reads_the_body_once_and_outlives_its_client() -> No
     assert (await convert(fake, {})).status_code == 200
 
 
-# Over a real socket.
+# The server has a real socket.
 
 
 @on_asyncio
@@ -634,7 +643,7 @@ async def test_the_server_follows_the_same_rules() -> None:
 
 @on_asyncio
 @pytest.mark.parametrize(("when", "tickets"), [("before", 0), ("after", 1)])
-async def test_a_lost_answer_resets_the_connection(when: Any, tickets: int) -> None:
+async def test_a_lost_response_resets_the_connection_to_the_server(when: Any, tickets: int) -> None:
     fake = FakeDesk()
     fake.lose_answer(when, times=2, method="POST")
     async with fake.serve() as url:
@@ -674,7 +683,7 @@ async def test_hostile_bytes_never_give_a_500(sent: bytes, status: bytes) -> Non
 
 
 @on_asyncio
-async def test_the_server_stops_although_clients_hold_on() -> None:
+async def test_the_server_stops_even_if_clients_keep_their_connections() -> None:
     fake = FakeDesk()
     async with fake.serve() as url:
         port = httpx.URL(url).port
@@ -695,7 +704,7 @@ async def test_the_server_stops_although_clients_hold_on() -> None:
 
 @on_asyncio
 @pytest.mark.parametrize("turns", range(5))
-async def test_a_client_who_comes_as_the_server_stops_leaks_nothing(turns: int) -> None:
+async def test_a_client_that_connects_while_the_server_stops_leaks_no_connection(turns: int) -> None:
     async with FakeDesk().serve() as url:
         connecting = [asyncio.create_task(asyncio.open_connection("127.0.0.1", httpx.URL(url).port)) for _ in range(3)]
         for _ in range(turns):
@@ -726,21 +735,21 @@ async def test_the_port_and_host_can_be_chosen() -> None:
 
 @pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="needs IPv6")
 @on_asyncio
-async def test_an_ipv6_address_makes_a_url() -> None:
+async def test_the_server_can_listen_on_an_ipv6_address() -> None:
     async with FakeDesk().serve(host="::1") as url, client_at(url) as client:
         assert url.startswith("http://[::1]:")
         assert (await client.get(LIST)).status_code == 200
 
 
 @pytest.fixture
-def no_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+def without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     monkeypatch.delitem(sys.modules, "teamwork_desk.testing._server", raising=False)
 
 
 @on_asyncio
-@pytest.mark.usefixtures("no_extra")
-async def test_the_server_names_its_missing_extra() -> None:
+@pytest.mark.usefixtures("without_the_extra")
+async def test_serve_names_the_missing_extra() -> None:
     with pytest.raises(ImportError, match=r'pip install "teamwork-desk\[testing\]"'):
         async with FakeDesk().serve():
             pass
@@ -751,7 +760,7 @@ async def test_the_server_names_its_missing_extra() -> None:
 
 @pytest.fixture
 def interruptible() -> Iterator[None]:
-    """Let Ctrl-C through, also where the tests run in the background of a shell that ignores it."""
+    """Handle SIGINT even if the tests run in the background of a shell, which makes its background jobs ignore it."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
@@ -762,7 +771,8 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., object]:
     def run(*arguments: str) -> object:
         monkeypatch.setattr(sys, "argv", ["testing", *arguments])
         with pytest.raises(SystemExit) as stopped:
-            # No runpy: it does not get along with pytest's import hook, which takes care of a plugin's package.
+            # This does not use runpy, because pytest imports the package of a plugin with an import hook of its own,
+            # which runpy cannot use.
             importlib.import_module("teamwork_desk.testing.__main__")
         return stopped.value.code
 
@@ -770,7 +780,7 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., object]:
 
 
 @pytest.mark.usefixtures("interruptible")
-def test_ctrl_c_is_a_clean_end(run: Callable[..., object], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_stops_the_command_without_an_error(run: Callable[..., object], monkeypatch: pytest.MonkeyPatch) -> None:
     printed: list[str] = []
 
     def print_and_interrupt(*lines: str, **options: Any) -> None:
@@ -783,18 +793,18 @@ def test_ctrl_c_is_a_clean_end(run: Callable[..., object], monkeypatch: pytest.M
     assert "Bearer right" in printed[1]
 
 
-def test_a_port_in_use_is_one_line(run: Callable[..., object]) -> None:
+def test_a_port_in_use_is_reported_in_one_line(run: Callable[..., object]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         assert "address already in use" in str(run("--port", str(taken.getsockname()[1])))
 
 
-@pytest.mark.usefixtures("no_extra")
-def test_a_missing_extra_is_one_line(run: Callable[..., object]) -> None:
+@pytest.mark.usefixtures("without_the_extra")
+def test_a_missing_extra_is_reported_in_one_line(run: Callable[..., object]) -> None:
     assert str(run("--port", "0")).endswith('pip install "teamwork-desk[testing]"')
 
 
 @pytest.mark.usefixtures("interruptible")
-def test_the_command_runs() -> None:
+def test_the_command_serves_a_fake_desk() -> None:
     command = [sys.executable, "-W", "error", "-m", "teamwork_desk.testing", "--port", "0", "--token", "right"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:

@@ -1,4 +1,4 @@
-"""One span per call, with an event per attempt and per pause, and the metrics, as an SDK in memory is told them."""
+"""Every call has one span with an event per attempt and per pause, and metrics. An SDK in memory records them."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ on_asyncio = pytest.mark.parametrize("anyio_backend", ["asyncio"])
 
 
 class Recorded:
-    """What an SDK that is set up for one test alone was told."""
+    """The spans and metrics that an SDK in memory has received. Each test has its own SDK."""
 
     def __init__(self, *processors: SpanProcessor, sampler: Sampler = ALWAYS_ON) -> None:
         self._exporter = InMemorySpanExporter()
@@ -58,12 +58,12 @@ class Recorded:
         for processor in (SimpleSpanProcessor(self._exporter), *processors):
             self.tracers.add_span_processor(processor)
         self.meters = MeterProvider([self._reader], shutdown_on_exit=False)
-        self.tracer = self.tracers.get_tracer("the caller's")
+        self.tracer = self.tracers.get_tracer("caller")
         self.telemetry = otel.Telemetry(self.tracers.get_tracer(otel.NAME), self.meters.get_meter(otel.NAME))
 
     @property
     def spans(self) -> list[ReadableSpan]:
-        """Those that ended, oldest first."""
+        """The spans that have ended, oldest first."""
         return list(self._exporter.get_finished_spans())
 
     @property
@@ -83,27 +83,27 @@ class Recorded:
         ]
 
     def counted(self, name: str, *labels: str) -> dict[tuple[object, ...], int]:
-        """How often each combination of some labels' values was counted."""
+        """Return how often each combination of values of these labels was counted."""
         return {
             tuple(point.attributes.get(label) for label in labels): getattr(point, "value", None) or point.count
             for point in self.points(name)
         }
 
 
-def use(monkeypatch: pytest.MonkeyPatch, recorded: Recorded) -> Recorded:
+def install(monkeypatch: pytest.MonkeyPatch, recorded: Recorded) -> Recorded:
     monkeypatch.setattr(otel, "telemetry", recorded.telemetry)
     return recorded
 
 
 @pytest.fixture
 def recorded(monkeypatch: pytest.MonkeyPatch) -> Iterator[Recorded]:
-    recorded = use(monkeypatch, Recorded())
+    recorded = install(monkeypatch, Recorded())
     yield recorded
     recorded.tracers.shutdown()
     recorded.meters.shutdown()
 
 
-def a_desk(fake: FakeDesk, **options: Any) -> AsyncDesk:
+def open_desk(fake: FakeDesk, **options: Any) -> AsyncDesk:
     defaults: dict[str, Any] = {"token": "t", "transport": fake.transport, "retry": QUICK}
     return AsyncDesk(ORIGIN, **defaults | options)
 
@@ -127,7 +127,7 @@ def events_of(span: ReadableSpan, name: str) -> list[Mapping[str, Any]]:
 
 
 def attempts_of(span: ReadableSpan) -> list[tuple[object, object]]:
-    """The method, and the status or else the failure, of each attempt."""
+    """Return the method of each attempt, and its status or its failure."""
     return [
         (event["http.request.method"], event.get("http.response.status_code", event.get("error.type")))
         for event in events_of(span, "attempt")
@@ -138,7 +138,7 @@ SERVER = {"server.address": "acme.teamwork.com", "server.port": 443, "url.scheme
 
 
 async def test_a_call_is_one_client_span(recorded: Recorded) -> None:
-    async with a_desk(FakeDesk()) as desk:
+    async with open_desk(FakeDesk()) as desk:
         await desk.conversations.convert(42)
     span = recorded.span
     assert (span.name, span.kind, span.parent) == ("teamwork_desk.convert", trace.SpanKind.CLIENT, None)
@@ -161,13 +161,13 @@ async def test_a_call_is_one_client_span(recorded: Recorded) -> None:
         "http.request.method": "POST",
         "http.response.status_code": 200,
         "teamwork_desk.attempt.duration": seconds,
-        "teamwork_desk.effect": "it was applied",
+        "teamwork_desk.effect": "applied",
         "url.path": CONVERT,
     }
 
 
-async def test_a_call_of_another_operation_is_named_for_it(recorded: Recorded) -> None:
-    async with a_desk(FakeDesk()) as desk:
+async def test_a_span_has_the_name_of_its_operation(recorded: Recorded) -> None:
+    async with open_desk(FakeDesk()) as desk:
         await desk.conversations.get(42)
         _ = [conversation async for conversation in desk.conversations.list()]
     assert [(span.name, attributes_of(span)["url.full"]) for span in recorded.spans] == [
@@ -177,10 +177,10 @@ async def test_a_call_of_another_operation_is_named_for_it(recorded: Recorded) -
     assert "teamwork_desk.conversation.id" not in attributes_of(recorded.spans[1])
 
 
-async def test_what_is_sent_again_is_counted(recorded: Recorded) -> None:
+async def test_a_retried_request_is_counted(recorded: Recorded) -> None:
     fake = FakeDesk()
     fake.fail(status=429, headers={"Retry-After": "0"})
-    async with a_desk(fake) as desk:
+    async with open_desk(fake) as desk:
         await desk.conversations.convert(42)
     span = recorded.span
     assert attempts_of(span) == [("POST", 429), ("POST", 200)]
@@ -192,28 +192,28 @@ async def test_what_is_sent_again_is_counted(recorded: Recorded) -> None:
     assert [event.name.split(".")[1] for event in span.events] == ["attempt", "wait", "attempt"]
 
 
-async def test_the_email_fallback_is_two_attempts_of_one_call(recorded: Recorded) -> None:
-    async with a_desk(FakeDesk(old_installation=True)) as desk:
+async def test_the_email_fallback_makes_two_attempts_in_one_call(recorded: Recorded) -> None:
+    async with open_desk(FakeDesk(old_installation=True)) as desk:
         await desk.conversations.convert(42, customer="jo@example.com")
     assert attempts_of(recorded.span) == [("POST", 400), ("POST", 200)]
     assert attributes_of(recorded.span)["http.request.resend_count"] == 1
 
 
-async def test_a_refused_token_is_an_attempt_too(recorded: Recorded) -> None:
+async def test_a_rejected_token_counts_as_an_attempt(recorded: Recorded) -> None:
     tokens = iter(["old", "new"])
-    async with a_desk(FakeDesk(token="new"), token=lambda: next(tokens)) as desk:
+    async with open_desk(FakeDesk(token="new"), token=lambda: next(tokens)) as desk:
         await desk.conversations.convert(42)
     assert attempts_of(recorded.span) == [("POST", 401), ("POST", 200)]
 
 
-async def test_a_look_is_an_event_and_the_span_is_described_by_what_it_looks_for(recorded: Recorded) -> None:
+async def test_a_lookup_is_an_event_and_the_span_describes_the_conversion(recorded: Recorded) -> None:
     fake = FakeDesk()
     fake.lose_answer("after", method="POST")
-    async with a_desk(fake) as desk:
+    async with open_desk(fake) as desk:
         await desk.conversations.convert(42)
     span = recorded.span
     assert attempts_of(span) == [("POST", "ReadError"), ("GET", 200)]
-    assert events_of(span, "attempt")[0]["teamwork_desk.effect"] == "unknown, but it has ended"
+    assert events_of(span, "attempt")[0]["teamwork_desk.effect"] == "unknown: the request has ended"
     assert attributes_of(span)["teamwork_desk.outcome"] == "ok"
     assert attributes_of(span)["http.request.method"] == "POST"
     assert not attributes_of(span).keys() & {"http.response.status_code", "http.request.resend_count", "error.type"}
@@ -222,25 +222,25 @@ async def test_a_look_is_an_event_and_the_span_is_described_by_what_it_looks_for
 async def test_the_pauses_of_a_verification_are_events(recorded: Recorded) -> None:
     fake = FakeDesk()
     fake.lose_answer("before", method="POST")
-    async with a_desk(fake) as desk:
+    async with open_desk(fake) as desk:
         await desk.conversations.convert(42)
     reasons = [event["teamwork_desk.wait.reason"] for event in events_of(recorded.span, "wait")]
     assert reasons == ["settling", "settling", "back-off"]
     assert all(event["teamwork_desk.wait.duration"] > 0 for event in events_of(recorded.span, "wait"))
 
 
-async def test_a_conversation_that_has_a_ticket_is_described_by_the_look(recorded: Recorded) -> None:
+async def test_the_span_describes_the_lookup_if_the_conversation_has_a_ticket(recorded: Recorded) -> None:
     fake = FakeDesk()
     fake.add_conversation(42, ticket_id=7)
-    async with a_desk(fake) as desk:
+    async with open_desk(fake) as desk:
         await desk.conversations.convert(42, verify_first=True)
     assert attempts_of(recorded.span) == [("GET", 200)]
     assert attributes_of(recorded.span)["http.request.method"] == "GET"
     assert attributes_of(recorded.span)["teamwork_desk.attempts"] == 0
 
 
-async def test_a_conversion_after_a_look_is_described_by_itself(recorded: Recorded) -> None:
-    async with a_desk(FakeDesk()) as desk:
+async def test_the_span_describes_the_conversion_that_follows_a_lookup(recorded: Recorded) -> None:
+    async with open_desk(FakeDesk()) as desk:
         await desk.conversations.convert(42, verify_first=True)
     assert attempts_of(recorded.span) == [("GET", 200), ("POST", 200)]
     assert attributes_of(recorded.span)["url.full"] == ORIGIN + CONVERT
@@ -267,9 +267,9 @@ async def fail_in_every_way(desk: AsyncDesk, fake: FakeDesk) -> list[type[DeskEr
     return errors
 
 
-async def test_a_call_that_fails_says_how(recorded: Recorded) -> None:
+async def test_the_span_of_a_failed_call_names_the_error(recorded: Recorded) -> None:
     fake = FakeDesk()
-    async with a_desk(fake) as desk:
+    async with open_desk(fake) as desk:
         errors = await fail_in_every_way(desk, fake)
     assert errors == [NotFoundError, RequestError, ServerError, RateLimitedError, OutcomeUnknownError]
     assert all(span.status.status_code is trace.StatusCode.ERROR for span in recorded.spans)
@@ -288,7 +288,7 @@ async def test_a_call_that_fails_says_how(recorded: Recorded) -> None:
 
 async def test_metrics_count_calls_attempts_and_pauses(recorded: Recorded) -> None:
     fake = FakeDesk()
-    async with a_desk(fake) as desk:
+    async with open_desk(fake) as desk:
         fake.fail(status=429, headers={"Retry-After": "0"})
         await desk.conversations.convert(41)
         fake.lose_answer("before", method="POST")
@@ -297,7 +297,7 @@ async def test_metrics_count_calls_attempts_and_pauses(recorded: Recorded) -> No
             await desk.conversations.convert(42)
         await desk.conversations.get(41)
     assert recorded.counted(
-        "outcomes", *[f"teamwork_desk.{it}" for it in ("operation", "outcome", "maybe_applied")]
+        "outcomes", *[f"teamwork_desk.{label}" for label in ("operation", "outcome", "maybe_applied")]
     ) == {
         ("convert", "ok", False): 1,
         ("convert", "OutcomeUnknownError", True): 1,
@@ -322,16 +322,18 @@ async def test_metrics_count_calls_attempts_and_pauses(recorded: Recorded) -> No
     names = ("call.duration", "outcomes", "attempts", "wait.duration")
     for point in [point for name in names for point in recorded.points(name)]:
         assert point.attributes.items() >= SERVER.items()
-        assert not {41, 42} & set(point.attributes.values()), "an id makes a series of each conversation"
+        assert not {41, 42} & set(point.attributes.values()), (
+            "an id as a label would make a time series for each conversation"
+        )
         if isinstance(point, HistogramDataPoint):
-            assert tuple(point.explicit_bounds) == otel.SECONDS
+            assert tuple(point.explicit_bounds) == otel.BUCKETS
             assert point.sum > 0
 
 
-def test_a_pause_for_the_rate_window_is_told(recorded: Recorded) -> None:
+def test_a_pause_for_the_rate_window_is_recorded(recorded: Recorded) -> None:
     async def convert_two() -> None:
         fake = FakeDesk(rate_limit=1, window=5, clock=lambda: 1_800_000_000 + trio.current_time())
-        async with a_desk(fake) as desk:
+        async with open_desk(fake) as desk:
             await desk.conversations.convert(41)
             await desk.conversations.convert(42)
 
@@ -343,9 +345,9 @@ def test_a_pause_for_the_rate_window_is_told(recorded: Recorded) -> None:
     assert recorded.counted("wait.duration", "teamwork_desk.wait.reason") == {("rate limit",): 1}
 
 
-async def test_each_page_of_a_list_is_a_call_and_the_callers_span_is_current_in_between(recorded: Recorded) -> None:
-    async with a_desk(FakeDesk(conversations=range(1, 251))) as desk:
-        with recorded.tracer.start_as_current_span("the caller's") as caller:
+async def test_each_page_of_a_list_has_a_span_and_the_callers_span_is_current_between_pages(recorded: Recorded) -> None:
+    async with open_desk(FakeDesk(conversations=range(1, 251))) as desk:
+        with recorded.tracer.start_as_current_span("caller") as caller:
             async for _ in desk.conversations.list():
                 assert trace.get_current_span() is caller
     *pages, last = recorded.spans
@@ -354,7 +356,12 @@ async def test_each_page_of_a_list_is_a_call_and_the_callers_span_is_current_in_
 
 
 class Transport(httpx.AsyncBaseTransport):
-    """Notes the span and the context in which each request arrives; holds those that come, if it is to."""
+    """A transport that records the current span and context of each request.
+
+    Args:
+        fake: The fake Desk.
+        hold: How many requests must have arrived before any of them is handled; 0 handles each at once.
+    """
 
     def __init__(self, fake: FakeDesk, *, hold: int = 0) -> None:
         self.current: dict[str, trace.Span] = {}
@@ -373,11 +380,11 @@ class Transport(httpx.AsyncBaseTransport):
         return await self._fake.transport.handle_async_request(request)
 
 
-async def test_a_calls_span_is_current_while_it_lasts_and_the_callers_is_after_it(recorded: Recorded) -> None:
+async def test_the_span_of_a_call_is_current_only_during_the_call(recorded: Recorded) -> None:
     fake = FakeDesk()
     transport = Transport(fake)
-    async with a_desk(fake, transport=transport) as desk:
-        with recorded.tracer.start_as_current_span("the caller's") as caller:
+    async with open_desk(fake, transport=transport) as desk:
+        with recorded.tracer.start_as_current_span("caller") as caller:
             await desk.conversations.convert(42)
             assert trace.get_current_span() is caller
             fake.fail(status=403)
@@ -389,10 +396,10 @@ async def test_a_calls_span_is_current_while_it_lasts_and_the_callers_is_after_i
     assert parent_of(call) == caller.get_span_context().span_id
 
 
-async def test_calls_at_the_same_time_do_not_mix(recorded: Recorded) -> None:
+async def test_the_spans_of_concurrent_calls_do_not_mix(recorded: Recorded) -> None:
     fake = FakeDesk()
     transport = Transport(fake, hold=3)
-    async with a_desk(fake, transport=transport) as desk, anyio.create_task_group() as calls:
+    async with open_desk(fake, transport=transport) as desk, anyio.create_task_group() as calls:
         for number in (41, 42, 43):
             calls.start_soon(desk.conversations.convert, number)
     assert len({context_of(span).trace_id for span in recorded.spans}) == 3
@@ -402,8 +409,8 @@ async def test_calls_at_the_same_time_do_not_mix(recorded: Recorded) -> None:
         assert [event["url.path"] for event in events_of(span, "attempt")] == [path]
 
 
-class Silent(httpx.AsyncBaseTransport):
-    """Reads a request and never answers."""
+class NeverResponds(httpx.AsyncBaseTransport):
+    """A transport that reads a request and never responds."""
 
     def __init__(self) -> None:
         self.reached = anyio.Event()
@@ -416,7 +423,7 @@ class Silent(httpx.AsyncBaseTransport):
 
 
 async def test_a_cancelled_call_ends_its_span(recorded: Recorded, caplog: pytest.LogCaptureFixture) -> None:
-    transport = Silent()
+    transport = NeverResponds()
     after: list[trace.Span] = []
 
     async def call() -> None:
@@ -425,7 +432,7 @@ async def test_a_cancelled_call_ends_its_span(recorded: Recorded, caplog: pytest
         finally:
             after.append(trace.get_current_span())
 
-    async with a_desk(FakeDesk(), transport=transport) as desk, anyio.create_task_group() as calls:
+    async with open_desk(FakeDesk(), transport=transport) as desk, anyio.create_task_group() as calls:
         calls.start_soon(call)
         await transport.reached.wait()
         calls.cancel_scope.cancel()
@@ -439,8 +446,8 @@ async def test_a_cancelled_call_ends_its_span(recorded: Recorded, caplog: pytest
     assert not [record for record in caplog.records if record.name.startswith("opentelemetry")]
 
 
-async def test_an_attempt_that_the_deadline_interrupts_is_told(recorded: Recorded) -> None:
-    async with a_desk(FakeDesk(), transport=Silent(), deadline=0.05) as desk:
+async def test_an_attempt_that_the_deadline_interrupts_is_recorded(recorded: Recorded) -> None:
+    async with open_desk(FakeDesk(), transport=NeverResponds(), deadline=0.05) as desk:
         with pytest.raises(OutcomeUnknownError):
             await desk.conversations.convert(42)
         with pytest.raises(DeadlineExceeded):
@@ -448,7 +455,7 @@ async def test_an_attempt_that_the_deadline_interrupts_is_told(recorded: Recorde
     assert [attributes_of(span)["error.type"] for span in recorded.spans] == ["OutcomeUnknownError", "DeadlineExceeded"]
     assert [attempts_of(span) for span in recorded.spans] == [[("POST", "interrupted")], [("GET", "interrupted")]]
     effects = [events_of(span, "attempt")[0]["teamwork_desk.effect"] for span in recorded.spans]
-    assert effects == ["unknown, and it may still be running"] * 2
+    assert effects == ["unknown: the request may still be running"] * 2
 
 
 async def test_a_deadline_before_the_first_attempt_ends_the_span(recorded: Recorded) -> None:
@@ -456,7 +463,7 @@ async def test_a_deadline_before_the_first_attempt_ends_the_span(recorded: Recor
         await anyio.sleep_forever()
         raise AssertionError
 
-    async with a_desk(FakeDesk(), token=token, deadline=0.01) as desk:
+    async with open_desk(FakeDesk(), token=token, deadline=0.01) as desk:
         with pytest.raises(DeadlineExceeded):
             await desk.conversations.convert(42)
     assert attempts_of(recorded.span) == []
@@ -466,13 +473,16 @@ async def test_a_deadline_before_the_first_attempt_ends_the_span(recorded: Recor
 SECRET = "s3cret"
 
 
-async def test_nothing_personal_is_told(recorded: Recorded) -> None:
+async def test_no_span_and_no_metric_holds_a_secret_or_personal_data(recorded: Recorded) -> None:
     fake = FakeDesk()
     reasons = {"errors": {"customer.email": [f"cannot be '{SECRET}@example.com'"]}, "message": SECRET}
     arguments: dict[str, Any] = {"customer": f"{SECRET}@example.com", "subject": SECRET, "message": SECRET}
-    async with a_desk(fake, token=SECRET) as desk:
+    async with open_desk(fake, token=SECRET) as desk:
         await desk.conversations.convert(42, **arguments)
-        _ = [it async for it in desk.conversations.list(filter={"token": {"$eq": SECRET}}, order_by="id")]
+        _ = [
+            conversation
+            async for conversation in desk.conversations.list(filter={"token": {"$eq": SECRET}}, order_by="id")
+        ]
         for status, times in ((200, 3), (400, 1), (403, 1), (500, 7), (504, 3)):
             fake.fail(status=status, body=reasons, times=times)
             with pytest.raises(DeskError):
@@ -484,20 +494,20 @@ async def test_nothing_personal_is_told(recorded: Recorded) -> None:
     assert SECRET not in repr([point.attributes for name in names for point in recorded.points(name)])
 
 
-# What an SDK is set up to do
+# How the SDK is set up
 
 
-async def test_a_call_that_is_not_sampled_keeps_what_is_beneath_from_being_sampled(
+async def test_the_children_of_a_span_that_is_not_sampled_are_not_sampled(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    recorded = use(monkeypatch, Recorded(sampler=ALWAYS_OFF))
+    recorded = install(monkeypatch, Recorded(sampler=ALWAYS_OFF))
     transport = Transport(fake := FakeDesk())
     fake.fail(status=429, headers={"Retry-After": "0"})
-    async with a_desk(fake, transport=transport) as desk:
+    async with open_desk(fake, transport=transport) as desk:
         await desk.conversations.convert(42)
-    beneath = transport.current[CONVERT].get_span_context()
-    assert beneath.is_valid
-    assert not beneath.trace_flags.sampled
+    current = transport.current[CONVERT].get_span_context()
+    assert current.is_valid
+    assert not current.trace_flags.sampled
     assert recorded.spans == []
     assert sum(recorded.counted("attempts", "http.response.status_code").values()) == 2
     assert not trace.get_current_span().get_span_context().is_valid
@@ -509,19 +519,19 @@ async def test_without_an_sdk_no_span_is_current(monkeypatch: pytest.MonkeyPatch
     before = context.get_current()
     transport = Transport(fake := FakeDesk())
     fake.fail(status=429, headers={"Retry-After": "0"})
-    async with a_desk(fake, transport=transport) as desk:
+    async with open_desk(fake, transport=transport) as desk:
         await desk.conversations.convert(42)
     assert transport.contexts == [before, before]
 
 
-class Broken(SpanProcessor):
-    """Fails when a span begins, or when it ends."""
+class FailingProcessor(SpanProcessor):
+    """A span processor that fails when a span starts, or when it ends."""
 
     def __init__(self, when: str) -> None:
         self._when = when
 
     def on_start(self, span: Span, parent_context: context.Context | None = None) -> None:
-        if self._when == "begin":
+        if self._when == "start":
             raise ValueError(SECRET)
 
     def on_end(self, span: ReadableSpan) -> None:
@@ -529,42 +539,44 @@ class Broken(SpanProcessor):
             raise ValueError(SECRET)
 
 
-@pytest.mark.parametrize("when", ["begin", "end"])
-async def test_a_span_processor_that_fails_costs_no_outcome(
+@pytest.mark.parametrize("when", ["start", "end"])
+async def test_a_span_processor_that_fails_does_not_change_the_outcome(
     when: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    recorded = use(monkeypatch, Recorded(Broken(when)))
-    async with a_desk(FakeDesk()) as desk:
+    recorded = install(monkeypatch, Recorded(FailingProcessor(when)))
+    async with open_desk(FakeDesk()) as desk:
         assert isinstance(await desk.conversations.convert(42), Conversation)
     assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == [
-        f"OpenTelemetry did not {when} a span: ValueError"
+        f"OpenTelemetry failed to {when} a span: ValueError"
     ]
     assert recorded.counted("outcomes", "teamwork_desk.outcome") == {("ok",): 1}
     assert trace.get_current_span() is trace.INVALID_SPAN
 
 
-async def test_a_meter_that_fails_leaves_no_span_open(recorded: Recorded, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_span_ends_even_if_a_meter_fails(recorded: Recorded, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise ValueError(SECRET)
 
     monkeypatch.setattr(recorded.telemetry.duration, "record", fail)
-    async with a_desk(FakeDesk()) as desk:
+    async with open_desk(FakeDesk()) as desk:
         assert isinstance(await desk.conversations.convert(42), Conversation)
     assert attributes_of(recorded.span)["teamwork_desk.outcome"] == "ok"
     assert trace.get_current_span() is trace.INVALID_SPAN
 
 
-class Refusing(Sampler):
+class FailingSampler(Sampler):
+    """A sampler that raises an error."""
+
     def should_sample(self, *args: Any, **kwargs: Any) -> SamplingResult:
         raise ValueError(SECRET)
 
     def get_description(self) -> str:
-        return "refuses"
+        return "it fails"
 
 
-async def test_a_sampler_that_fails_costs_no_call(monkeypatch: pytest.MonkeyPatch) -> None:
-    use(monkeypatch, Recorded(sampler=Refusing()))
-    async with a_desk(FakeDesk()) as desk:
+async def test_a_sampler_that_fails_does_not_make_the_call_fail(monkeypatch: pytest.MonkeyPatch) -> None:
+    install(monkeypatch, Recorded(sampler=FailingSampler()))
+    async with open_desk(FakeDesk()) as desk:
         assert isinstance(await desk.conversations.convert(42), Conversation)
 
 
@@ -576,7 +588,9 @@ async def test_a_sampler_that_fails_costs_no_call(monkeypatch: pytest.MonkeyPatc
         ("http://[::1]:8080", {"server.address": "::1", "server.port": 8080, "url.scheme": "http"}),
     ],
 )
-def test_the_server_is_named_as_the_conventions_say(recorded: Recorded, origin: str, server: dict[str, object]) -> None:
+def test_the_attributes_of_the_server_follow_the_conventions(
+    recorded: Recorded, origin: str, server: dict[str, object]
+) -> None:
     call = otel.observer_of(origin)("get", None)
     assert isinstance(current := trace.get_current_span(), Span)
     assert attributes_of(current) == {**server, "teamwork_desk.operation": "get"}
@@ -584,7 +598,7 @@ def test_the_server_is_named_as_the_conventions_say(recorded: Recorded, origin: 
     assert recorded.span.name == "teamwork_desk.get"
 
 
-# With an instrumented httpx
+# OpenTelemetry also instruments httpx
 
 
 @pytest.fixture
@@ -594,7 +608,7 @@ def instrumented(recorded: Recorded) -> Iterator[None]:
     HTTPXClientInstrumentor().uninstrument()
 
 
-def beneath(recorded: Recorded, call: ReadableSpan) -> list[ReadableSpan]:
+def children_of(recorded: Recorded, call: ReadableSpan) -> list[ReadableSpan]:
     return [span for span in recorded.spans if parent_of(span) == context_of(call).span_id]
 
 
@@ -603,34 +617,34 @@ def beneath(recorded: Recorded, call: ReadableSpan) -> list[ReadableSpan]:
 @pytest.mark.parametrize(
     "options",
     [{}, {"transport": httpx.AsyncHTTPTransport()}, {"event_hooks": {"request": []}}],
-    ids=["own connections", "a caller's transport", "event hooks"],
+    ids=["own connections", "transport of the caller", "event hooks"],
 )
-async def test_the_spans_of_an_instrumented_httpx_are_beneath_the_calls(
+async def test_the_spans_of_an_instrumented_httpx_are_children_of_the_calls(
     recorded: Recorded, options: dict[str, Any]
 ) -> None:
     fake = FakeDesk()
     fake.fail(status=429, headers={"Retry-After": "0"})
     async with fake.serve() as url, AsyncDesk(url, token="t", retry=QUICK, trust_env=False, **options) as desk:
-        with recorded.tracer.start_as_current_span("the caller's"):
+        with recorded.tracer.start_as_current_span("caller"):
             async with anyio.create_task_group() as calls:
                 for number in (41, 42):
                     calls.start_soon(desk.conversations.convert, number)
     trace_ids = {context_of(span).trace_id for span in recorded.spans}
     assert len(trace_ids) == 1
-    of_calls = [span for span in recorded.spans if span.name == "teamwork_desk.convert"]
-    assert sorted(len(beneath(recorded, call)) for call in of_calls) == [1, 2]
-    for call in of_calls:
+    call_spans = [span for span in recorded.spans if span.name == "teamwork_desk.convert"]
+    assert sorted(len(children_of(recorded, call)) for call in call_spans) == [1, 2]
+    for call in call_spans:
         path = f"/{attributes_of(call)['teamwork_desk.conversation.id']}/"
-        for request in beneath(recorded, call):
+        for request in children_of(recorded, call):
             assert (request.name, request.kind) == ("POST", trace.SpanKind.CLIENT)
             assert path in str(attributes_of(request)), "the spans of two calls do not mix"
-    # And the trace goes on at Desk's end.
+    # Desk gets the ids of these spans, so that it can continue the trace.
     sent = {request.headers["traceparent"].split("-")[2] for request in fake.requests}
-    assert sent == {f"{context_of(span).span_id:016x}" for call in of_calls for span in beneath(recorded, call)}
+    assert sent == {f"{context_of(span).span_id:016x}" for call in call_spans for span in children_of(recorded, call)}
 
 
 @on_asyncio
-async def test_httpx_may_be_instrumented_after_the_client_was_made(recorded: Recorded) -> None:
+async def test_httpx_can_be_instrumented_after_the_client_was_created(recorded: Recorded) -> None:
     async with FakeDesk().serve() as url, AsyncDesk(url, token="t", trust_env=False) as desk:
         await desk.conversations.convert(41)
         HTTPXClientInstrumentor().instrument(tracer_provider=recorded.tracers)
@@ -647,29 +661,29 @@ async def test_httpx_may_be_instrumented_after_the_client_was_made(recorded: Rec
     ]
 
 
-# Installed or not
+# OpenTelemetry may be missing, too old, or set up late
 
 
 def run(script: str) -> str:
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    completed = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    assert completed.returncode == 0, completed.stderr
+    return completed.stdout
 
 
-@pytest.mark.parametrize(("level", "told"), [("DEBUG", ["DEBUG", "INFO"]), ("INFO", ["INFO"]), ("WARNING", [])])
-async def test_where_opentelemetry_is_not_installed_the_log_alone_is_told(
-    level: str, told: list[str], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(("level", "logged"), [("DEBUG", ["DEBUG", "INFO"]), ("INFO", ["INFO"]), ("WARNING", [])])
+async def test_without_opentelemetry_only_the_log_reports_a_call(
+    level: str, logged: list[str], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.delitem(sys.modules, "teamwork_desk.otel")
     monkeypatch.setitem(sys.modules, "opentelemetry", None)
     caplog.set_level(level, "teamwork_desk")
     assert find_observer(ORIGIN) is None
-    async with a_desk(FakeDesk()) as desk:
+    async with open_desk(FakeDesk()) as desk:
         assert isinstance(await desk.conversations.convert(42), Conversation)
-    assert [record.levelname for record in caplog.records if record.name == "teamwork_desk"] == told
+    assert [record.levelname for record in caplog.records if record.name == "teamwork_desk"] == logged
 
 
-def test_opentelemetry_is_imported_with_the_first_client_alone() -> None:
+def test_opentelemetry_is_imported_only_when_a_client_is_created() -> None:
     script = """
 import sys
 import teamwork_desk
@@ -681,13 +695,13 @@ print("opentelemetry.trace" in sys.modules, any(name.startswith("opentelemetry.s
 
 
 class OlderMeter(metrics.NoOpMeter):
-    """As before 1.30."""
+    """A meter of an API before 1.30: it does not know the argument for bucket boundaries."""
 
     def create_histogram(self, name: str, unit: str = "", description: str = "") -> metrics.Histogram:  # type: ignore[override]
         return metrics.NoOpHistogram(name, unit, description)
 
 
-async def test_an_older_opentelemetry_than_the_extra_asks_for_is_as_if_there_were_none(
+async def test_an_opentelemetry_that_is_too_old_counts_as_not_installed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def get_meter(name: str, *_: object, **__: object) -> metrics.Meter:
@@ -695,14 +709,14 @@ async def test_an_older_opentelemetry_than_the_extra_asks_for_is_as_if_there_wer
 
     monkeypatch.delitem(sys.modules, "teamwork_desk.otel")
     monkeypatch.setattr(metrics, "get_meter", get_meter)
-    async with a_desk(FakeDesk()) as desk:
+    async with open_desk(FakeDesk()) as desk:
         assert isinstance(await desk.conversations.convert(42), Conversation)
     assert find_observer(ORIGIN) is None
     with pytest.raises(ImportError, match=r'pip install "teamwork-desk\[otel\]"'):
         importlib.import_module("teamwork_desk.otel")
 
 
-def test_an_sdk_that_is_set_up_after_the_client_was_made_is_told() -> None:
+def test_an_sdk_that_is_set_up_after_the_client_was_created_gets_its_spans() -> None:
     script = """
 import anyio
 from opentelemetry import metrics, trace

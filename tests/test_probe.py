@@ -1,4 +1,4 @@
-"""The probe: what Desk sends and the contract does not foresee is told, by path and type, and never a value."""
+"""The probe reports every difference between Desk and the contract, by path and type, and never a value."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from teamwork_desk import AsyncDesk, ResponseDecodeError
 from teamwork_desk.probe import Drift, probe
 from teamwork_desk.testing import FakeDesk
 
-UNKNOWN_TO_THE_CONTRACT = ("inboxAlias", "numMessages")
-"""What FakeDesk sends as Desk may send it."""
+UNKNOWN_FIELDS = ("inboxAlias", "numMessages")
+"""Fields that FakeDesk sends and the contract does not know, as Desk may send them."""
 
 
 def desk_with(*changes: dict[str, Any]) -> FakeDesk:
-    """A Desk whose conversations are as the contract says, but for the changes."""
+    """Return a fake Desk whose conversations follow the contract, except for the changes."""
     fake = FakeDesk(token="right", conversations=())
     for change in changes:
         conversation = fake.add_conversation()
-        for name in UNKNOWN_TO_THE_CONTRACT:
+        for name in UNKNOWN_FIELDS:
             del conversation[name]
         conversation.update(change)
     return fake
@@ -68,13 +68,13 @@ async def drift_of(fake: FakeDesk) -> tuple[int, Drift]:
         ),
     ],
 )
-async def test_drift_is_told_by_path_and_type(change: dict[str, Any], drift: list[str]) -> None:
+async def test_drift_is_reported_by_path_and_type(change: dict[str, Any], drift: list[str]) -> None:
     compared, found = await drift_of(desk_with(change))
     assert compared == 1
-    assert sorted(" ".join(where) for where in found) == [f"conversations[]{line}" for line in drift]
+    assert sorted(" ".join(difference) for difference in found) == [f"conversations[]{line}" for line in drift]
 
 
-async def test_it_is_counted() -> None:
+async def test_drift_is_counted() -> None:
     fake = desk_with({"ticket_id": "7"}, {}, {"ticket_id": "8"}, {"ticket_id": True}, {"users": [{"a": 1}, {"a": 2}]})
     assert await drift_of(fake) == (
         5,
@@ -86,7 +86,7 @@ async def test_it_is_counted() -> None:
     )
 
 
-async def test_around_the_conversations_too() -> None:
+async def test_drift_around_the_conversations_is_reported_too() -> None:
     fake = FakeDesk()
     fake.fail(status=200, body={"conversations": None, "pagination": {"pages": "1", "hush": None}, "extra": []})
     assert await drift_of(fake) == (
@@ -99,7 +99,7 @@ async def test_around_the_conversations_too() -> None:
     )
 
 
-async def test_it_reads_one_page_and_changes_nothing() -> None:
+async def test_the_probe_reads_one_page_and_changes_nothing() -> None:
     fake = FakeDesk(conversations=range(1, 201))
     compared, _ = await drift_of(fake)
     assert compared == 100
@@ -107,27 +107,27 @@ async def test_it_reads_one_page_and_changes_nothing() -> None:
     assert not fake.tickets
 
 
-async def test_what_is_no_object_cannot_be_compared() -> None:
+async def test_a_response_that_is_not_an_object_cannot_be_compared() -> None:
     fake = FakeDesk()
     fake.fail(status=200, body="[]")
     with pytest.raises(ResponseDecodeError):
         await drift_of(fake)
 
 
-# The command
+# The command line
 
 Command = Callable[..., int]
 
 
 @pytest.fixture
 def command(monkeypatch: pytest.MonkeyPatch) -> Iterator[Command]:
-    """Run the command against a fake Desk behind a socket; returns its exit status."""
+    """Run the command against a fake Desk behind a socket, and return its exit status."""
     with start_blocking_portal("asyncio") as portal:
 
         def run(fake: FakeDesk, *arguments: str, token: str = "right") -> int:
             monkeypatch.setattr(sys, "argv", ["probe", *arguments])
             monkeypatch.delitem(sys.modules, "teamwork_desk.probe", raising=False)
-            # pytest's import hook takes care of a plugin's package, and runpy cannot use it.
+            # pytest imports the package of a plugin with an import hook of its own, which runpy cannot use.
             finders = [finder for finder in sys.meta_path if not hasattr(finder, "mark_rewrite")]
             monkeypatch.setattr(sys, "meta_path", finders)
             with portal.wrap_async_context_manager(fake.serve()) as url:
@@ -141,24 +141,24 @@ def command(monkeypatch: pytest.MonkeyPatch) -> Iterator[Command]:
         yield run
 
 
-def test_no_drift_is_a_success(command: Command, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_exit_status_is_0_without_drift(command: Command, capsys: pytest.CaptureFixture[str]) -> None:
     assert command(desk_with({}, {})) == 0
     assert capsys.readouterr() == ("conversations compared: 2; kinds of drift: 0\n", "")
 
 
-def test_drift_is_a_table(command: Command, capsys: pytest.CaptureFixture[str]) -> None:
+def test_drift_is_printed_as_a_table(command: Command, capsys: pytest.CaptureFixture[str]) -> None:
     fake = desk_with({"ticket_id": "hush", "new\x1b[2Jé": "hush"}, {"ticket_id": "hush", "state": "hush"})
     assert command(fake) == 1
     assert capsys.readouterr() == (
-        "path                            contract  came    times\n"
-        "conversations[].new\\x1b[2J\\xe9  nothing   string  1\n"
-        "conversations[].ticket_id       integer   string  2\n"
+        "path                         expected  got     count\n"
+        "conversations[].new\\x1b[2Jé  nothing   string  1\n"
+        "conversations[].ticket_id    integer   string  2\n"
         "conversations compared: 2; kinds of drift: 2\n",
         "",
     )
 
 
-def test_drift_for_machines(command: Command, capsys: pytest.CaptureFixture[str]) -> None:
+def test_drift_is_printed_as_json_on_request(command: Command, capsys: pytest.CaptureFixture[str]) -> None:
     assert command(desk_with({"ticket_id": "hush"}), "--json") == 1
     output = capsys.readouterr()
     assert json.loads(output.out) == {
@@ -168,23 +168,22 @@ def test_drift_for_machines(command: Command, capsys: pytest.CaptureFixture[str]
     assert output.err == ""
 
 
-def test_an_answer_does_not_drive_the_terminal(command: Command, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_response_cannot_control_the_terminal(command: Command, capsys: pytest.CaptureFixture[str]) -> None:
     fake = desk_with()
     fake.fail(status=400, body={"errors": {"x\x1b[2J": ["must be set"]}})
     assert command(fake) == 2
     assert "x\\x1b[2J must be set" in capsys.readouterr().err
 
 
-def test_help_has_an_example(command: Command, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_help_shows_an_example(command: Command, capsys: pytest.CaptureFixture[str]) -> None:
     assert command(desk_with(), "--help") == 0
     assert "Example: python -m teamwork_desk.probe" in capsys.readouterr().out
 
 
-def test_a_failure_is_one_line(command: Command, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_failure_is_printed_in_one_line(command: Command, capsys: pytest.CaptureFixture[str]) -> None:
     assert command(desk_with(), token="hush") == 2
     output = capsys.readouterr()
     assert output.out == ""
     assert output.err == (
-        "AuthenticationError: GET /desk/api/v2/conversations.json was answered with 401: "
-        "Desk does not accept the token\n"
+        "AuthenticationError: GET /desk/api/v2/conversations.json was answered with 401: Desk rejected the token\n"
     )

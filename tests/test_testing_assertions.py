@@ -1,4 +1,4 @@
-"""What a test says of conversions reads well, and fails with what differs."""
+"""The assertions of FakeDesk take the arguments of `convert`, and their messages name what differs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from teamwork_desk import AsyncDesk, CustomerRef, CustomField, EntityRef
 from teamwork_desk.backlog import ConvertedFields
 from teamwork_desk.testing import FakeDesk
 
-EVERYTHING: dict[str, Any] = {
+ALL_FIELDS: dict[str, Any] = {
     "agent": 1,
     "bcc": ["a@example.com"],
     "cc": ("b@example.com", "c@example.com"),
@@ -36,24 +36,26 @@ EVERYTHING: dict[str, Any] = {
 }
 
 
-def test_everything_is_tried() -> None:
-    assert EVERYTHING.keys() == ConvertedFields.__annotations__.keys()
+def test_the_test_data_has_every_field_of_convert() -> None:
+    assert ALL_FIELDS.keys() == ConvertedFields.__annotations__.keys()
 
 
-async def test_what_was_said_to_convert_is_what_was_converted(fake_desk: FakeDesk, desk: AsyncDesk) -> None:
-    conversation = await desk.conversations.convert(42, **EVERYTHING)
-    assert fake_desk.assert_converted_once(42, **EVERYTHING).id == conversation.ticket_id
-    for name in EVERYTHING:
+async def test_the_assertion_takes_the_same_arguments_as_convert(fake_desk: FakeDesk, desk: AsyncDesk) -> None:
+    conversation = await desk.conversations.convert(42, **ALL_FIELDS)
+    assert fake_desk.assert_converted_once(42, **ALL_FIELDS).id == conversation.ticket_id
+    for name in ALL_FIELDS:
         with pytest.raises(AssertionError, match=f"\n  {name}: expected nothing, got "):
             fake_desk.assert_converted_once(42, **{name: None})
 
 
 @pytest.mark.parametrize("old", [False, True])
-@pytest.mark.parametrize("said", ["jo@example.com", CustomerRef(email="jo@example.com")], ids=["str", "CustomerRef"])
-async def test_a_customers_address_however_it_went_out(old: bool, said: str | CustomerRef) -> None:
+@pytest.mark.parametrize(
+    "customer", ["jo@example.com", CustomerRef(email="jo@example.com")], ids=["str", "CustomerRef"]
+)
+async def test_the_address_of_a_customer_is_found_in_both_fields(old: bool, customer: str | CustomerRef) -> None:
     fake = FakeDesk(old_installation=old)
     async with AsyncDesk("https://d.example", token="t", transport=fake.transport) as desk:
-        await desk.conversations.convert(42, customer=said)
+        await desk.conversations.convert(42, customer=customer)
     assert fake.tickets[0].body.keys() == ({"email"} if old else {"customer"})
     fake.assert_converted_once(42, customer="jo@example.com")
     fake.assert_converted_once(42, customer=CustomerRef(email="jo@example.com"))
@@ -63,19 +65,19 @@ async def test_a_customers_address_however_it_went_out(old: bool, said: str | Cu
         fake.assert_converted_once(42, customer=3)
 
 
-async def test_a_customer_by_id(fake_desk: FakeDesk, desk: AsyncDesk) -> None:
+async def test_a_customer_can_be_compared_by_id(fake_desk: FakeDesk, desk: AsyncDesk) -> None:
     await desk.conversations.convert(42, customer=CustomerRef(id=3))
     fake_desk.assert_converted_once(42, customer=3)
 
 
-async def test_a_customer_named_twice_is_shown_whole(fake_desk: FakeDesk, desk: AsyncDesk) -> None:
+async def test_a_customer_with_id_and_address_is_shown_with_both(fake_desk: FakeDesk, desk: AsyncDesk) -> None:
     await desk.conversations.convert(42, customer=3)
     fake_desk.tickets[0].body.update(email="jo@example.com")
     with pytest.raises(AssertionError, match=r"got {'id': 3, 'email': 'jo@example.com'}"):
         fake_desk.assert_converted_once(42, customer="jo@example.com")
 
 
-async def test_what_differs_is_told_in_a_line_each(fake_desk: FakeDesk, desk: AsyncDesk) -> None:
+async def test_each_difference_is_reported_on_a_line_of_its_own(fake_desk: FakeDesk, desk: AsyncDesk) -> None:
     await desk.conversations.convert(42, subject="Refund", message="Dear Jo,\nsorry", tags=["billing", 3])
     with pytest.raises(AssertionError) as caught:
         fake_desk.assert_converted_once(42, subject="Refund", message="Dear Al", tags=["billing"], inbox=7)
@@ -87,7 +89,7 @@ async def test_what_differs_is_told_in_a_line_each(fake_desk: FakeDesk, desk: As
     ]
 
 
-async def test_texts_of_several_lines_are_told_line_by_line(fake_desk: FakeDesk, desk: AsyncDesk) -> None:
+async def test_long_texts_are_compared_line_by_line(fake_desk: FakeDesk, desk: AsyncDesk) -> None:
     await desk.conversations.convert(42, message="Dear Jo,\nwe refund 20 EUR.\nYours")
     with pytest.raises(AssertionError) as caught:
         fake_desk.assert_converted_once(42, message="Dear Jo,\nwe refund 25 EUR.\nYours\n")
@@ -104,7 +106,7 @@ async def test_texts_of_several_lines_are_told_line_by_line(fake_desk: FakeDesk,
     ]
 
 
-async def test_how_often_is_told(fake_desk: FakeDesk, desk: AsyncDesk) -> None:
+async def test_the_message_says_how_often_a_conversation_was_converted(fake_desk: FakeDesk, desk: AsyncDesk) -> None:
     with pytest.raises(AssertionError) as caught:
         fake_desk.assert_converted_once(42)
     assert str(caught.value) == "expected conversation 42 to be converted once, got not at all"
@@ -112,7 +114,7 @@ async def test_how_often_is_told(fake_desk: FakeDesk, desk: AsyncDesk) -> None:
     for conversation_id in (42, 9, 42, 7, 42, 9):
         await desk.conversations.convert(conversation_id)
     with pytest.raises(AssertionError) as caught:
-        fake_desk.assert_converted_once(42, subject="not looked at")
+        fake_desk.assert_converted_once(42, subject="not compared")
     assert str(caught.value).splitlines() == [
         "expected conversation 42 to be converted once, got 3 times",
         "  conversation 7: once",
@@ -125,6 +127,6 @@ async def test_how_often_is_told(fake_desk: FakeDesk, desk: AsyncDesk) -> None:
 
 
 @pytest.mark.parametrize("name", ["subjct", "email", "verify_first", "editMethod"])
-def test_a_field_that_convert_does_not_have(name: str) -> None:
+def test_a_field_that_convert_does_not_have_is_rejected(name: str) -> None:
     with pytest.raises(TypeError, match=rf"convert\(\) has no such field: {name}"):
         FakeDesk().assert_converted_once(42, **{name: "x"})  # type: ignore[arg-type]

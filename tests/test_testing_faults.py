@@ -1,4 +1,4 @@
-"""Every fault by name, and what `convert` makes of it: over the transport in virtual time, and over a real socket."""
+"""Every fault has the documented effect on `convert`, with the transport in virtual time and over a real socket."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from teamwork_desk.testing import FakeDesk, Fault, VirtualTimeLoop
 QUICK = RetryPolicy(backoff_base=0.001, settle=(0.001,))
 PATIENT = RetryPolicy(backoff_base=0.001, settle=(0.02,) * 200)
 
-# What convert gives, convert requests sent, tickets made
-TABLE: dict[Fault, tuple[type, int, int]] = {
+# For each fault: what `convert` returns or raises, how many convert requests it sends, how many tickets are made.
+EFFECTS: dict[Fault, tuple[type, int, int]] = {
     "connection refused": (Conversation, 2, 1),
     "rate limited": (Conversation, 2, 1),
     "maintenance": (Conversation, 2, 1),
@@ -64,25 +64,27 @@ async def convert(desk: AsyncDesk, **arguments: Any) -> Conversation | DeskError
         return error
 
 
-def converts(fake: FakeDesk) -> list[int | None]:
+def statuses_of_converts(fake: FakeDesk) -> list[int | None]:
     return [request.status for request in fake.requests if request.method == "POST"]
 
 
 def test_every_fault_is_in_both_tables() -> None:
-    assert list(TABLE) == list(get_args(Fault))
+    assert list(EFFECTS) == list(get_args(Fault))
     assert FakeDesk.inject.__doc__ is not None
-    for name in TABLE:
+    for name in EFFECTS:
         assert f'| `"{name}"` |' in FakeDesk.inject.__doc__
 
 
-@pytest.mark.parametrize("fault", TABLE)
-async def test_over_the_transport(fault: Fault, fake_desk: FakeDesk, desk: AsyncDesk) -> None:
-    kind, attempts, tickets = TABLE[fault]
+@pytest.mark.parametrize("fault", EFFECTS)
+async def test_every_fault_has_its_effect_with_the_transport(
+    fault: Fault, fake_desk: FakeDesk, desk: AsyncDesk
+) -> None:
+    kind, attempts, tickets = EFFECTS[fault]
     fake_desk.inject(fault, method="post")
     result = await convert(desk)
     assert type(result) is kind
     arrived = attempts - (fault == "connection refused")
-    assert (len(converts(fake_desk)), len(fake_desk.tickets)) == (arrived, tickets)
+    assert (len(statuses_of_converts(fake_desk)), len(fake_desk.tickets)) == (arrived, tickets)
     if isinstance(result, Conversation):
         assert fake_desk.assert_converted_once(42).id == result.ticket_id
     else:
@@ -90,7 +92,7 @@ async def test_over_the_transport(fault: Fault, fake_desk: FakeDesk, desk: Async
         assert result.maybe_applied is isinstance(result, OutcomeUnknownError)
 
 
-async def test_what_desk_asks_for_is_waited_for(fake_desk: FakeDesk, desk: AsyncDesk) -> None:
+async def test_the_client_waits_as_long_as_the_response_asks(fake_desk: FakeDesk, desk: AsyncDesk) -> None:
     start = anyio.current_time()
     fake_desk.inject("maintenance")
     await desk.conversations.convert(42)
@@ -104,21 +106,21 @@ async def test_what_desk_asks_for_is_waited_for(fake_desk: FakeDesk, desk: Async
     assert 50 <= caught.value.retry_after <= 61
 
 
-async def test_a_window_that_is_used_up_is_so_for_everyone_until_it_resets(
+async def test_the_fault_rate_limited_affects_every_client_until_the_window_ends(
     fake_desk: FakeDesk, desk: AsyncDesk
 ) -> None:
     fake_desk.inject("rate limited")
-    impatient = desk.with_options(retry=RetryPolicy(max_attempts=1))
+    without_retries = desk.with_options(retry=RetryPolicy(max_attempts=1))
     async with AsyncDesk("https://d.example", token="t", transport=fake_desk.transport) as other:
         with pytest.raises(RateLimitedError):
-            await impatient.conversations.convert(41)
+            await without_retries.conversations.convert(41)
         start = anyio.current_time()
         await other.conversations.convert(42)
     assert 50 <= anyio.current_time() - start <= 70
-    assert converts(fake_desk) == [429, 429, 200]
+    assert statuses_of_converts(fake_desk) == [429, 429, 200]
 
 
-async def test_no_fault_says_that_a_request_was_done_for_which_the_window_had_no_room() -> None:
+async def test_no_fault_happens_to_a_request_above_the_rate_limit() -> None:
     fake = FakeDesk(rate_limit=2)
     async with AsyncDesk("https://d.example", token="t", transport=fake.transport) as desk:
         await desk.conversations.convert(40)
@@ -126,41 +128,41 @@ async def test_no_fault_says_that_a_request_was_done_for_which_the_window_had_no
         fake.inject("unreadable answer", method="POST")
         async with AsyncDesk("https://d.example", token="t", transport=fake.transport) as other:
             await other.conversations.convert(42)
-    assert converts(fake) == [200, 200, 429, 200]
+    assert statuses_of_converts(fake) == [200, 200, 429, 200]
     fake.assert_converted_once(42)
 
 
 @on_asyncio
-@pytest.mark.parametrize("fault", sorted(TABLE.keys() - {"rate limited", "maintenance"}))
-async def test_over_a_server(fault: Fault) -> None:
-    kind, attempts, tickets = TABLE[fault]
+@pytest.mark.parametrize("fault", sorted(EFFECTS.keys() - {"rate limited", "maintenance"}))
+async def test_every_fault_has_its_effect_over_a_server(fault: Fault) -> None:
+    kind, attempts, tickets = EFFECTS[fault]
     fake = FakeDesk()
     fake.inject(fault, method="POST", lasts=0.1)
     retry = PATIENT if fault.endswith("goes on") else QUICK
     async with fake.serve() as url, AsyncDesk(url, token="t", retry=retry, timeout=httpx.Timeout(30, read=1)) as desk:
         result = await convert(desk)
     assert type(result) is kind
-    assert (len(converts(fake)), len(fake.tickets)) == (attempts, tickets)
+    assert (len(statuses_of_converts(fake)), len(fake.tickets)) == (attempts, tickets)
 
 
 @on_asyncio
 @pytest.mark.parametrize("over_a_server", [False, True])
 @pytest.mark.parametrize("fault", ["unreadable answer", "answer cut off"])
-async def test_an_answer_that_says_it_was_applied(
+async def test_a_damaged_response_with_status_200_means_that_the_request_was_carried_out(
     fault: Fault, over_a_server: bool, fake_desk: FakeDesk, desk: AsyncDesk
 ) -> None:
     fake_desk.inject(fault)
-    never_look = RetryPolicy(on_unknown="raise")
+    without_lookups = RetryPolicy(on_unknown="raise")
     if over_a_server:
-        async with fake_desk.serve() as url, AsyncDesk(url, token="t", retry=never_look) as over_http:
+        async with fake_desk.serve() as url, AsyncDesk(url, token="t", retry=without_lookups) as over_http:
             result = await convert(over_http)
     else:
-        result = await convert(desk.with_options(retry=never_look))
+        result = await convert(desk.with_options(retry=without_lookups))
     assert type(result) is ResponseDecodeError
     fake_desk.assert_converted_once(42)
 
 
-async def test_a_refused_token_is_asked_for_again(fake_desk: FakeDesk) -> None:
+async def test_the_client_asks_for_a_new_token_after_the_fault_token_refused(fake_desk: FakeDesk) -> None:
     tokens = iter(["old", "new"])
     fake_desk.inject("token refused")
     async with AsyncDesk("https://d.example", token=lambda: next(tokens), transport=fake_desk.transport) as desk:
@@ -170,7 +172,9 @@ async def test_a_refused_token_is_asked_for_again(fake_desk: FakeDesk) -> None:
 
 
 @pytest.mark.parametrize("fault", ["timeout while the work goes on", "gateway timeout while the work goes on"])
-async def test_work_that_ends_after_the_last_look(fault: Fault, fake_desk: FakeDesk, desk: AsyncDesk) -> None:
+async def test_a_request_that_is_carried_out_after_the_last_lookup_has_an_unknown_outcome(
+    fault: Fault, fake_desk: FakeDesk, desk: AsyncDesk
+) -> None:
     fake_desk.inject(fault, lasts=60)
     result = await convert(desk)
     assert type(result) is OutcomeUnknownError
@@ -181,18 +185,22 @@ async def test_work_that_ends_after_the_last_look(fault: Fault, fake_desk: FakeD
     fake_desk.assert_converted_once(42)
 
 
-async def test_the_limit_of_the_promise(fake_desk: FakeDesk, desk: AsyncDesk) -> None:
+async def test_a_lost_response_to_a_request_that_is_carried_out_too_late_makes_two_tickets(
+    fake_desk: FakeDesk, desk: AsyncDesk
+) -> None:
     fake_desk.inject("answer lost while the work goes on", lasts=60)
-    await convert(desk, subject="one")
+    await convert(desk, subject="Refund")
     await anyio.sleep(60)
-    assert [ticket.body for ticket in fake_desk.tickets] == [{"subject": "one"}] * 2
+    assert [ticket.body for ticket in fake_desk.tickets] == [{"subject": "Refund"}] * 2
 
 
-async def test_work_that_goes_on_ends_in_its_order(fake_desk: FakeDesk, desk: AsyncDesk) -> None:
-    blind = desk.with_options(retry=RetryPolicy(on_unknown="raise"))
+async def test_delayed_requests_are_carried_out_in_the_order_of_their_times(
+    fake_desk: FakeDesk, desk: AsyncDesk
+) -> None:
+    without_lookups = desk.with_options(retry=RetryPolicy(on_unknown="raise"))
     for lasts in (30, 20, 10):
         fake_desk.inject("timeout while the work goes on", lasts=lasts)
-        await convert(blind, subject=str(lasts))
+        await convert(without_lookups, subject=str(lasts))
     await anyio.sleep(25)
     assert [ticket.body["subject"] for ticket in fake_desk.tickets] == ["10", "20"]
     await anyio.sleep(25)
@@ -200,7 +208,7 @@ async def test_work_that_goes_on_ends_in_its_order(fake_desk: FakeDesk, desk: As
 
 
 @pytest.mark.parametrize("fault", ["answer lost while the work goes on", "answer lost after the work"])
-async def test_what_desk_refuses_it_does_not_do_later_either(fault: Fault) -> None:
+async def test_a_request_that_desk_rejects_is_not_carried_out_later(fault: Fault) -> None:
     fake = FakeDesk(token="right")
     fake.inject(fault)
     async with AsyncDesk("https://d.example", token="wrong", transport=fake.transport) as desk:
@@ -210,14 +218,14 @@ async def test_what_desk_refuses_it_does_not_do_later_either(fault: Fault) -> No
     fake.assert_not_converted(42)
 
 
-async def test_a_listing_is_cut_off_too(fake_desk: FakeDesk, desk: AsyncDesk) -> None:
+async def test_the_response_of_a_listing_can_be_cut_off_too(fake_desk: FakeDesk, desk: AsyncDesk) -> None:
     fake_desk.inject("answer cut off", times=2)
     result = await desk.conversations.get(42)
     assert result.id == 42
     assert [request.status for request in fake_desk.requests] == [200, 200, 200]
 
 
-async def test_faults_queue_with_those_of_fail_and_lose_answer(fake_desk: FakeDesk, desk: AsyncDesk) -> None:
+async def test_the_faults_of_inject_fail_and_lose_answer_share_one_queue(fake_desk: FakeDesk, desk: AsyncDesk) -> None:
     fake_desk.inject("server error before the work", times=2, method="POST")
     fake_desk.fail(status=425)
     fake_desk.inject("connection refused", method="POST")
@@ -225,12 +233,14 @@ async def test_faults_queue_with_those_of_fail_and_lose_answer(fake_desk: FakeDe
     await desk.with_options(retry=RetryPolicy(max_attempts=9)).conversations.convert(42)
     statuses = [(request.method, request.status) for request in fake_desk.requests]
     assert statuses[:2] == [("POST", 500), ("GET", 425)]
-    assert converts(fake_desk) == [500, 500, None]
+    assert statuses_of_converts(fake_desk) == [500, 500, None]
     fake_desk.assert_converted_once(42)
 
 
-def test_a_fault_that_does_not_exist() -> None:
-    with pytest.raises(ValueError, match="no fault: 'earthquake'; there are: 'connection refused', 'rate limited', "):
+def test_an_unknown_fault_is_rejected() -> None:
+    with pytest.raises(
+        ValueError, match="unknown fault: 'earthquake'; expected one of: 'connection refused', 'rate limited', "
+    ):
         FakeDesk().inject("earthquake")  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="no fault: 'answer lost later the work'"):
+    with pytest.raises(ValueError, match="unknown fault: 'answer lost later the work'"):
         FakeDesk().lose_answer("later")  # type: ignore[arg-type]

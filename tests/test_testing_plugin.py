@@ -1,4 +1,4 @@
-"""The fixtures and the virtual time, in the test suite of a service, under each of the plugins that run async tests."""
+"""The fixtures and virtual time work in the test suite of a service, with each plugin that runs async tests."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ async def test_converts(desk: AsyncDesk, fake_desk: FakeDesk) -> None:
 
 
 MARK
-async def test_begins_anew(desk: AsyncDesk, fake_desk: FakeDesk) -> None:
+async def test_each_test_has_a_new_fake_desk(desk: AsyncDesk, fake_desk: FakeDesk) -> None:
     fake_desk.assert_not_converted(42)
 
 
 MARK
-async def test_callers_wait_for_each_other(desk: AsyncDesk, fake_desk: FakeDesk) -> None:
+async def test_many_callers_share_one_client(desk: AsyncDesk, fake_desk: FakeDesk) -> None:
     async with anyio.create_task_group() as calls:
         for conversation_id in range(1, 51):
             calls.start_soon(desk.conversations.convert, conversation_id)
     assert len(fake_desk.tickets) == 50
 
 
-def test_without_a_loop(desk: AsyncDesk) -> None:
+def test_the_fixture_works_without_an_event_loop(desk: AsyncDesk) -> None:
     assert desk.rate_limit is None
 """
 VIRTUAL_ASYNCIO = """
@@ -69,7 +69,7 @@ import anyio
 import pytest
 
 MARK
-async def test_a_window_and_a_late_server(desk, fake_desk):
+async def test_a_rate_window_and_a_slow_server_take_no_real_time(desk, fake_desk):
     fake_desk.inject("rate limited", method="POST")
     fake_desk.inject("answer lost while the work goes on", method="POST")
     real, start = time.monotonic(), anyio.current_time()
@@ -81,8 +81,8 @@ async def test_a_window_and_a_late_server(desk, fake_desk):
 
 
 def run(pytester: pytest.Pytester, *options: str) -> pytest.RunResult:
-    quiet = [] if "no:asyncio" in options else ["-o", "asyncio_default_fixture_loop_scope=function"]
-    return pytester.runpytest_subprocess("-W", "error", "-p", "no:randomly", "--strict-markers", *quiet, *options)
+    loop_scope = [] if "no:asyncio" in options else ["-o", "asyncio_default_fixture_loop_scope=function"]
+    return pytester.runpytest_subprocess("-W", "error", "-p", "no:randomly", "--strict-markers", *loop_scope, *options)
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,9 @@ def run(pytester: pytest.Pytester, *options: str) -> pytest.RunResult:
         ("@pytest.mark.anyio", ["--asyncio-mode=strict"], VIRTUAL_ANYIO, 7 + 2),
     ],
 )
-def test_a_suite(pytester: pytest.Pytester, mark: str, options: list[str], conftest: str, passed: int) -> None:
+def test_the_fixtures_work_with_each_async_plugin(
+    pytester: pytest.Pytester, mark: str, options: list[str], conftest: str, passed: int
+) -> None:
     pytester.mkdir("virtual")
     files = {"test_real": TESTS, "virtual/conftest": conftest, "virtual/test_virtual": WAITING}
     pytester.makepyfile(**{name: text.replace("MARK", mark) for name, text in files.items()})
@@ -114,7 +116,7 @@ def test_a_suite_that_uses_no_fixture_does_not_import_the_package(pytester: pyte
     run(pytester, "-p", "no:asyncio").assert_outcomes(passed=1)
 
 
-def test_a_failure_points_at_the_line_of_the_test(pytester: pytest.Pytester) -> None:
+def test_a_failed_assertion_points_at_the_line_of_the_test(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         """
         def test_a(fake_desk):
@@ -140,19 +142,21 @@ def test_a_failure_points_at_the_line_of_the_test(pytester: pytest.Pytester) -> 
 
 
 @pytest.fixture
-def kept() -> Iterator[list[AsyncDesk]]:
-    """What outlives the fixtures that come after this one."""
+def desks_that_outlive_the_test() -> Iterator[list[AsyncDesk]]:
+    """Clients that a test adds. The fixture `desk` ends before this one, and must have closed them by then."""
     desks: list[AsyncDesk] = []
     yield desks
     with pytest.raises(ConfigurationError, match="closed"):
         anyio.run(desks[0].conversations.convert, 42)
 
 
-def test_a_desk_that_no_loop_ever_saw_is_closed(kept: list[AsyncDesk], desk: AsyncDesk) -> None:
-    kept.append(desk)
+def test_a_client_that_no_event_loop_has_used_is_closed(
+    desks_that_outlive_the_test: list[AsyncDesk], desk: AsyncDesk
+) -> None:
+    desks_that_outlive_the_test.append(desk)
 
 
-# What the README shows.
+# The documentation shows tests.
 
 EXAMPLE = """
 import pytest
@@ -173,12 +177,12 @@ async def test_a_lost_answer_makes_no_second_ticket(desk: AsyncDesk, fake_desk: 
     ticket = fake_desk.assert_converted_once(42, subject="Refund", inbox=7)
     assert ticket.id == ticket_id
 """
-SHOWN = [block for page in ("README.md", "docs/pages/testing.md") for block in blocks(ROOT / page)]
+DOCUMENTED_BLOCKS = [block for page in ("README.md", "docs/pages/testing.md") for block in blocks(ROOT / page)]
 
 
-@pytest.mark.parametrize("example", [EXAMPLE, *(block for block in SHOWN if "def test_" in block)])
-@pytest.mark.parametrize("flavour", ["asyncio", "anyio"])
-def test_the_tests_that_are_shown(pytester: pytest.Pytester, example: str, flavour: str) -> None:
-    pytester.makepyfile(example.replace("@pytest.mark.asyncio", f"@pytest.mark.{flavour}"))
+@pytest.mark.parametrize("example", [EXAMPLE, *(block for block in DOCUMENTED_BLOCKS if "def test_" in block)])
+@pytest.mark.parametrize("plugin", ["asyncio", "anyio"])
+def test_the_tests_in_the_documentation_pass(pytester: pytest.Pytester, example: str, plugin: str) -> None:
+    pytester.makepyfile(example.replace("@pytest.mark.asyncio", f"@pytest.mark.{plugin}"))
     result = run(pytester, "--asyncio-mode=strict")
-    result.assert_outcomes(passed=example.count("async def test_") * (1 if flavour == "asyncio" else 2))
+    result.assert_outcomes(passed=example.count("async def test_") * (1 if plugin == "asyncio" else 2))

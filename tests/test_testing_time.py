@@ -1,4 +1,4 @@
-"""Time that moves by itself: rate windows and settling without waiting."""
+"""Virtual time: rate windows and verification pass without waiting."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ async def test_130_conversions_cross_a_rate_window(fake_desk: FakeDesk, desk: As
     assert {request.status for request in fake_desk.requests} == {200}
 
 
-async def test_settling_finds_what_the_server_does_late(fake_desk: FakeDesk, desk: AsyncDesk) -> None:
+async def test_verification_finds_a_ticket_that_the_server_makes_late(fake_desk: FakeDesk, desk: AsyncDesk) -> None:
     fake_desk.inject("answer lost while the work goes on", lasts=3.4)
     start = anyio.current_time()
     conversation = await desk.conversations.convert(42)
@@ -45,14 +45,14 @@ async def test_settling_finds_what_the_server_does_late(fake_desk: FakeDesk, des
     assert [request.method for request in fake_desk.requests] == ["POST", "GET", "GET", "GET", "GET"]
 
 
-async def test_a_deadline_strikes_in_virtual_time(fake_desk: FakeDesk, desk: AsyncDesk) -> None:
+async def test_a_timeout_expires_in_virtual_time(fake_desk: FakeDesk, desk: AsyncDesk) -> None:
     with anyio.move_on_after(3600) as scope:
         await anyio.sleep_forever()
     assert scope.cancelled_caught
     assert anyio.current_time() >= 3600
 
 
-# The loop.
+# The event loop.
 
 
 def run(main: Any) -> Any:
@@ -60,7 +60,7 @@ def run(main: Any) -> Any:
         return runner.run(main)
 
 
-def test_timers_fire_in_their_order_at_their_time() -> None:
+def test_timers_fire_in_order_and_at_their_time() -> None:
     fired: list[tuple[str, float]] = []
 
     async def wait(name: str, seconds: float) -> None:
@@ -74,7 +74,7 @@ def test_timers_fire_in_their_order_at_their_time() -> None:
     assert fired == [("moment", 1e-4), ("second", 1), ("hour", 3600), ("day", 172_800)]
 
 
-def test_time_stands_still_while_something_is_ready() -> None:
+def test_time_stands_still_while_a_task_can_run() -> None:
     async def main() -> float:
         timer = asyncio.ensure_future(asyncio.sleep(1))
         for _ in range(100):
@@ -86,19 +86,19 @@ def test_time_stands_still_while_something_is_ready() -> None:
     assert run(main()) == 0
 
 
-def test_what_is_ready_comes_before_a_timer() -> None:
-    ours, theirs = socket.socketpair()
+def test_a_ready_socket_comes_before_a_timer() -> None:
+    one_end, other_end = socket.socketpair()
 
     async def main() -> float:
         loop = asyncio.get_running_loop()
         arrived = asyncio.Event()
-        loop.add_reader(ours, arrived.set)
+        loop.add_reader(one_end, arrived.set)
         async with asyncio.timeout(1):
             await arrived.wait()
         return loop.time()
 
-    with ours, theirs:
-        theirs.send(b"x")
+    with one_end, other_end:
+        other_end.send(b"x")
         assert run(main()) == 0
 
 
@@ -110,7 +110,7 @@ def test_a_thread_wakes_the_loop() -> None:
 
 
 @pytest.mark.timeout(30)
-def test_years_pass_beside_a_thread() -> None:
+def test_more_than_a_year_can_pass_while_a_thread_runs() -> None:
     async def main() -> bool:
         loop, fired, released = asyncio.get_running_loop(), asyncio.Event(), threading.Event()
         thread = asyncio.create_task(asyncio.to_thread(released.wait, 30))
@@ -135,7 +135,7 @@ def created_at(fake: FakeDesk) -> str:
     return str(fake.add_conversation()["createdAt"])
 
 
-def test_a_fake_desk_moves_with_the_loop_it_is_called_in(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_time_of_a_fake_desk_follows_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(time, "time", lambda: 1_700_000_000.0)
     fake = FakeDesk()
 
@@ -147,5 +147,5 @@ def test_a_fake_desk_moves_with_the_loop_it_is_called_in(monkeypatch: pytest.Mon
     assert created_at(fake) == "2023-11-14T22:13:20.000Z"
     assert run(main(60)) == ["2023-11-14T22:13:20.000Z", "2023-11-14T22:14:20.000Z"]
     assert created_at(fake) == "2023-11-14T22:14:20.000Z"
-    # Another loop starts at 0 again, and nothing runs backwards.
+    # A second event loop starts at 0 again, and the time must not run backwards.
     assert run(main(1)) == ["2023-11-14T22:14:20.000Z", "2023-11-14T22:14:21.000Z"]

@@ -69,7 +69,7 @@ def _record_unknown(model: Any, at: At, hook: Hook) -> None:
     """
     for key, value in model.additional_properties.items():
         unforeseen(value, at, key, hook, "nothing")
-    model_class: Any = type(model)
+    model_class = model.__class__
     names: dict[str, str] = {field.name: field.name for field in attrs.fields(model_class)}
     del names["additional_properties"]
     # A report needs the JSON key of each attribute. To get the keys, encode a model in which the value of each
