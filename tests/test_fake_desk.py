@@ -35,6 +35,8 @@ def anyio_backend(request: pytest.FixtureRequest) -> Any:
 
 
 class Clock:
+    """A clock that stands still until a test changes `now`."""
+
     now = NOON
 
     def __call__(self) -> float:
@@ -42,11 +44,13 @@ class Clock:
 
 
 def client_of(fake: FakeDesk, token: str = "t") -> httpx.AsyncClient:
+    """Return a plain httpx client that uses the transport, so that the tests do not depend on AsyncDesk."""
     headers = {"Authorization": f"Bearer {token}"}
     return httpx.AsyncClient(base_url="https://desk.example.com", transport=fake.transport, headers=headers)
 
 
 def client_at(url: str) -> httpx.AsyncClient:
+    """Return a plain httpx client that connects to a server."""
     return httpx.AsyncClient(base_url=url, headers={"Authorization": "Bearer t"}, trust_env=False)
 
 
@@ -605,6 +609,7 @@ async def test_the_transport_reads_the_body_once_and_outlives_its_client() -> No
             assert json.loads(b"".join([chunk async for chunk in streamed.aiter_raw()]))["conversations"]
         response = await client.send(request)
         assert response.elapsed.total_seconds() >= 0
+        # A real connection could not send the same stream again, so the transport must not do it either.
         with pytest.raises(httpx.StreamConsumed):
             await client.send(request)
     assert reads == 1
@@ -619,6 +624,7 @@ async def test_the_transport_reads_the_body_once_and_outlives_its_client() -> No
 async def test_the_server_follows_the_same_rules() -> None:
     fake = FakeDesk(rate_limit=5, clock=Clock())
     before = signal.getsignal(signal.SIGINT)
+    # A server in a test suite must not replace the signal handlers of the tests.
     async with fake.serve() as url, client_at(url) as client:
         assert signal.getsignal(signal.SIGINT) is before
         converted = await client.post(CONVERT, json={"subject": "Refund"})
@@ -697,6 +703,7 @@ async def test_the_server_stops_even_if_clients_keep_their_connections() -> None
     assert await reader.read() == b"\r\n"
     idle.close()
     writer.close()
+    # The second request never arrived as a whole, so it is not recorded.
     assert fake.requests == []
     with pytest.raises(ConnectionRefusedError):
         await asyncio.open_connection("127.0.0.1", port)
@@ -707,6 +714,8 @@ async def test_the_server_stops_even_if_clients_keep_their_connections() -> None
 async def test_a_client_that_connects_while_the_server_stops_leaks_no_connection(turns: int) -> None:
     async with FakeDesk().serve() as url:
         connecting = [asyncio.create_task(asyncio.open_connection("127.0.0.1", httpx.URL(url).port)) for _ in range(3)]
+        # Stop the server at different stages of accepting the connections. A leaked connection raises a
+        # ResourceWarning, which fails the test.
         for _ in range(turns):
             await asyncio.sleep(0)
     for connected in await asyncio.gather(*connecting, return_exceptions=True):

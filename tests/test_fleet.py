@@ -74,6 +74,7 @@ class Harness:
     opened: list[str] = field(factory=list[str])
 
     async def worker(self, **options: Any) -> Fleet:
+        """Start the broker of a new worker. It runs no job by itself: the test runs each delivery with `work`."""
         options = {"rate": "1000/second", "deadline": DEADLINE, "settle": SETTLE, "queue": QUEUE, **options}
         fleet = Fleet(self.url, self.open_desk, **options)
         await fleet.broker.startup()
@@ -81,6 +82,7 @@ class Harness:
         return fleet
 
     def open_desk(self, account: str, event_hooks: EventHooks) -> AsyncDesk:
+        """Return the client of an account, and record that it was opened. All accounts use the same fake Desk."""
         url = {"acme": "https://acme.teamwork.com", "umbra": "https://umbra.teamwork.com"}[account]
         self.opened.append(account)
         transport = self.transport or self.fake.transport
@@ -105,6 +107,7 @@ async def harness(server: str, anyio_backend: str) -> AsyncIterator[Harness]:
 
 
 async def next_delivery(fleet: Fleet) -> bytes:
+    """Receive one job, and do not run it yet."""
     listening = fleet.broker.listen()
     with anyio.fail_after(30):
         data = await anext(listening)
@@ -113,6 +116,7 @@ async def next_delivery(fleet: Fleet) -> bytes:
 
 
 async def run_delivery(fleet: Fleet, delivery: bytes) -> None:
+    """Run a job as a worker of Taskiq does, which removes the job from the stream or leaves it there."""
     await Receiver(fleet.broker, max_async_tasks=100).callback(delivery)
 
 
@@ -150,6 +154,7 @@ async def test_a_job_is_converted_and_deleted(harness: Harness) -> None:
     }
     assert await harness.jobs_in_stream() == 0
     assert await harness.redis.xpending_range(QUEUE, QUEUE, "-", "+", 1) == []
+    # Only the limiter's key and the empty stream remain: the lease and the count of attempts are deleted.
     assert sorted(await harness.redis.keys()) == [b"LIMITS:LIMITER/teamwork-desk/acme/1000/1/second", b"jobs"]
 
 
@@ -247,6 +252,7 @@ class HoldingTransport(httpx.AsyncBaseTransport):
         self.arrived, self.released = asyncio.Event(), asyncio.Event()
 
     async def arrival(self) -> None:
+        """Wait until a request is held."""
         with anyio.fail_after(30):
             await self.arrived.wait()
 
@@ -338,6 +344,7 @@ async def test_a_worker_that_slept_longer_than_its_lease_sends_nothing(harness: 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(run_delivery, slept, await next_delivery(slept))
         await hold.arrival()
+        # While the worker is asleep, its lease expires and another worker takes the lease.
         await harness.redis.set(LEASE, "another worker")
         hold.released.set()
     assert harness.fake.tickets == []
@@ -352,6 +359,7 @@ async def test_a_worker_that_slept_while_its_lease_was_renewed_sends_nothing(
 
     async def reacquire_and_sleep(hold: Lock) -> bool:
         renewed = await reacquire(hold)
+        # The machine sleeps after Redis has extended the lease, and before the worker sends its request.
         monkeypatch.setattr(time, "time", lambda: now() + DEADLINE + SETTLE)
         return renewed
 
@@ -408,6 +416,7 @@ async def test_a_lease_outlasts_a_request_that_is_sent_late(harness: Harness) ->
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(run_delivery, fleet, await next_delivery(fleet))
         await hold.arrival()
+        # The lookup has taken most of the lease's time.
         await harness.redis.expire(LEASE, 30)
         hold.released.set()
     assert await harness.redis.pttl(LEASE) > SETTLE * 1000
@@ -519,6 +528,7 @@ async def test_an_invalid_parked_id_runs_and_discards_nothing(harness: Harness, 
     await fleet.enqueue("acme", 404)
     await work(fleet)
     (job,) = await fleet.parked()
+    # An id without its sequence number would also match the job if Redis alone compared it.
     for parked_id in (nonsense, job.id.partition("-")[0]):
         await fleet.run_again(parked_id)
         await fleet.discard(parked_id)
@@ -531,6 +541,7 @@ async def test_a_job_that_kills_its_workers_is_parked(harness: Harness) -> None:
     await fleet.enqueue("acme", 42)
     harness.transport = hold = HoldingTransport(harness.fake.transport, "GET")
     for _ in range(2):
+        # A cancelled task leaves its lease and its attempt behind, like a process that was killed.
         async with anyio.create_task_group() as killed:
             killed.start_soon(run_delivery, fleet, await next_delivery(fleet))
             await hold.arrival()
@@ -729,6 +740,7 @@ async def test_missing_event_hooks_are_logged(harness: Harness, caplog: pytest.L
 async def test_a_job_waits_for_its_turn_no_longer_than_the_deadline(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # With one slot, the second job waits until the first one ends.
     monkeypatch.setattr("teamwork_desk.fleet._account.CONCURRENCY", 1)
     harness.transport = hold = HoldingTransport(harness.fake.transport, "GET")
     fleet = await harness.worker()
@@ -774,6 +786,7 @@ async def test_a_broken_connection_to_redis_is_retried(harness: Harness, monkeyp
 
 
 async def test_the_socket_timeout_detects_a_dead_connection_to_redis(harness: Harness) -> None:
+    # A read blocks for a while, so a timeout shorter than that would break every idle connection.
     broker = (await harness.worker()).broker
     assert broker.block / 1000 < broker.connection_pool.connection_kwargs["socket_timeout"] < 60
 
@@ -961,6 +974,7 @@ def processes(server: str, tmp_path: Path) -> Iterator[Processes]:
 
 
 async def until(condition: Callable[[], Awaitable[bool]], seconds: float = 120) -> None:
+    """Wait until a condition holds. It is polled, because other processes bring it about."""
     with anyio.fail_after(seconds):
         while not await condition():
             await anyio.sleep(0.02)
@@ -981,6 +995,7 @@ async def test_a_worker_finishes_its_running_job_on_sigterm(harness: Harness, pr
         await fleet.enqueue("acme", 43)
         await processes.stop(1)
         await fleet.broker.shutdown()
+    # The worker may have started job 43 before the signal reached it. Otherwise the job is still in the stream.
     assert 42 in [ticket.conversation_id for ticket in fake.tickets]
     assert await harness.redis.xlen("teamwork-desk") == 2 - len(fake.tickets)
 
@@ -1020,6 +1035,7 @@ class RequestsWithFaults(list[RecordedRequest]):
             self.fake.inject(self.rng.choice(FAULTS), method="POST", lasts=1.0)
 
     def most_in_a_window(self) -> int:
+        """Return the largest number of requests that arrived within the length of a rate window."""
         return max(bisect_right(self.times, begin + WINDOW) - i for i, begin in enumerate(self.times))
 
 
@@ -1095,7 +1111,7 @@ async def test_a_fleet_whose_workers_are_killed_converts_each_conversation_once(
         stack.push_async_callback(fleet.broker.shutdown)
 
         jobs: list[tuple[str, int, dict[str, Any]]] = [(name, number, {}) for name in ACCOUNTS for number in numbers]
-        jobs += rng.sample(jobs, 100)
+        jobs += rng.sample(jobs, 100)  # duplicates
         poison: list[tuple[str, int, dict[str, Any]]] = [("unknown", 1, {}), ("acme", 3, {"cc": "not a list"})]
         poison += [(name, 10**6, {}) for name in ACCOUNTS]
         poison += [(name, number, {"tags": "not a list"}) for name in ACCOUNTS for number in (1, 2)]

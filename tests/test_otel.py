@@ -72,6 +72,7 @@ class Recorded:
         return span
 
     def points(self, name: str) -> list[Any]:
+        """Return the data points of a metric, one for each combination of labels."""
         data = self._reader.get_metrics_data()
         return [
             point
@@ -91,6 +92,7 @@ class Recorded:
 
 
 def install(monkeypatch: pytest.MonkeyPatch, recorded: Recorded) -> Recorded:
+    """Let clients use this SDK instead of the global one, which a process can set up only once."""
     monkeypatch.setattr(otel, "telemetry", recorded.telemetry)
     return recorded
 
@@ -213,6 +215,7 @@ async def test_a_lookup_is_an_event_and_the_span_describes_the_conversion(record
         await desk.conversations.convert(42)
     span = recorded.span
     assert attempts_of(span) == [("POST", "ReadError"), ("GET", 200)]
+    # The conversion got no response, so the span has no status, although the lookup has one.
     assert events_of(span, "attempt")[0]["teamwork_desk.effect"] == "unknown: the request has ended"
     assert attributes_of(span)["teamwork_desk.outcome"] == "ok"
     assert attributes_of(span)["http.request.method"] == "POST"
@@ -521,6 +524,7 @@ async def test_without_an_sdk_no_span_is_current(monkeypatch: pytest.MonkeyPatch
     fake.fail(status=429, headers={"Retry-After": "0"})
     async with open_desk(fake, transport=transport) as desk:
         await desk.conversations.convert(42)
+    # A span without an SDK would only hide the span that some other tracer has made current.
     assert transport.contexts == [before, before]
 
 
@@ -609,6 +613,7 @@ def instrumented(recorded: Recorded) -> Iterator[None]:
 
 
 def children_of(recorded: Recorded, call: ReadableSpan) -> list[ReadableSpan]:
+    """Return the spans whose parent is the span of this call."""
     return [span for span in recorded.spans if parent_of(span) == context_of(call).span_id]
 
 
@@ -665,6 +670,7 @@ async def test_httpx_can_be_instrumented_after_the_client_was_created(recorded: 
 
 
 def run(script: str) -> str:
+    """Run a script in a process of its own, where nothing is imported or set up yet, and return its output."""
     completed = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
     assert completed.returncode == 0, completed.stderr
     return completed.stdout
@@ -674,6 +680,7 @@ def run(script: str) -> str:
 async def test_without_opentelemetry_only_the_log_reports_a_call(
     level: str, logged: list[str], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    # A module that is None in sys.modules cannot be imported, as if the package were not installed.
     monkeypatch.delitem(sys.modules, "teamwork_desk.otel")
     monkeypatch.setitem(sys.modules, "opentelemetry", None)
     caplog.set_level(level, "teamwork_desk")

@@ -31,6 +31,7 @@ def desk_with(*changes: dict[str, Any]) -> FakeDesk:
 
 
 async def drift_of(fake: FakeDesk) -> tuple[int, Drift]:
+    """Probe a fake Desk in memory."""
     async with AsyncDesk("https://acme.teamwork.com", token="right", transport=fake.transport) as desk:
         return await probe(desk)
 

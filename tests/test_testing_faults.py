@@ -58,6 +58,7 @@ def anyio_backend(request: pytest.FixtureRequest) -> Any:
 
 
 async def convert(desk: AsyncDesk, **arguments: Any) -> Conversation | DeskError:
+    """Convert conversation 42, and return the conversation or the error."""
     try:
         return await desk.conversations.convert(42, **arguments)
     except DeskError as error:
@@ -65,6 +66,7 @@ async def convert(desk: AsyncDesk, **arguments: Any) -> Conversation | DeskError
 
 
 def statuses_of_converts(fake: FakeDesk) -> list[int | None]:
+    """Return the status of each convert request that arrived; None if its response was lost."""
     return [request.status for request in fake.requests if request.method == "POST"]
 
 
@@ -83,6 +85,7 @@ async def test_every_fault_has_its_effect_with_the_transport(
     fake_desk.inject(fault, method="post")
     result = await convert(desk)
     assert type(result) is kind
+    # The transport refuses a connection before the request arrives, so that request is not recorded.
     arrived = attempts - (fault == "connection refused")
     assert (len(statuses_of_converts(fake_desk)), len(fake_desk.tickets)) == (arrived, tickets)
     if isinstance(result, Conversation):
@@ -132,6 +135,7 @@ async def test_no_fault_happens_to_a_request_above_the_rate_limit() -> None:
     fake.assert_converted_once(42)
 
 
+# The server runs in real time, so it leaves out the two faults after which the client waits for seconds or minutes.
 @on_asyncio
 @pytest.mark.parametrize("fault", sorted(EFFECTS.keys() - {"rate limited", "maintenance"}))
 async def test_every_fault_has_its_effect_over_a_server(fault: Fault) -> None:

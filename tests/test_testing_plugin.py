@@ -81,6 +81,7 @@ async def test_a_rate_window_and_a_slow_server_take_no_real_time(desk, fake_desk
 
 
 def run(pytester: pytest.Pytester, *options: str) -> pytest.RunResult:
+    """Run the test suite that a test has written, in a process of its own, with warnings as errors."""
     loop_scope = [] if "no:asyncio" in options else ["-o", "asyncio_default_fixture_loop_scope=function"]
     return pytester.runpytest_subprocess("-W", "error", "-p", "no:randomly", "--strict-markers", *loop_scope, *options)
 
@@ -177,6 +178,7 @@ async def test_a_lost_answer_makes_no_second_ticket(desk: AsyncDesk, fake_desk: 
     ticket = fake_desk.assert_converted_once(42, subject="Refund", inbox=7)
     assert ticket.id == ticket_id
 """
+# Only README.md and the page on testing show tests.
 DOCUMENTED_BLOCKS = [block for page in ("README.md", "docs/pages/testing.md") for block in blocks(ROOT / page)]
 
 

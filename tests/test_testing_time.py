@@ -56,6 +56,7 @@ async def test_a_timeout_expires_in_virtual_time(fake_desk: FakeDesk, desk: Asyn
 
 
 def run(main: Any) -> Any:
+    """Run an async function on a new event loop with virtual time."""
     with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
         return runner.run(main)
 
@@ -115,6 +116,7 @@ def test_more_than_a_year_can_pass_while_a_thread_runs() -> None:
         loop, fired, released = asyncio.get_running_loop(), asyncio.Event(), threading.Event()
         thread = asyncio.create_task(asyncio.to_thread(released.wait, 30))
         idle = asyncio.create_task(asyncio.sleep(math.inf))
+        # After about half a year, the clock's float cannot represent a nanosecond any more. A timer must still run.
         await asyncio.sleep(365 * 86_400)
         while loop.time() < 400 * 86_400:
             await asyncio.sleep(3600)
