@@ -322,7 +322,7 @@ async def test_a_429_tells_when_to_come_again_and_the_window(
 # What an error says
 
 CAUSES: dict[str, tuple[Callable[[FakeDesk], object], list[str]]] = {
-    "a lost answer": (lambda fake: fake.lose_answer("before"), ["ReadError", "FakeDesk lost the answer"]),
+    "a lost answer": (lambda fake: fake.lose_answer("before"), ["ReadError", "FakeDesk lost the response"]),
     "no JSON": (lambda fake: fake.fail(status=200, body="<html>"), ["succeeded", "not JSON"]),
     "an empty answer": (lambda fake: fake.fail(status=200), ["succeeded", "expected an object, got null"]),
     "a list": (lambda fake: fake.fail(status=200, body="[]"), ["succeeded", "expected an object, got array"]),
