@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
-from typing import Any, NoReturn, Protocol, TypeVar, cast
+from functools import cache, partial
+from types import NoneType, UnionType
+from typing import Any, Literal, NoReturn, Protocol, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 import attrs
 
 from teamwork_desk_api.api.conversations.convert_conversation import convert_conversation
-from teamwork_desk_api.models import Conversation, ConvertConversation, CustomerRef, CustomField, EntityRef
+from teamwork_desk_api.models import Conversation, ConvertConversation, EntityRef
 from teamwork_desk_api.types import DecodeError, Hook, Request
 
-from ._checks import is_id, name_only, unknown_names
+from ._checks import is_id, unknown_names
 from ._errors import RequestError
 from ._wire import decoded_by
 
@@ -26,6 +27,37 @@ class SequenceNotStr(Protocol[T_co]):
     def __contains__(self, value: object, /) -> bool: ...
     def __getitem__(self, index: int, /) -> T_co: ...
     def __len__(self) -> int: ...
+
+
+@attrs.frozen
+class Kind:
+    """What the type hint of an argument or of a field says about its values.
+
+    Attributes:
+        types: The types of a value, or of each value in a list.
+        is_list: Whether it is a list of such values.
+        choices: The values that the contract names, if it names any.
+    """
+
+    types: frozenset[type]
+    is_list: bool = False
+    choices: tuple[str, ...] = ()
+
+
+def kind_of(hint: Any) -> Kind:
+    """Return the kind of a type hint: whoever needs to know what an argument takes derives it from the hint."""
+    members = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+    types: set[type] = set()
+    choices: tuple[str, ...] = ()
+    for member in members:
+        origin = get_origin(member)
+        if origin in (list, Sequence, SequenceNotStr):
+            return attrs.evolve(kind_of(*get_args(member)), is_list=True)
+        if origin is Literal:
+            choices = get_args(member)
+        elif member is not NoneType:
+            types.add(origin or member)
+    return Kind(frozenset(types), choices=choices)
 
 
 def check_id(conversation_id: object) -> None:
@@ -80,12 +112,21 @@ def _decode_own(
 
 def _reject(path: str, expected: str, got: str) -> NoReturn:
     argument = re.sub("[A-Z]", lambda letter: f"_{letter[0].lower()}", path)
-    model = {"scheduled_email": "a mapping", "customfields[]": "a CustomField"}.get(argument, "an EntityRef or an id")
-    raise RequestError(f"{argument}: expected {expected.replace('object', model)}, got {got}")
+    model = _models().get(argument.removesuffix("[]"))
+    if model is None:
+        name = "a mapping"
+    elif model is EntityRef:
+        name = "an EntityRef or an id"
+    else:
+        name = f"a {model.__name__}"
+    raise RequestError(f"{argument}: expected {expected.replace('object', name)}, got {got}")
 
 
-_MODELS: Mapping[str, type[CustomerRef | CustomField]] = {"customer": CustomerRef, "customfields": CustomField}
-"""The model of an object in an argument. In every other argument it is an EntityRef."""
+@cache
+def _models() -> Mapping[str, type]:
+    """Return the model of the objects in each argument that has one, as the contract describes them."""
+    hints = get_type_hints(ConvertConversation)
+    return {name: model for name, hint in hints.items() for model in kind_of(hint).types if attrs.has(model)}
 
 
 def from_json(name: str, value: Any) -> Any:
@@ -101,10 +142,11 @@ def from_json(name: str, value: Any) -> Any:
     if type(value) is list:
         # Models are at most one list deep: convert rejects lists of lists.
         return [from_json(name, each) if type(each) is dict else each for each in cast("Sequence[Any]", value)]
-    if type(value) is not dict or name == "scheduled_email":
+    model = _models().get(name)
+    if type(value) is not dict or model is None:
         return cast("Any", value)
-    model, fields = _MODELS.get(name, EntityRef), cast("dict[str, Any]", value)
+    fields = cast("dict[str, Any]", value)
     known = {field.name for field in attrs.fields(model)} - {"additional_properties"}
     if unknown := fields.keys() - known:
-        raise RequestError(f"{name_only(name)}: {unknown_names(f'{model.__name__} field', unknown, known)}")
+        raise RequestError(f"{name}: {unknown_names(f'{model.__name__} field', unknown, known)}")
     return model(**fields)

@@ -116,8 +116,8 @@ class Conversations:
             agent: The agent who gets the ticket.
             bcc: Addresses of the BCC for the initial message.
             cc: Addresses of the CC for the initial message.
-            customer: The customer: a `CustomerRef`, an id, or an email address. An address reuses the customer who
-                has it, or creates one.
+            customer: The customer, by id or by email address. An address reuses the customer who has it, or creates
+                one.
             customfields: The custom fields available to the ticket.
             edit_method: The default input method for editing tickets.
             email: Deprecated, use `customer`.

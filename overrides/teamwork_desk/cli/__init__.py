@@ -1,4 +1,4 @@
-"""The command line, `teamwork-desk`; it needs the extra `cli`."""
+"""The command line, `teamwork-desk`. It needs the extra `cli`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, TextIO, cast
 
 
 class _StandardError:
-    """Standard error that may be closed, or on a full disk: what a run is doing goes on without it."""
+    """Standard error, without its errors: a run must go on if its messages cannot be written."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -28,24 +28,24 @@ class _StandardError:
 
 
 def main() -> None:
-    """Run the command that the process was started with, to its exit status, which `teamwork-desk --help` tells."""
+    """Run the command line of this process. `teamwork-desk --help` describes the exit status."""
     try:
-        from ._app import app  # noqa: PLC0415 - needs the extra
+        from ._app import app  # noqa: PLC0415 - it needs the extra
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in ("rich", "typer"):
             raise
-        print('The command line needs more: pip install "teamwork-desk[cli]"', file=sys.stderr)  # noqa: T201
+        print('The command line needs the extra cli: pip install "teamwork-desk[cli]"', file=sys.stderr)  # noqa: T201
         sys.exit(2)
     if sys.stderr is not None:
         sys.stderr = cast("TextIO", _StandardError(sys.stderr))
     try:
         app(prog_name="teamwork-desk")
     finally:
-        _forget_what_cannot_be_written()
+        _discard_unwritable_output()
 
 
-def _forget_what_cannot_be_written() -> None:
-    """Keep the exit status: Python would try again to write it, and fail with a status of its own."""
+def _discard_unwritable_output() -> None:
+    """Discard output that cannot be written: Python would fail to flush it at exit, and change the exit status."""
     try:
         if sys.stdout is not None:
             sys.stdout.flush()

@@ -1,38 +1,39 @@
-"""The commands, but for convert-many."""
+"""The commands, except convert-many."""
 
 from __future__ import annotations
 
 import json
-from typing import Annotated
+from typing import Annotated, Any
 
 import anyio
 import attrs
 import typer
 
 from teamwork_desk import AsyncDesk, Conversation, __version__
-from teamwork_desk.backlog import Job
 from teamwork_desk.probe import probe_and_print
 from teamwork_desk.testing import FakeDesk
 
 from ._convert_many import convert_many
+from ._options import with_options_of_convert
 from ._shell import TOKEN, URL, Url, VerifyFirst, ask_for_token, print_json, run
 
-HELP = f"""Turn Teamwork Desk's conversations into tickets, each once.
+HELP = f"""Convert Teamwork Desk conversations to tickets, each only once.
 
-The installation is --url, else {URL}, such as https://acme.teamwork.com. The token comes from {TOKEN}, or
-is asked for on a terminal. Data goes to standard output, all else to standard error.
+Give the installation's URL, such as https://acme.teamwork.com, with --url or in {URL}. The token is read
+from {TOKEN}; if it is not set, a terminal asks for it. Data goes to standard output, and all messages go
+to standard error.
 
 The exit status is
 
-- 0 where all is done,
+- 0 if everything succeeded,
 
-- 1 where something failed and is not converted, or a line of the jobs is wrong,
+- 1 if something failed and was not converted, or a line of the jobs file is invalid,
 
-- 2 where the call, the configuration or a file as a whole is wrong,
+- 2 if an option, the configuration or a whole file is invalid,
 
-- 3 where the outcome of a conversion is unknown,
+- 3 if the outcome of a conversion is unknown,
 
-- 130 where it was interrupted.
+- 130 if the command was interrupted.
 
 Example: `teamwork-desk convert-many jobs.jsonl --ledger run.sqlite --dry-run`"""
 
@@ -41,7 +42,7 @@ app = typer.Typer(
     help=HELP,
     no_args_is_help=True,
     rich_markup_mode="markdown",
-    # They would print the locals, and these hold the token.
+    # Typer's own tracebacks print local variables, and one of them is the token.
     pretty_exceptions_enable=False,
 )
 
@@ -56,52 +57,24 @@ def _print_version(is_wanted: bool) -> None:
 def _common(
     *,
     version: Annotated[
-        bool, typer.Option("--version", help="Print the version, and end.", callback=_print_version, is_eager=True)
+        bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)
     ] = False,
 ) -> None: ...
 
 
 def _print_conversation(conversation: Conversation) -> None:
-    # Both give access to the conversation.
+    # Both are secrets: whoever has one of them can read the conversation.
     print_json(attrs.evolve(conversation, token=None, socket_id=None).to_dict())
 
 
 @app.command()
+@with_options_of_convert
 def convert(
     conversation_id: Annotated[int, typer.Argument(help="The conversation's id.", show_default=False)],
     *,
     url: Url = None,
-    agent: Annotated[int | None, typer.Option(help="The agent who gets the ticket, by id.")] = None,
-    bcc: Annotated[
-        list[str] | None, typer.Option(metavar="<str>", help="An address of the BCC; may be repeated.")
-    ] = None,
-    cc: Annotated[
-        list[str] | None, typer.Option(metavar="<str>", help="An address of the CC; may be repeated.")
-    ] = None,
-    customer: Annotated[str | None, typer.Option(help="The customer, by address or by id.")] = None,
-    edit_method: Annotated[str | None, typer.Option(help="html or markdown.")] = None,
-    file: Annotated[
-        list[int] | None, typer.Option(metavar="<int>", help="An attachment, by id; may be repeated.")
-    ] = None,
-    from_thread_id: Annotated[int | None, typer.Option(help="The thread the ticket is made from.")] = None,
-    from_ticket_id: Annotated[int | None, typer.Option(help="The ticket of that thread.")] = None,
-    inbox: Annotated[int | None, typer.Option(help="The inbox the ticket goes to, by id.")] = None,
-    message: Annotated[str | None, typer.Option(help="The ticket's initial message.")] = None,
-    notify_customer: Annotated[
-        bool | None, typer.Option("--notify-customer/--no-notify-customer", help="Whether to notify the customer.")
-    ] = None,
-    parent: Annotated[int | None, typer.Option(help="The parent ticket, by id.")] = None,
-    priority: Annotated[int | None, typer.Option(help="The priority, by id.")] = None,
-    send_from: Annotated[str | None, typer.Option(help="The inbox alias that notifications are sent from.")] = None,
-    source: Annotated[int | None, typer.Option(help="Where the ticket comes from, by id.")] = None,
-    status: Annotated[int | None, typer.Option(help="The status, by id.")] = None,
-    subject: Annotated[str | None, typer.Option(help="The ticket's subject.")] = None,
-    tag: Annotated[
-        list[str] | None, typer.Option(metavar="<str>", help="A word the ticket is tagged with; may be repeated.")
-    ] = None,
-    tickettemplate: Annotated[int | None, typer.Option(help="The ticket template, by id.")] = None,
-    type: Annotated[int | None, typer.Option(help="The ticket type, by id.")] = None,
     verify_first: VerifyFirst = True,
+    **arguments: Any,
 ) -> None:
     """Convert one conversation, and print its ticket as JSON.
 
@@ -110,38 +83,14 @@ def convert(
     Example: `teamwork-desk convert 42 --subject Refund --customer jo@example.com --tag billing --tag urgent`
     """
     token = ask_for_token()
-    job: Job = {
-        "conversation_id": conversation_id,
-        "agent": agent,
-        "bcc": bcc or None,
-        "cc": cc or None,
-        "customer": int(customer) if customer and customer.isascii() and customer.isdigit() else customer,
-        "edit_method": edit_method,
-        "files": file or None,
-        "from_thread_id": from_thread_id,
-        "from_ticket_id": from_ticket_id,
-        "inbox": inbox,
-        "message": message,
-        "notify_customer": notify_customer,
-        "parent": parent,
-        "priority": priority,
-        "send_from": send_from,
-        "source": source,
-        "status": status,
-        "subject": subject,
-        "tags": tag or None,
-        "tickettemplate": tickettemplate,
-        "type": type,
-        "verify_first": verify_first,
-    }
 
     async def work() -> None:
         async with AsyncDesk(url, token=token) as desk:
-            conversation = await desk.conversations.convert(**job)
+            conversation = await desk.conversations.convert(conversation_id, verify_first=verify_first, **arguments)
         try:
             print_json({"conversation_id": conversation_id, "ticket_id": conversation.ticket_id})
         except OSError:
-            # It is done: no status may invite to do it again.
+            # The conversation is converted: an exit status that says otherwise would invite to convert it again.
             typer.echo(f"conversation {conversation_id}: converted, ticket {conversation.ticket_id}", err=True)
 
     run(work())
@@ -154,7 +103,7 @@ app.command("convert-many")(convert_many)
 def get(
     conversation_id: Annotated[int, typer.Argument(help="The conversation's id.", show_default=False)], url: Url = None
 ) -> None:
-    """Print a conversation as JSON, without its secrets.
+    """Print a conversation as JSON, without its token and socket id.
 
     Example: `teamwork-desk get 42`
     """
@@ -171,19 +120,19 @@ def get(
 def list_(
     url: Url = None,
     filter: Annotated[
-        str | None, typer.Option(help="A filter in JSON; operators: $eq $ne $lt $lte $gt $gte $in $nin $and $or.")
+        str | None, typer.Option(help="A filter as JSON. Operators: $eq $ne $lt $lte $gt $gte $in $nin $and $or.")
     ] = None,
     order_by: Annotated[str | None, typer.Option(help="The field to sort by.")] = None,
     order_mode: Annotated[str | None, typer.Option(help="asc or desc.")] = None,
 ) -> None:
-    """Print all conversations that match, as JSONL, without their secrets.
+    """Print all matching conversations as JSONL, without their tokens and socket ids.
 
     Example: `teamwork-desk list --filter '{"ticket_id": {"$eq": null}}' --order-by createdAt`
     """
     try:
         wanted = None if filter is None else json.loads(filter)
     except (ValueError, RecursionError):
-        raise typer.BadParameter("it is no JSON", param_hint="--filter") from None
+        raise typer.BadParameter("invalid JSON", param_hint="--filter") from None
     token = ask_for_token()
 
     async def work() -> None:
@@ -198,10 +147,10 @@ def list_(
 def probe(
     url: Url = None, as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False
 ) -> None:
-    """Compare one page of conversations with the contract, and print what it does not foresee.
+    """Compare one page of conversations with the contract, and print the differences.
 
-    It changes nothing, and tells paths and JSON types, never a value. The exit status is 1 where there is any, and 2
-    where the page cannot be had.
+    It changes nothing at Desk, and prints paths and JSON types, but no values. The exit status is 1 if there are
+    differences, and 2 if the page cannot be read.
 
     Example: `teamwork-desk probe`
     """
@@ -211,16 +160,16 @@ def probe(
 @app.command()
 def fake(
     *,
-    port: Annotated[int, typer.Option(help="The port to listen on; 0 takes a free one.")] = 8080,
+    port: Annotated[int, typer.Option(help="The port to listen on; 0 chooses a free port.")] = 8080,
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
-    conversations: Annotated[int, typer.Option(min=0, help="How many conversations there are, from 1.")] = 100,
-    rate_limit: Annotated[int, typer.Option(min=1, help="Requests per window.")] = 120,
-    window: Annotated[float, typer.Option(min=1, help="Seconds a window lasts.")] = 60.0,
+    conversations: Annotated[int, typer.Option(min=0, help="The number of conversations; their ids start at 1.")] = 100,
+    rate_limit: Annotated[int, typer.Option(min=1, help="Requests per rate window.")] = 120,
+    window: Annotated[float, typer.Option(min=1, help="The length of the rate window in seconds.")] = 60.0,
     old_installation: Annotated[
-        bool, typer.Option("--old-installation", help="Do not know customer.email, only email.")
+        bool, typer.Option("--old-installation", help="Accept only the deprecated field email, not customer.email.")
     ] = False,
 ) -> None:
-    """Run a fake Teamwork Desk in memory, to try things with; any token will do. It needs the extra testing.
+    """Run a fake Teamwork Desk in memory, to try things out. It accepts any token, and needs the extra testing.
 
     Example: `teamwork-desk fake --port 8080`
     """
@@ -233,7 +182,9 @@ def fake(
 
     async def work() -> None:
         async with desk.serve(host=host, port=port) as url:
-            typer.echo(f"A fake Teamwork Desk listens, with conversations 1 to {conversations}. Ctrl-C stops it. Try:")
+            typer.echo(
+                f"A fake Teamwork Desk is running, with conversations 1 to {conversations}. Ctrl-C stops it. Try:"
+            )
             typer.echo(f"  export {URL}={url} {TOKEN}=any")
             typer.echo("  teamwork-desk convert 42")
             await anyio.sleep_forever()

@@ -1,4 +1,4 @@
-"""`teamwork-desk convert-many`: from a file of jobs to their outcomes."""
+"""`teamwork-desk convert-many`: convert the jobs of a file."""
 
 from __future__ import annotations
 
@@ -21,111 +21,118 @@ from teamwork_desk import AsyncDesk
 from ._errors import CommandError
 from ._jobs import Line, read_jobs
 from ._ledger import Ledger
-from ._run import Fate, Report, Result, Run, rehearse
+from ._run import JobState, Report, Result, Run, convert_in_memory
 from ._shell import (
     DONE,
     FAILED,
     INTERRUPTED,
-    REFUSED,
+    INVALID,
     UNKNOWN,
     URL,
     Url,
     VerifyFirst,
     ask_for_token,
-    explained,
+    exit_on_error,
     print_json,
     run,
 )
-from ._show import Display, some
+from ._show import Display, shortened
 
 SETTLE = 30.0
-"""Seconds; as long the client itself waits for an answer."""
+"""Seconds. The client itself waits as long for a response, so that an older request has probably ended."""
 
 
 def convert_many(
     jobs: Annotated[
         Path,
-        typer.Argument(exists=True, dir_okay=False, help="The jobs: .jsonl or .csv, in UTF-8.", show_default=False),
+        typer.Argument(
+            exists=True, dir_okay=False, help="The jobs file: .jsonl or .csv, in UTF-8.", show_default=False
+        ),
     ],
     *,
     ledger: Annotated[
         Path,
         typer.Option(
-            dir_okay=False, help="Where the run keeps its books; made where there is none.", show_default=False
+            dir_okay=False,
+            help="The file that records the state of each conversation. It is created if it does not exist.",
+            show_default=False,
         ),
     ],
     url: Url = None,
-    concurrency: Annotated[int, typer.Option(min=1, metavar="<int>", help="How many are under way at once.")] = 8,
+    concurrency: Annotated[int, typer.Option(min=1, metavar="<int>", help="How many jobs run at the same time.")] = 8,
     results: Annotated[
-        str | None, typer.Option(help="Where to write what became of each job, as JSONL; - is standard output.")
+        str | None, typer.Option(help="The file for the result of each job, as JSONL; - is standard output.")
     ] = None,
     settle: Annotated[
         float,
         typer.Option(
             min=0,
             metavar="<float>",
-            help="Seconds to wait before looking at what a former run left open: it may be under way.",
+            help="Seconds to wait before retrying what an earlier run left open: its requests may still be running.",
         ),
     ] = SETTLE,
     verify_first: VerifyFirst = True,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Send nothing, write no ledger, and tell what would be converted.")
+        bool, typer.Option("--dry-run", help="Send nothing, change no ledger, and show what would be converted.")
     ] = False,
 ) -> None:
-    """Convert a file of conversations, each once, however often it is started.
+    """Convert a file of conversations, each only once, even if the command is run several times.
 
-    A line of JSONL is an object with conversation_id and the arguments of convert; a CSV file has these as its header,
-    with ; between several tags, cc, bcc or files, and what is empty is left out.
+    Each line of a JSONL file is an object with conversation_id and the arguments of convert. A CSV file has these names
+    in its header; separate several values in a cell with ; and leave cells empty to omit them.
 
-    The ledger notes each conversion before and after. Killed at any moment and started again, it converts the rest:
-    what is done is skipped, what failed is tried again, and what was left open or unknown is looked at first, always.
-    It holds no personal data. One run at a time may hold it. Ctrl-C or SIGTERM lets those under way end; a second one
-    leaves them open. Any that is open or unknown at the end is named, and the exit status is 3.
+    The ledger records each conversion before and after. You can kill a run at any moment and start it again: it skips
+    what is done, retries what failed, and always looks up first what was left open or unknown. The ledger holds no
+    personal data, and only one run at a time can use it. Ctrl-C or SIGTERM lets the running jobs finish; a second
+    Ctrl-C stops them and leaves them open. If conversations are open or unknown at the end, the command names them and
+    its exit status is 3.
 
     Example: `teamwork-desk convert-many jobs.jsonl --ledger run.sqlite --results results.jsonl`
     """
     _check_paths(jobs, ledger, results)
     if not math.isfinite(settle):
         raise typer.BadParameter("expected a number of seconds", param_hint="--settle")
-    with explained():
+    with exit_on_error():
         total, lines = _read(jobs)
     token = None if dry_run else ask_for_token()
 
     async def work() -> int:
         if dry_run:
-            with Ledger.in_memory(ledger) as books, _reporting(jobs, total, results, None) as (report, display):
-                await rehearse(books, lines, report)
+            with Ledger.in_memory(ledger) as copy, _reporting(jobs, total, results, None) as (report, display):
+                await convert_in_memory(copy, lines, report)
             return _status_of_all(display.counts)
         async with AsyncDesk(url, token=token) as desk:
             with (
-                Ledger(ledger, _origin(os.environ[URL] if url is None else url)) as books,
+                Ledger(ledger, _origin(os.environ[URL] if url is None else url)) as opened,
                 _reporting(jobs, total, results, desk, requests=1 + verify_first) as (report, display),
             ):
-                backlog = Run(desk.conversations.convert, books, report, settle=settle, verify_first=verify_first)
+                backlog = Run(desk.conversations.convert, opened, report, settle=settle, verify_first=verify_first)
                 status = DONE
-                if settle and (left := books.unsettled()):
+                if settle and (left := opened.unsettled()):
                     display.note(
-                        f"left open or unknown by an earlier run: {some(left)}; their jobs wait {settle:g} s, for a "
-                        "request may still be under way"
+                        f"left open or unknown by an earlier run: {shortened(left)}. Waiting {settle:g} s before "
+                        "retrying them, because their requests may still be running."
                     )
 
                 def stop() -> None:
                     backlog.stop()
-                    display.note("interrupted: what is under way comes to its end; Ctrl-C again leaves it open")
+                    display.note(
+                        "interrupted: the running jobs will finish; press Ctrl-C again to stop them and leave them open"
+                    )
 
                 try:
                     with _first_interrupt(stop):
                         await backlog.convert_all(lines, concurrency=concurrency)
                 except (CommandError, OSError) as error:
                     display.note(str(error))
-                    status = REFUSED
+                    status = INVALID
                 except Exception:
-                    # A bug: what it left open is told all the same.
+                    # This is a bug, but the user must still learn which conversations are open.
                     traceback.print_exc()
                     status = FAILED
                 finally:
-                    if left := books.unsettled():
-                        display.note(f"{ledger}: open or unknown, so perhaps converted: {some(left)}")
+                    if left := opened.unsettled():
+                        display.note(f"{ledger}: open or unknown, may have been converted: {shortened(left)}")
         if backlog.is_stopping:
             return INTERRUPTED
         return UNKNOWN if left else status or _status_of_all(display.counts)
@@ -137,14 +144,15 @@ def _check_paths(jobs: Path, ledger: Path, results: str | None) -> None:
     paths = [jobs, ledger, *([] if results in (None, "-") else [Path(results)])]
     if len({path.resolve() for path in paths}) < len(paths):
         raise typer.BadParameter(
-            "the jobs, the ledger and the results must be different files: one would overwrite the other"
+            "the jobs, the ledger and the results must be different files, or one would overwrite another"
         )
 
 
 def _read(jobs: Path) -> tuple[int, Iterable[Line]]:
-    """Read the jobs once before anything is sent: a file that is broken as a whole is refused as a whole.
+    """Return the number of the jobs, and the jobs.
 
-    What is no file can be read only once, and whoever writes it would stop the event loop: it is held in memory.
+    The file is read once before anything is sent, so that an invalid file is rejected as a whole. A pipe is held in
+    memory: it can be read only once, and waiting for its writer would block the event loop.
     """
     if jobs.is_file():
         return sum(1 for _ in read_jobs(jobs)), read_jobs(jobs)
@@ -156,8 +164,8 @@ def _read(jobs: Path) -> tuple[int, Iterable[Line]]:
 def _reporting(
     jobs: Path, total: int, results: str | None, desk: AsyncDesk | None, *, requests: int = 1
 ) -> Generator[tuple[Report, Display]]:
-    """Show the results, and write them where they are wanted: a run goes on where that cannot be done."""
-    file = None if results in (None, "-") else Path(results).open("w", encoding="utf-8")  # noqa: SIM115 - closing it may fail
+    """Show the results, and write them to a file if one is given. If that fails, the run continues without it."""
+    file = None if results in (None, "-") else Path(results).open("w", encoding="utf-8")  # noqa: SIM115 - closing the file may fail
     try:
         with Display(jobs.name, total, desk, requests=requests) as display:
             is_written = results is not None
@@ -171,13 +179,13 @@ def _reporting(
                     except OSError as error:
                         is_written = False
                         display.note(
-                            f"--results {results}: {error.strerror}; the run goes on, and writes no more there"
+                            f"--results {results}: {error.strerror}; the run continues without writing results"
                         )
 
             yield report, display
     finally:
         if file is not None:
-            # What could not be written cannot be written now either.
+            # Closing tries again to write what could not be written, and that failure was already reported.
             with suppress(OSError):
                 file.close()
 
@@ -187,13 +195,13 @@ def _origin(url: str) -> str:
     return f"{parsed.scheme}://{parsed.netloc.decode()}"
 
 
-def _status_of_all(counts: Counter[Fate]) -> int:
+def _status_of_all(counts: Counter[JobState]) -> int:
     return UNKNOWN if counts["unknown"] else FAILED if counts["failed"] else DONE
 
 
 @contextmanager
 def _first_interrupt(stop: Callable[[], None]) -> Generator[None]:
-    """Let the first Ctrl-C or SIGTERM call a function; the second is as ever."""
+    """Call a function at the first Ctrl-C or SIGTERM. The second one ends the process as usual."""
     loop = asyncio.get_running_loop()
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
@@ -206,7 +214,7 @@ def _first_interrupt(stop: Callable[[], None]) -> Generator[None]:
         loop.call_soon_threadsafe(stop)
 
     for number, handler in before.items():
-        # A shell wishes that its background jobs ignore Ctrl-C.
+        # A shell starts background jobs with Ctrl-C ignored, and it must stay ignored.
         if handler != signal.SIG_IGN:
             signal.signal(number, interrupted)
     try:

@@ -1,5 +1,5 @@
-"""What stops a command."""
+"""The error that ends a command."""
 
 
 class CommandError(Exception):
-    """Bad input, told in one line: nothing more can be done before it is corrected."""
+    """The input is invalid, and the command cannot continue. The message is one line."""

@@ -1,15 +1,14 @@
-"""Jobs files: one job after the other, each with the line it begins on."""
+"""Jobs files: they are read job by job, and each job knows the line on which it begins."""
 
 from __future__ import annotations
 
 import csv
 import json
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeAlias, cast
+from typing import Any, cast, get_type_hints
 
 from attrs import frozen
 
@@ -18,21 +17,21 @@ from teamwork_desk._checks import is_id, name_only
 from teamwork_desk.backlog import Job
 
 from ._errors import CommandError
+from ._forms import NUMBER, Form, form_of, id_or_text
 
 _BOM = b"\xef\xbb\xbf"
 ID = "conversation_id"
-_NUMBER = re.compile(r"[0-9]{1,19}")
 
 
 @frozen(kw_only=True)
 class Line:
-    """A job, or what is wrong with it.
+    """A job, or the reason why a line is not a job.
 
     Attributes:
-        number: The line it begins on, from 1.
-        conversation_id: The conversation, where it names one.
-        job: The job; None where it is none.
-        problem: Why it is none.
+        number: The line on which the job begins; the first line is 1.
+        conversation_id: The conversation, if the line has a valid id.
+        job: The job; None if the line is not a job.
+        problem: Why the line is not a job.
     """
 
     number: int
@@ -42,11 +41,11 @@ class Line:
 
 
 def read_jobs(path: Path) -> Iterator[Line]:
-    """Read a jobs file line by line: JSONL, or CSV where its name ends so.
+    """Read a jobs file job by job. The end of its name says whether it is JSONL or CSV.
 
     Raises:
-        CommandError: The file cannot be read as a whole; a line that cannot be read is a `Line` with a problem.
-        OSError: It cannot be opened.
+        CommandError: The whole file is invalid. If only one line is invalid, it becomes a `Line` with a problem.
+        OSError: The file cannot be opened.
     """
     match path.suffix.lower():
         case ".csv":
@@ -54,15 +53,15 @@ def read_jobs(path: Path) -> Iterator[Line]:
         case ".jsonl" | ".ndjson":
             return _read_jsonl(path)
         case _:
-            raise CommandError(f"{path}: expected a name that ends in .jsonl or .csv")
+            raise CommandError(f"{path}: expected a file name that ends in .jsonl or .csv")
 
 
 def _line(number: int, read: Callable[[], dict[str, Any]], convert: Callable[[str, Any], Any]) -> Line:
-    """Return what a function reads, with each of its values converted, as a job."""
+    """Return the job whose fields one function reads, and whose values the other converts."""
     conversation_id: int | None = None
     try:
         fields = read()
-        # First, so that whatever else is wrong has its conversation.
+        # The id comes first, so that a problem with another field is reported with its conversation.
         conversation_id = _id(convert(ID, fields[ID]) if ID in fields else None)
         job = {name: convert(name, value) for name, value in fields.items()}
     except ValueError as error:
@@ -89,77 +88,64 @@ def _read_jsonl(path: Path) -> Iterator[Line]:
 
 def _parse_json(line: bytes) -> dict[str, Any]:
     try:
-        job = json.loads(line.decode(), object_pairs_hook=_once)
+        job = json.loads(line.decode(), object_pairs_hook=_without_duplicates)
     except json.JSONDecodeError as error:
-        raise ValueError(f"it is no JSON: {error.msg}, at character {error.pos + 1}") from None
+        raise ValueError(f"invalid JSON: {error.msg}, at character {error.pos + 1}") from None
     except (UnicodeDecodeError, RecursionError) as error:
-        raise ValueError(f"it is no JSON in UTF-8 ({type(error).__name__})") from None
+        raise ValueError(f"invalid JSON or UTF-8 ({type(error).__name__})") from None
     if not isinstance(job, dict):
-        raise ValueError("expected a JSON object")  # noqa: TRY004 - a line that cannot be read is a ValueError
+        raise ValueError("expected a JSON object")  # noqa: TRY004 - every problem of a line is a ValueError
     return cast("dict[str, Any]", job)
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     fields = dict(pairs)
     if len(fields) < len(pairs):
         (name, _), *_ = Counter(name for name, _ in pairs).most_common(1)
-        raise ValueError(f"{name_only(name)}: this key comes twice")
+        raise ValueError(f"{name_only(name)}: duplicate key")
     return fields
 
 
 # CSV
 
-Cell: TypeAlias = Callable[[str], Any]
-
 
 def _number(cell: str) -> int:
-    if not _NUMBER.fullmatch(cell.strip()):
+    if not NUMBER.fullmatch(cell.strip()):
         raise ValueError("expected a whole number")
     return int(cell)
 
 
-def _truth(cell: str) -> bool:
+def _boolean(cell: str) -> bool:
     try:
         return {"true": True, "false": False}[cell.strip().lower()]
     except KeyError:
         raise ValueError("expected true or false") from None
 
 
-def _customer(cell: str) -> int | str:
-    return int(cell) if _NUMBER.fullmatch(cell.strip()) else cell.strip()
-
-
-def _words(cell: str) -> list[str]:
-    return [word.strip() for word in cell.split(";") if word.strip()]
+def _texts(cell: str) -> list[str]:
+    return [text.strip() for text in cell.split(";") if text.strip()]
 
 
 def _numbers(cell: str) -> list[int]:
-    return [_number(word) for word in _words(cell)]
+    return [_number(text) for text in _texts(cell)]
 
 
-def _column(name: str) -> Cell:
-    match name:
-        case "bcc" | "cc" | "tags":
-            return _words
-        case "customer":
-            return _customer
-        case "edit_method" | "email" | "message" | "send_from" | "subject":
-            return str
-        case "files":
-            return _numbers
-        case "notify_customer" | "verify_first":
-            return _truth
-        case _:
-            return _number
-
-
-ONLY_IN_JSON = {"customfields", "scheduled_email"}
-COLUMNS: dict[str, Cell] = {name: _column(name) for name in Job.__annotations__ if name not in ONLY_IN_JSON}
+_READERS: dict[Form, Callable[[str], Any]] = {
+    "text": str,
+    "texts": _texts,
+    "number": _number,
+    "numbers": _numbers,
+    "id or text": id_or_text,
+    "boolean": _boolean,
+}
+_FORMS: dict[str, Form | None] = {name: form_of(hint) for name, hint in get_type_hints(Job).items()}
+COLUMNS = {name: _READERS[form] for name, form in _FORMS.items() if form is not None}
+ONLY_IN_JSON = {name for name, form in _FORMS.items() if form is None}
 
 
 def _read_csv(path: Path) -> Iterator[Line]:
     with path.open("rb") as file:
-        # Strict: a quote that is never closed would make the rest of the file one customer's message.
+        # Strict, because a quote that is never closed would make the rest of the file one customer's message.
         rows = csv.reader(_decode(path, file), strict=True)
         number = 1
         try:
@@ -179,29 +165,29 @@ def _decode(path: Path, lines: Iterable[bytes]) -> Iterator[str]:
         try:
             yield line.decode("utf-8-sig" if number == 1 else "utf-8")
         except UnicodeDecodeError:
-            raise CommandError(f"{path}:{number}: it is not UTF-8") from None
+            raise CommandError(f"{path}:{number}: invalid UTF-8") from None
 
 
 def _check_header(path: Path, header: list[str]) -> None:
     for number, name in enumerate(header, 1):
         if name in ONLY_IN_JSON:
-            raise CommandError(f"{path}:1: {name} has no form in CSV; use JSONL")
+            raise CommandError(f"{path}:1: {name} cannot be given in CSV; use JSONL")
         if not name.isidentifier():
-            # It may be data: the header may be missing.
+            # The name is not shown, because it may be a customer's data: perhaps the header is missing.
             raise CommandError(
-                f"{path}:1: column {number} is no argument's name; the first line names them, separated by commas"
+                f"{path}:1: column {number} does not name an argument; the first line must be a header, with commas"
             )
         if name not in COLUMNS:
-            raise CommandError(f"{path}:1: the column {name} is none of convert's arguments")
+            raise CommandError(f"{path}:1: unknown column {name}: convert has no such argument")
         if header.count(name) > 1:
-            raise CommandError(f"{path}:1: there are two columns {name}")
+            raise CommandError(f"{path}:1: duplicate column {name}")
     if ID not in header:
         raise CommandError(f"{path}:1: the header has no column {ID}")
 
 
 def _cells(header: list[str], row: list[str]) -> dict[str, str]:
     if len(row) != len(header):
-        raise ValueError(f"it has {len(row)} cells, and the header {len(header)}")
+        raise ValueError(f"expected {len(header)} cells, as in the header, got {len(row)}")
     return {name: cell for name, cell in zip(header, row, strict=True) if cell}
 
 

@@ -1,9 +1,9 @@
-"""The ledger: what became of each conversation, on disk before and after each conversion.
+"""The ledger: a file with the state of each conversation, written before and after each conversion.
 
-It holds ids, states, error classes and times, and nothing of a customer. One run at a time holds it: SQLite's exclusive
-lock lasts until the connection is closed, and the operating system frees that of a killed process. Write-ahead
-logging makes a commit durable with one fsync; a rollback journal may undo the last commit where the power fails, and
-that may be the note that a request was about to leave.
+It holds ids, states, error classes and times, and no personal data. Only one run at a time can use it: SQLite's
+exclusive lock lasts until the connection is closed, and the operating system releases the lock of a killed process. The
+ledger uses write-ahead logging, which makes a commit durable with one fsync. A rollback journal could lose the last
+commit in a power failure, and this commit may say that a request is about to be sent.
 """
 
 from __future__ import annotations
@@ -45,13 +45,13 @@ _NOW = "strftime('%Y-%m-%dT%H:%M:%fZ')"
 
 @frozen(kw_only=True)
 class Entry:
-    """What is known of a conversation.
+    """What the ledger says about a conversation.
 
     Attributes:
-        state: `open` from before its request leaves until its outcome is known; `done`; `failed`, which a next run
-            tries again; or `unknown`.
-        ticket_id: The ticket, where it is done.
-        attempts: How often a run has opened it.
+        state: `open` from before its request is sent until its outcome is known; `done`; `failed`, which the next run
+            retries; or `unknown`.
+        ticket_id: The ticket, if the state is `done`.
+        attempts: How often a run has begun to convert it.
     """
 
     state: State
@@ -60,86 +60,88 @@ class Entry:
 
     @property
     def may_be_converted(self) -> bool:
-        """Whether it must be looked at before it is converted."""
+        """Whether it may have been converted, so that it must be looked up first."""
         return self.state in ("open", "unknown")
 
 
 class Ledger:
-    """Holds a ledger, and refuses every other run, until it is closed.
+    """An open ledger. Until it is closed, no other run can open it.
 
     Args:
-        path: The file; it is made where there is none.
-        origin: The installation it is for, such as `https://acme.teamwork.com`; None where that does not matter.
+        path: The file. It is created if it does not exist.
+        origin: The installation that the ledger belongs to, such as `https://acme.teamwork.com`. With None, it may
+            belong to any installation.
 
     Raises:
-        CommandError: Another run holds it, or it is no ledger, or not one for this installation.
+        CommandError: Another run is using the ledger, the file is not a ledger, or it belongs to another installation.
     """
 
     def __init__(self, path: Path, origin: str | None) -> None:
         self._path = path
-        # SQLite takes every small file for an empty database, and would write over it.
-        self._refuse_other_files()
-        with self._explained():
-            # Resolved, for SQLite gives names such as ":memory:" a meaning of their own.
+        # SQLite treats every small file as an empty database, and would overwrite it.
+        self._reject_other_files()
+        with self._command_errors():
+            # The path is absolute, because SQLite gives names such as ":memory:" a special meaning.
             self._connection = sqlite3.connect(path.resolve(), isolation_level=None, timeout=0)
         try:
-            with self._explained():
-                self._take(origin)
+            with self._command_errors():
+                self._lock(origin)
         except CommandError:
             self._connection.close()
             raise
 
-    def _refuse_other_files(self) -> None:
+    def _reject_other_files(self) -> None:
         if self._path.is_file() and _read_start(self._path) not in (b"", _MAGIC):
-            raise CommandError(f"{self._path}: it is no ledger of teamwork-desk")
+            raise CommandError(f"{self._path}: not a ledger of teamwork-desk")
 
-    def _take(self, origin: str | None) -> None:
+    def _lock(self, origin: str | None) -> None:
         self._connection.execute("PRAGMA locking_mode = EXCLUSIVE")
-        # Read before anything is written: a file of something else stays as it is.
+        # Read the file before writing to it, so that the database of another program stays unchanged.
         is_new = self._is_new()
-        # Checkpointed at once: moved without what SQLite keeps beside it, the file still knows what was sent.
+        # Checkpoint each commit into the file itself: the ledger must be complete if it is moved without its -wal file.
         for pragma in ("journal_mode = WAL", "synchronous = FULL", "fullfsync = ON", "wal_autocheckpoint = 1"):
             self._connection.execute(f"PRAGMA {pragma}")
         if is_new:
             self._connection.executescript(_SCHEMA)
-        # A write, so that the lock is there before the first conversation.
+        # SQLite locks the file at the first write, and the lock must exist before the first conversion.
         self._connection.execute("BEGIN EXCLUSIVE")
         (known,) = self._connection.execute("SELECT max(origin) FROM installation").fetchone()
         if origin is not None and known is None:
             self._connection.execute("INSERT INTO installation VALUES (?)", (origin,))
         self._connection.execute("COMMIT")
         if origin is not None and known not in (None, origin):
-            raise CommandError(f"{self._path}: it is the ledger of {known}, not of {origin}")
+            raise CommandError(f"{self._path}: this ledger belongs to {known}, not to {origin}")
 
     def _is_new(self) -> bool:
-        """Return whether nothing is in it yet; refuse what is no ledger of this format."""
+        """Return whether the database is empty. Reject a database that is not a ledger of this format."""
         application, version, tables = (
             self._number(query)
             for query in ("PRAGMA application_id", "PRAGMA user_version", "SELECT count(*) FROM sqlite_master")
         )
         if (application, version, tables) != (0, 0, 0) and application != APPLICATION_ID:
-            raise CommandError(f"{self._path}: it is no ledger of teamwork-desk")
+            raise CommandError(f"{self._path}: not a ledger of teamwork-desk")
         if tables and version != FORMAT:
-            raise CommandError(
-                f"{self._path}: it is a ledger of format {version}, and this version reads format {FORMAT}"
-            )
+            raise CommandError(f"{self._path}: the ledger has format {version}, but this version reads format {FORMAT}")
         return not tables
 
     def _number(self, query: str) -> int:
         return cast("int", self._connection.execute(query).fetchone()[0])
 
     @contextmanager
-    def _explained(self) -> Generator[None]:
+    def _command_errors(self) -> Generator[None]:
+        """Turn SQLite's errors into a `CommandError` that names the file."""
         try:
             yield
         except sqlite3.Error as error:
-            is_held = error.sqlite_errorcode == sqlite3.SQLITE_BUSY
-            reason = "another run holds it; wait until it has ended" if is_held else f"it cannot be used: {error}"
+            is_locked = error.sqlite_errorcode == sqlite3.SQLITE_BUSY
+            reason = (
+                "another run is using it; wait until that run has ended" if is_locked else f"cannot be used: {error}"
+            )
             raise CommandError(f"{self._path}: {reason}") from None
 
     @classmethod
     def in_memory(cls, path: Path) -> Ledger:
-        """Return a copy that no write leaves, of nothing where there is no file."""
+        """Return a copy in memory, so that writes do not reach the file. Without a file, the copy is empty."""
         copy = cls.__new__(cls)
         copy._path = path
         copy._connection = sqlite3.connect(":memory:", isolation_level=None)
@@ -153,24 +155,24 @@ class Ledger:
     def _copy_file(self) -> None:
         real = self._path.resolve()
         if real.with_name(f"{real.name}-wal").exists():
-            # A run holds it, or was killed, and SQLite has to put it in order.
+            # A run is using the ledger, or was killed, and then only SQLite can bring the -wal file into the copy.
             with Ledger(self._path, None) as ledger:
                 ledger._connection.backup(self._connection)
         elif self._path.is_file():
-            self._refuse_other_files()
-            # Immutable: neither the file nor its directory need be writable.
+            self._reject_other_files()
+            # An immutable database can be read without the right to write to the file or its directory.
             with (
-                self._explained(),
+                self._command_errors(),
                 closing(sqlite3.connect(f"{real.as_uri()}?immutable=1", uri=True)) as file,
             ):
                 file.backup(self._connection)
-        with self._explained():
+        with self._command_errors():
             if self._is_new():
                 self._connection.executescript(_SCHEMA)
 
     def entry(self, conversation_id: int) -> Entry | None:
-        """Return what is known of a conversation; None where it was never opened."""
-        with self._explained():
+        """Return what the ledger says about a conversation; None if no run has begun to convert it."""
+        with self._command_errors():
             row = self._connection.execute(
                 "SELECT state, ticket_id, attempts FROM conversation WHERE id = ?", (conversation_id,)
             ).fetchone()
@@ -178,15 +180,15 @@ class Ledger:
 
     def unsettled(self) -> list[int]:
         """Return the conversations that are open or unknown."""
-        with self._explained():
+        with self._command_errors():
             rows = self._connection.execute(
                 "SELECT id FROM conversation WHERE state IN ('open', 'unknown') ORDER BY id"
             ).fetchall()
         return [row[0] for row in rows]
 
     def begin(self, conversation_id: int) -> None:
-        """Note that a request is about to leave."""
-        with self._explained():
+        """Record that a request for a conversation is about to be sent."""
+        with self._command_errors():
             self._connection.execute(
                 f"INSERT INTO conversation (id, state, attempts, opened_at) VALUES (?, 'open', 1, {_NOW})"  # noqa: S608
                 " ON CONFLICT (id) DO UPDATE SET state = 'open', error = NULL, closed_at = NULL,"
@@ -197,15 +199,15 @@ class Ledger:
     def end(
         self, conversation_id: int, state: State, *, ticket_id: int | None = None, error: str | None = None
     ) -> None:
-        """Note what became of it.
+        """Record the outcome of a conversation.
 
         Args:
             conversation_id: The conversation.
-            state: The state it is in now.
-            ticket_id: Its ticket.
-            error: The error's class.
+            state: Its new state.
+            ticket_id: Its ticket, if it has one.
+            error: The name of the error's class, if it failed.
         """
-        with self._explained():
+        with self._command_errors():
             self._connection.execute(
                 f"UPDATE conversation SET state = ?, ticket_id = ?, error = ?, closed_at = {_NOW} WHERE id = ?",  # noqa: S608
                 (state, ticket_id, error, conversation_id),

@@ -1,4 +1,4 @@
-"""A run: the jobs, the ledger and `convert_many`, and nothing of the terminal."""
+"""A run of `convert-many`: it connects the jobs, the ledger and the backlog's `convert_many`, without the terminal."""
 
 from __future__ import annotations
 
@@ -18,31 +18,32 @@ from teamwork_desk.testing import FakeDesk
 from ._jobs import Line
 from ._ledger import Entry, Ledger, State
 
-Fate: TypeAlias = Literal["planned", "done", "skipped", "failed", "unknown"]
+JobState: TypeAlias = Literal["planned", "done", "skipped", "failed", "unknown"]
 
 
 @frozen(kw_only=True)
 class Result:
-    """What became of a line.
+    """The result of a line of the jobs file.
 
     Attributes:
-        line: The line in the jobs file.
-        conversation_id: The conversation, where the line names one.
-        state: `planned` in a rehearsal, else `done`; `skipped`, as an earlier run has done it; `failed`; or `unknown`.
-        ticket_id: The ticket, where it is known.
-        error: The error's class.
-        message: What the error says.
+        line: The number of the line.
+        conversation_id: The conversation, if the line has a valid id.
+        state: `done`, or `planned` in a dry run; `skipped`, because an earlier run has converted it; `failed`; or
+            `unknown`.
+        ticket_id: The ticket, if it is known.
+        error: The name of the error's class.
+        message: The error's message.
     """
 
     line: int
     conversation_id: int | None
-    state: Fate
+    state: JobState
     ticket_id: int | None = None
     error: str | None = None
     message: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it as JSON holds it."""
+        """Return the result as a JSON object."""
         return attrs.asdict(self)
 
 
@@ -50,16 +51,18 @@ Report: TypeAlias = Callable[[Result], None]
 
 
 class Run:
-    """Converts what a jobs file asks for and the ledger does not know as done.
+    """Converts the jobs of a file, except those that the ledger has as done.
 
     Args:
         convert: Converts one conversation.
-        ledger: The ledger, held since before now.
-        report: Is told what became of each line.
-        settle: Seconds from now before a conversation is looked at that a former run left open or unknown. That run has
-            ended, for the ledger is ours, but its last request may still be under way at the server. How long ago it
-            was opened says nothing: it may have waited for the rate window.
-        verify_first: Whether to look first where the job does not say it. What is open or unknown is always looked at.
+        ledger: The ledger, which was opened before now.
+        report: Is called with the result of each line.
+        settle: How many seconds from now to wait before a conversation is retried that an earlier run left open or
+            unknown. That run has ended, because this run has opened the ledger, but its last request may still be
+            running at the server. The time in the ledger does not show when that request was sent, because the request
+            may have waited for the rate window.
+        verify_first: Whether to look a conversation up first if its job does not say so. A conversation that is open or
+            unknown is always looked up first.
     """
 
     def __init__(self, convert: Convert, ledger: Ledger, report: Report, *, settle: float, verify_first: bool) -> None:
@@ -72,23 +75,23 @@ class Run:
         self._stopping = asyncio.Event()
 
     def stop(self) -> None:
-        """Begin no further conversion, not even of a job that waits for its turn."""
+        """Start no more conversions. A job that is still waiting to start fails."""
         self._stopping.set()
 
     @property
     def is_stopping(self) -> bool:
-        """Whether it was told to stop."""
+        """Whether `stop` was called."""
         return self._stopping.is_set()
 
     async def convert_all(self, lines: Iterable[Line], *, concurrency: int) -> None:
-        """Convert each, report each, and let nothing stop it but the end of the lines.
+        """Convert every job and report every result. A failed job does not stop the others.
 
         Args:
             lines: The jobs.
-            concurrency: How many are under way at once.
+            concurrency: How many jobs run at the same time.
 
         Raises:
-            CommandError: The ledger or the jobs file fails.
+            CommandError: The ledger or the jobs file cannot be used.
         """
         async with aclosing(convert_many(self._recorded, self._jobs(lines), concurrency=concurrency)) as outcomes:
             async for outcome in outcomes:
@@ -96,20 +99,20 @@ class Run:
 
     async def _jobs(self, lines: Iterable[Line]) -> AsyncGenerator[Job, None]:
         for line in lines:
-            # Thousands of lines may be skipped, while others wait for their answers.
+            # Let other tasks run: a run may skip thousands of lines while responses arrive.
             await asyncio.sleep(0)
             if self.is_stopping:
                 return
             conversation_id = line.conversation_id
             if conversation_id is None:
-                self._report(_refused(line, line.problem))
+                self._report(_rejected(line, line.problem))
                 continue
             first = self._lines.setdefault(conversation_id, line.number)
             entry = self._ledger.entry(conversation_id)
             if first != line.number:
-                self._report(_refused(line, f"line {first} has the same conversation"))
+                self._report(_rejected(line, f"line {first} has the same conversation"))
             elif line.job is None:
-                self._report(_refused(line, line.problem, _state_of(entry)))
+                self._report(_rejected(line, line.problem, _state_of(entry)))
             elif entry is not None and entry.state == "done":
                 self._report(
                     Result(
@@ -120,7 +123,7 @@ class Run:
                 yield line.job
 
     async def _recorded(self, conversation_id: int, **arguments: Any) -> Conversation:
-        """Convert with a note in the ledger before and after."""
+        """Convert one conversation, and record it in the ledger before and after."""
         before = self._ledger.entry(conversation_id)
         may_be_converted = before is not None and before.may_be_converted
         if may_be_converted:
@@ -130,12 +133,13 @@ class Run:
         elif arguments.get("verify_first") is None:
             arguments["verify_first"] = self._verify_first
         if self.is_stopping:
-            raise NotSentError("the run was interrupted before its turn")
+            raise NotSentError("the run was interrupted before this job started")
         self._ledger.begin(conversation_id)
         try:
             conversation = await self._convert(conversation_id, **arguments)
         except DeskError as error:
-            # What was unknown before stays so where the look failed. Where a request followed, it showed no ticket.
+            # Without an attempt to convert, the lookup itself failed, and the earlier outcome stays unknown. With an
+            # attempt, the lookup has shown that the conversation was not converted before.
             still_unknown = may_be_converted and not error.attempts
             state: State = "unknown" if error.maybe_applied or still_unknown else "failed"
             self._ledger.end(conversation_id, state, error=type(error).__name__)
@@ -145,7 +149,7 @@ class Run:
 
     def _result_of(self, outcome: Outcome) -> Result:
         conversation_id, error = outcome.conversation_id, outcome.error
-        assert conversation_id is not None, "a line without one is no job"  # noqa: S101
+        assert conversation_id is not None, "a line without an id does not become a job"  # noqa: S101
         line, entry = self._lines[conversation_id], self._ledger.entry(conversation_id)
         if error is None:
             ticket_id = entry.ticket_id if entry else None
@@ -159,7 +163,7 @@ class Run:
         )
 
 
-def _refused(line: Line, problem: str, state: Fate = "failed") -> Result:
+def _rejected(line: Line, problem: str, state: JobState = "failed") -> Result:
     return Result(
         line=line.number,
         conversation_id=line.conversation_id,
@@ -169,24 +173,24 @@ def _refused(line: Line, problem: str, state: Fate = "failed") -> Result:
     )
 
 
-def _state_of(entry: Entry | None) -> Fate:
-    """Return the state of what was not converted now."""
+def _state_of(entry: Entry | None) -> JobState:
+    """Return the state of a job that this run did not convert."""
     return "unknown" if entry is not None and entry.may_be_converted else "failed"
 
 
-async def rehearse(ledger: Ledger, lines: Iterable[Line], report: Report) -> None:
-    """Do all that a run does, against a Desk in memory that says what it refuses.
+async def convert_in_memory(ledger: Ledger, lines: Iterable[Line], report: Report) -> None:
+    """Do everything that a run does, but with a fake Desk, which rejects what Desk would reject.
 
     Args:
-        ledger: A copy in memory.
+        ledger: A copy of the ledger in memory.
         lines: The jobs.
-        report: Is told of each line; what would be converted is `planned`.
+        report: Is called with the result of each line. A job that would be converted is `planned`.
     """
 
     async def convert(conversation_id: int, **arguments: Any) -> Conversation:
-        # One for each: a fake Desk keeps what it gets.
+        # Each job has a fake Desk of its own, because a fake Desk keeps all requests in memory.
         fake = FakeDesk(conversations=[conversation_id])
-        async with AsyncDesk("https://rehearsal.invalid", token="any", transport=fake.transport) as desk:  # noqa: S106 - the fake takes any
+        async with AsyncDesk("https://dry-run.invalid", token="any", transport=fake.transport) as desk:  # noqa: S106 - the fake Desk accepts any token
             converted = await desk.conversations.convert(conversation_id, **arguments)
         return attrs.evolve(converted, ticket_id=None)
 

@@ -1,4 +1,4 @@
-"""What the commands share: the installation, the token, standard output and the exit status."""
+"""What all commands share: the options for the installation, the token, standard output and the exit status."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ from teamwork_desk._checks import printable
 from ._errors import CommandError
 
 URL, TOKEN = "TEAMWORK_DESK_URL", "TEAMWORK_DESK_TOKEN"
-DONE, FAILED, REFUSED, UNKNOWN, INTERRUPTED = 0, 1, 2, 3, 130
+DONE, FAILED, INVALID, UNKNOWN, INTERRUPTED = 0, 1, 2, 3, 130
 
-Url: TypeAlias = Annotated[str | None, typer.Option("--url", help=f"The installation's URL, else {URL}.")]
+Url: TypeAlias = Annotated[str | None, typer.Option("--url", help=f"The installation's URL; the default is {URL}.")]
 VerifyFirst: TypeAlias = Annotated[
     bool,
     typer.Option(
         "--verify-first/--no-verify-first",
-        help="Look first, and do nothing where there is a ticket already: one request more.",
+        help="Look a conversation up first, and do nothing if it already has a ticket. This costs one more request.",
     ),
 ]
 
 
 def ask_for_token() -> str | None:
-    """Return the token that a terminal gives; the client reads the environment itself."""
+    """Ask for the token on the terminal, unless the environment has it: the client reads the environment itself."""
     if TOKEN in os.environ:
         return None
     if sys.stdin is None or not sys.stdin.isatty():
-        typer.echo(f"Set {TOKEN}: there is no terminal to ask for the token.", err=True)
-        raise typer.Exit(REFUSED)
+        typer.echo(f"Set {TOKEN}: there is no terminal on which to ask for the token.", err=True)
+        raise typer.Exit(INVALID)
     try:
         token: str = typer.prompt("Token", hide_input=True, err=True)
     except typer.Abort:
@@ -45,21 +45,22 @@ def ask_for_token() -> str | None:
 
 
 def run(work: Coroutine[Any, Any, int | None]) -> None:
-    """Run a command to its exit status."""
-    with explained():
+    """Run a command, and end the process with its exit status."""
+    with exit_on_error():
         raise typer.Exit(asyncio.run(work) or DONE)
 
 
 @contextmanager
-def explained() -> Generator[None]:
-    """Make an exit status of what is expected to go wrong, and a line."""
+def exit_on_error() -> Generator[None]:
+    """Turn expected errors into a message and an exit status."""
     try:
         yield
     except KeyboardInterrupt:
         status = INTERRUPTED
     except (DeskError, CommandError, ImportError, OSError, OverflowError) as error:
         if isinstance(error, BrokenPipeError):
-            raise  # typer ends without a word
+            # Typer ends silently if the reader of standard output has gone away.
+            raise
         kind = f"{type(error).__name__}: " if isinstance(error, DeskError) else ""
         typer.echo(printable(f"{kind}{error}"), err=True)
         status = _status_of(error)
@@ -70,9 +71,10 @@ def explained() -> Generator[None]:
 
 def _status_of(error: Exception) -> int:
     if not isinstance(error, DeskError) or isinstance(error, (ConfigurationError, RequestError)):
-        return REFUSED
+        return INVALID
     return UNKNOWN if error.maybe_applied else FAILED
 
 
 def print_json(value: Any, file: TextIO | None = None) -> None:
+    """Print a value as one line of JSON, to standard output by default."""
     print(json.dumps(value), file=file or sys.stdout, flush=True)

@@ -1,4 +1,4 @@
-"""What a run shows on standard error: a live bar on a terminal, else a line for each job; a table at the end."""
+"""What a run shows on standard error: a progress bar on a terminal, or a line for each job; and a table at the end."""
 
 from __future__ import annotations
 
@@ -18,44 +18,50 @@ from rich.text import Text
 from teamwork_desk import AsyncDesk, RateLimit
 from teamwork_desk._checks import printable
 
-from ._run import Fate, Result
+from ._run import JobState, Result
 
-MEANINGS: dict[Fate, str] = {
+MEANINGS: dict[JobState, str] = {
     "done": "converted",
     "skipped": "converted by an earlier run",
-    "failed": "not converted; correct it, or try again",
-    "unknown": "perhaps converted; the next run looks first",
+    "failed": "not converted; correct the job or retry",
+    "unknown": "may have been converted; the next run looks first",
 }
-REHEARSED: dict[Fate, str] = {
+DRY_RUN_MEANINGS: dict[JobState, str] = {
     "planned": "would be converted",
     "skipped": "converted by an earlier run",
-    "failed": "would be refused",
-    "unknown": "perhaps converted, and would be refused",
+    "failed": "would be rejected",
+    "unknown": "may have been converted, and would be rejected",
 }
 WINDOW = 60
-"""Seconds that a rate window lasts, as documented."""
+"""The length of a rate window in seconds, as documented."""
 SHOWN = 20
-"""Ids at most in a line."""
-_STYLES: dict[Fate, str] = {"planned": "green", "done": "green", "skipped": "dim", "failed": "red", "unknown": "yellow"}
+"""The most ids that a message lists."""
+_STYLES: dict[JobState, str] = {
+    "planned": "green",
+    "done": "green",
+    "skipped": "dim",
+    "failed": "red",
+    "unknown": "yellow",
+}
 
 
 class Display:
-    """Shows the results of a run as they come, and counts them.
+    """Shows and counts the results of a run.
 
     Args:
         source: The jobs file's name.
-        total: How many jobs there are.
-        desk: The client that converts; None where nothing is really converted.
-        requests: How many requests a job takes.
+        total: The number of jobs.
+        desk: The client that converts; None in a dry run.
+        requests: The number of requests for each job.
     """
 
     def __init__(self, source: str, total: int, desk: AsyncDesk | None, *, requests: int) -> None:
-        self.counts: Counter[Fate] = Counter()
+        self.counts: Counter[JobState] = Counter()
         self._source = source
         self._console = Console(stderr=True, emoji=False, highlight=False, markup=False)
-        self._meanings = REHEARSED if desk is None else MEANINGS
-        # Where there is a bar, it tells what is well.
-        self._is_quiet = self._console.is_interactive and desk is not None
+        self._meanings = DRY_RUN_MEANINGS if desk is None else MEANINGS
+        # The progress bar counts the successful jobs, so that only failed jobs need a line.
+        self._has_bar = self._console.is_interactive and desk is not None
         self._progress = Progress(
             BarColumn(bar_width=16),
             MofNCompleteColumn(),
@@ -63,9 +69,9 @@ class Display:
             _Window(desk),
             _TimeLeft(desk, requests),
             console=self._console,
-            # What is printed goes above the bar where both are on a terminal, and elsewhere its own way.
+            # On a terminal, rich prints the results above the bar. A file or a pipe must not pass through rich.
             redirect_stdout=sys.stdout is not None and sys.stdout.isatty(),
-            disable=not self._is_quiet,
+            disable=not self._has_bar,
         )
         self._task = self._progress.add_task("", total=total)
 
@@ -80,14 +86,14 @@ class Display:
         self._print_table()
 
     def note(self, text: str) -> None:
-        """Print a line."""
+        """Print a message."""
         self._console.print(printable(text), soft_wrap=True)
 
     def report(self, result: Result) -> None:
-        """Count a result, and print what a reader wants to see of it."""
+        """Count a result, and print a line about it unless the progress bar suffices."""
         self.counts[result.state] += 1
         self._progress.advance(self._task)
-        if not self._is_quiet or result.error:
+        if not self._has_bar or result.error:
             self.note(f"{self._source}:{result.line}: {describe(result, self._meanings)}")
 
     def _print_table(self) -> None:
@@ -99,12 +105,12 @@ class Display:
             if self.counts[state]:
                 table.add_row(Text(state, _STYLES[state]), str(self.counts[state]), meaning)
         table.add_section()
-        table.add_row("together", str(self.counts.total()), "")
+        table.add_row("total", str(self.counts.total()), "")
         self._console.print(table)
 
 
 class _Counts(ProgressColumn):
-    def __init__(self, counts: Counter[Fate]) -> None:
+    def __init__(self, counts: Counter[JobState]) -> None:
         super().__init__()
         self._counts = counts
 
@@ -142,12 +148,12 @@ class _TimeLeft(ProgressColumn):
 
 
 def windows_left(requests: int, rate_limit: RateLimit | None, now: datetime) -> float:
-    """Return the seconds that the rate window makes so many requests take.
+    """Return the least seconds that a number of requests takes because of the rate window.
 
     Args:
-        requests: How many are left.
-        rate_limit: The window, where one is known.
-        now: The time.
+        requests: The number of requests that are left.
+        rate_limit: The rate window, if it is known.
+        now: The current time.
     """
     if rate_limit is None or requests <= rate_limit.remaining:
         return 0
@@ -156,11 +162,11 @@ def windows_left(requests: int, rate_limit: RateLimit | None, now: datetime) -> 
 
 
 def window(rate_limit: RateLimit | None, now: datetime) -> str:
-    """Return what is left of the rate window in words.
+    """Describe what is left of the rate window.
 
     Args:
-        rate_limit: The window, where one is known.
-        now: The time.
+        rate_limit: The rate window, if it is known.
+        now: The current time.
     """
     if rate_limit is None:
         return "window ?"
@@ -169,20 +175,20 @@ def window(rate_limit: RateLimit | None, now: datetime) -> str:
     return f"{left}, {seconds} s" if seconds > 0 else left
 
 
-def describe(result: Result, meanings: dict[Fate, str] = MEANINGS) -> str:
+def describe(result: Result, meanings: dict[JobState, str] = MEANINGS) -> str:
     """Return a result as a sentence.
 
     Args:
         result: The result.
-        meanings: What each state means.
+        meanings: The meaning of each state.
     """
-    subject = "a job" if result.conversation_id is None else f"conversation {result.conversation_id}"
+    subject = "job" if result.conversation_id is None else f"conversation {result.conversation_id}"
     what = result.state if result.error else meanings[result.state]
     ticket = f", ticket {result.ticket_id}" if result.ticket_id else ""
     return f"{subject}: {what}{ticket}" + (f": {result.error}: {result.message}" if result.error else "")
 
 
-def some(ids: Sequence[int]) -> str:
-    """Return ids as text, and of many only how many more there are."""
+def shortened(ids: Sequence[int]) -> str:
+    """Return ids as text. After the first ids, only their number follows."""
     more = f" and {len(ids) - SHOWN} more" if len(ids) > SHOWN else ""
     return ", ".join(map(str, ids[:SHOWN])) + more

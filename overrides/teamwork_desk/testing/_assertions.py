@@ -1,8 +1,7 @@
-"""What a test says of the conversations that were converted, in the words of `desk.conversations.convert`."""
+"""Assertions about converted conversations, with the arguments of `desk.conversations.convert`."""
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import ndiff
@@ -12,14 +11,15 @@ from teamwork_desk_api.models import CustomerRef, CustomField, EntityRef
 
 from ..backlog import ConvertedFields
 from ._records import Ticket
+from ._validator import json_name
 
 
 def the_one_ticket(tickets: Sequence[Ticket], conversation_id: int, expected: Mapping[str, Any]) -> Ticket:
     """Return the one ticket of a conversation.
 
     Raises:
-        AssertionError: There is none, there are more, or a field differs.
-        TypeError: An expected field is none of convert's.
+        AssertionError: The conversation has no ticket or several, or a field differs.
+        TypeError: `convert` has no argument of an expected field's name.
     """
     __tracebackhide__ = True
     if unknown := expected.keys() - ConvertedFields.__annotations__.keys():
@@ -37,10 +37,10 @@ def the_one_ticket(tickets: Sequence[Ticket], conversation_id: int, expected: Ma
 
 
 def no_ticket(tickets: Sequence[Ticket], conversation_id: int) -> None:
-    """Make sure that a conversation has no ticket.
+    """Check that a conversation has no ticket.
 
     Raises:
-        AssertionError: It has.
+        AssertionError: The conversation has a ticket.
     """
     __tracebackhide__ = True
     if found := tickets_of(tickets, conversation_id):
@@ -76,14 +76,15 @@ def _differences(body: Mapping[str, Any], expected: Mapping[str, Any]) -> Iterat
 
 
 def _sent(body: Mapping[str, Any], name: str) -> Any:
-    if name == "customer" and body.get("email") is not None:  # the deprecated field names the same customer
+    if name == "customer" and body.get("email") is not None:
+        # The client sends the address in the deprecated field if the installation does not know `customer.email`.
         customer: dict[str, Any] = body.get("customer") or {}
         return {**customer, "email": body["email"]}
-    return body.get(re.sub("_(.)", lambda match: match[1].upper(), name))
+    return body.get(json_name(name))
 
 
 def _plain(value: Any) -> Any:
-    """Write a value the shortest way that convert takes it: a reference that is nothing but an id is that id."""
+    """Return a value in the shortest form that `convert` accepts, such as an id for a reference with only an id."""
     if isinstance(value, (EntityRef, CustomerRef, CustomField)):
         value = value.to_dict()
     if isinstance(value, Mapping):

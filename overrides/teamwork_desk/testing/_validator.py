@@ -1,11 +1,15 @@
-"""What Desk's Validator says of a request, in its own words: pairs of a field's path and a reason."""
+"""Which fields of a request Desk's validator rejects, in Desk's own words: pairs of a field's path and a reason."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from typing import Any
+from typing import Any, TypeGuard, get_type_hints
+
+from teamwork_desk_api.models import ConvertConversation, CustomerRef, CustomField, EntityRef
+
+from .._arguments import Kind, kind_of
 
 _ADDRESS = re.compile(r"[^@\s]+@[^@\s.]+(\.[^@\s.]+)+")
 
@@ -13,8 +17,12 @@ _Problems = Iterator[tuple[str, str]]
 _Check = Callable[[str, Any], _Problems]
 
 
-def _typed(kind: type, message: str, path: str, value: Any) -> _Problems:
-    if type(value) is not kind:
+def _is_object(value: Any) -> TypeGuard[dict[str, Any]]:
+    return type(value) is dict
+
+
+def _typed(expected: type, message: str, path: str, value: Any) -> _Problems:
+    if type(value) is not expected:
         yield path, message
 
 
@@ -34,6 +42,15 @@ def page_number(path: str, text: str) -> _Problems:
         yield path, "must be a whole number"
 
 
+def each(check: _Check, path: str, value: Any) -> _Problems:
+    if type(value) is not list:
+        yield path, "must be a list"
+        return
+    items: list[Any] = value
+    for index, item in enumerate(items):
+        yield from check(f"{path}[{index}]", item)
+
+
 def _address(path: str, value: Any) -> _Problems:
     if not isinstance(value, str) or not _ADDRESS.fullmatch(value):
         yield path, "must be a valid email address"
@@ -46,7 +63,7 @@ def _subject(path: str, value: Any) -> _Problems:
 
 
 def _identified(path: str, value: Any) -> _Problems:
-    if value.__class__ is not dict:
+    if not _is_object(value):
         yield path, "must be an object"
     elif value.get("id") is None:
         yield f"{path}.id", "must be set"
@@ -54,33 +71,25 @@ def _identified(path: str, value: Any) -> _Problems:
         yield from _whole(f"{path}.id", value["id"])
 
 
-def _kind(path: str, value: Any) -> _Problems:
+def _type_of_reference(path: str, value: Any) -> _Problems:
     if type(value) not in (str, int):
         yield path, "must be a string or a whole number"
 
 
 def _reference(path: str, value: Any) -> _Problems:
     yield from _identified(path, value)
-    for name, check in {"type": _kind, "delete": _boolean, "meta": _object}.items():
-        if value.__class__ is dict and value.get(name) is not None:
+    for name, check in {"type": _type_of_reference, "delete": _boolean, "meta": _object}.items():
+        if _is_object(value) and value.get(name) is not None:
             yield from check(f"{path}.{name}", value[name])
 
 
-def _tag(path: str, value: Any) -> _Problems:
+def _text_or(check: _Check, path: str, value: Any) -> _Problems:
     if not isinstance(value, str):
-        yield from _reference(path, value)
-
-
-def each(check: _Check, path: str, value: Any) -> _Problems:
-    if value.__class__ is not list:
-        yield path, "must be a list"
-        return
-    for index, item in enumerate(value):
-        yield from check(f"{path}[{index}]", item)
+        yield from check(path, value)
 
 
 def _customer(path: str, value: Any) -> _Problems:
-    if value.__class__ is not dict:
+    if not _is_object(value):
         yield path, "must be an object"
         return
     for name, check in {"id": _whole, "email": _address}.items():
@@ -88,33 +97,58 @@ def _customer(path: str, value: Any) -> _Problems:
             yield from check(f"{path}.{name}", value[name])
 
 
-_CHECKS: dict[str, _Check] = {
-    **dict.fromkeys(("agent", "inbox", "parent", "priority", "source", "status", "tickettemplate", "type"), _reference),
-    **dict.fromkeys(("bcc", "cc"), partial(each, _address)),
-    "customfields": partial(each, _identified),
-    "files": partial(each, _reference),
-    **dict.fromkeys(("fromThreadId", "fromTicketId"), _whole),
-    **dict.fromkeys(("message", "sendFrom"), _text),
-    "customer": _customer,
-    "editMethod": partial(one_of, ("html", "markdown")),
-    "email": _address,
-    "notifyCustomer": _boolean,
-    "scheduledEmail": _object,
-    "subject": _subject,
-    "tags": partial(each, _tag),
+# The contract only says that these are strings. Desk has a rule of its own for each.
+_RULES: dict[str, _Check] = {"bcc": _address, "cc": _address, "email": _address, "subject": _subject}
+_TYPES: dict[type, _Check] = {
+    bool: _boolean,
+    int: _whole,
+    CustomerRef: _customer,
+    CustomField: _identified,
+    EntityRef: _reference,
 }
 
 
+def _check_of(kind: Kind) -> _Check:
+    """Return the check of a value, or of a value in a list. Each type that is not in `_TYPES` is an object in JSON."""
+    if kind.choices:
+        return partial(one_of, kind.choices)
+    if kind.types <= {str}:
+        return _text
+    (expected,) = kind.types - {str}
+    check = _TYPES.get(expected, _object)
+    return partial(_text_or, check) if str in kind.types else check
+
+
+def _checks() -> Iterator[tuple[str, _Check]]:
+    """Yield the check of each field in the contract, by the field's name in JSON."""
+    for name, hint in get_type_hints(ConvertConversation).items():
+        if name == "additional_properties":
+            continue
+        kind = kind_of(hint)
+        check = _RULES.get(name) or _check_of(kind)
+        yield json_name(name), partial(each, check) if kind.is_list else check
+
+
+def json_name(name: str) -> str:
+    """Return the name in JSON of an argument of `convert`."""
+    value: dict[str, Any] = {name: ""}
+    (found,) = ConvertConversation(**value).to_dict()
+    return found
+
+
+_CHECKS: dict[str, _Check] = dict(_checks())
+
+
 def problems_of(body: Any, *, has_contact: bool, old_installation: bool) -> list[tuple[str, str]]:
-    if body.__class__ is not dict:
+    if not _is_object(body):
         return [("body", "must be a JSON object")]
     fields: dict[str, Any] = {name: value for name, value in body.items() if value is not None}
-    if old_installation and fields.get("customer").__class__ is dict:
+    if old_installation and _is_object(fields.get("customer")):
         fields["customer"] = {name: value for name, value in fields["customer"].items() if name != "email"}
         has_contact = False
     problems = [problem for name, check in _CHECKS.items() if name in fields for problem in check(name, fields[name])]
     customer = fields.setdefault("customer", {})
-    if customer.__class__ is dict:
+    if _is_object(customer):
         has_id = customer.get("id") is not None
         has_email = customer.get("email") is not None or "email" in fields
         if has_id and has_email:
@@ -122,6 +156,3 @@ def problems_of(body: Any, *, has_contact: bool, old_installation: bool) -> list
         if not (has_id or has_email or has_contact or "fromThreadId" in fields):
             problems.append(("customer", "must be set"))
     return problems
-
-
-# The listing's filter.

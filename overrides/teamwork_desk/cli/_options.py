@@ -1,0 +1,81 @@
+"""The options of `teamwork-desk convert`: one for each argument of `convert` that text can express."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar, get_type_hints
+
+import typer
+
+from teamwork_desk import EntityRef
+from teamwork_desk._arguments import Kind, kind_of
+from teamwork_desk._conversations import Conversations
+from teamwork_desk.backlog import ConvertedFields
+
+from ._forms import Form, form_of, id_or_text
+
+Command = TypeVar("Command", bound=Callable[..., None])
+
+_TYPES: dict[Form, Any] = {
+    "text": str | None,
+    "texts": list[str] | None,
+    "number": int | None,
+    "numbers": list[int] | None,
+    "id or text": str | None,
+    "boolean": bool | None,
+}
+# Typer's own names for these types are longer, and help has little room.
+_METAVARS: dict[Form, str] = {"texts": "<str>", "numbers": "<int>", "id or text": "<str>"}
+
+
+def with_options_of_convert(command: Command) -> Command:
+    """Replace the `**arguments` of a command by an option for each argument: typer reads them from the signature."""
+    signature = inspect.signature(command, eval_str=True)
+    own = [parameter for parameter in signature.parameters.values() if parameter.kind is not parameter.VAR_KEYWORD]
+    vars(command)["__signature__"] = signature.replace(parameters=[*own, *_options()])
+    return command
+
+
+def _options() -> Iterator[inspect.Parameter]:
+    descriptions = _descriptions(Conversations.convert.__doc__ or "")
+    for name, hint in get_type_hints(ConvertedFields).items():
+        form = form_of(hint)
+        if form is None:
+            continue
+        option = typer.Option(
+            None,
+            _flag(name, form),
+            help=_help(descriptions.get(name, ""), form, kind_of(hint)),
+            metavar=_METAVARS.get(form),
+            parser=id_or_text if form == "id or text" else None,
+        )
+        yield inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=option, annotation=_TYPES[form])
+
+
+def _descriptions(docstring: str) -> dict[str, str]:
+    """Return what a docstring says about each argument."""
+    _, _, section = inspect.cleandoc(docstring).partition("\nArgs:\n")
+    section, _, _ = section.partition("\n\n")
+    paragraphs = re.findall(r"^    (\w+): (.+(?:\n {8}.+)*)", section, re.MULTILINE)
+    return {name: " ".join(text.split()) for name, text in paragraphs}
+
+
+def _flag(name: str, form: Form) -> str:
+    # An option that may be repeated has one value each time, so its name is singular: --tag for tags.
+    flag = (name.removesuffix("s") if form in ("texts", "numbers") else name).replace("_", "-")
+    return f"--{flag}/--no-{flag}" if form == "boolean" else f"--{flag}"
+
+
+def _help(description: str, form: Form, kind: Kind) -> str:
+    """Add to the first sentence of a description how the option is given."""
+    first, dot, rest = description.partition(". ")
+    text = first.removesuffix(".")
+    if kind.choices:
+        text += f": {' or '.join(kind.choices)}"
+    if EntityRef in kind.types and form in ("number", "numbers"):
+        text += ", by id"
+    if kind.is_list:
+        text += "; may be repeated"
+    return f"{text}.{dot and ' '}{rest}"
