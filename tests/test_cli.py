@@ -1,4 +1,4 @@
-"""The command line: what a script can rely on, and what a reader sees."""
+"""The command line: its output, its exit statuses and its messages."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Literal
 
 import anyio
 import httpx
@@ -30,11 +30,13 @@ from typer.testing import CliRunner, Result
 
 from teamwork_desk import CustomerRef, CustomField, EntityRef, RateLimit, __version__, cli
 from teamwork_desk._conversations import Conversations
-from teamwork_desk.backlog import Job
+from teamwork_desk.backlog import ConvertedFields, Job
 from teamwork_desk.cli import _app, _convert_many, _shell, _show
 from teamwork_desk.cli._errors import CommandError
+from teamwork_desk.cli._forms import form_of
 from teamwork_desk.cli._jobs import COLUMNS, ONLY_IN_JSON, read_jobs
 from teamwork_desk.cli._ledger import Ledger
+from teamwork_desk.cli._options import with_options_of_convert
 from teamwork_desk.cli._run import Result as Outcome
 from teamwork_desk.testing import FakeDesk
 
@@ -44,7 +46,7 @@ Command = Callable[..., Result]
 
 @pytest.fixture(autouse=True)
 def _interruptible() -> Iterator[None]:
-    """Ctrl-C is ignored where a shell started the tests in the background; SIGTERM would end them."""
+    """Let both signals interrupt: a shell ignores Ctrl-C for background jobs, and SIGTERM would end the tests."""
     before = {each: signal.signal(each, signal.default_int_handler) for each in (signal.SIGINT, signal.SIGTERM)}
     yield
     for number, handler in before.items():
@@ -64,19 +66,19 @@ def portal() -> Iterator[BlockingPortal]:
 
 @pytest.fixture
 def fake(portal: BlockingPortal, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeDesk]:
-    """A Desk behind a socket, in the environment."""
+    """A fake Desk behind a socket. The environment has its URL and its token."""
     fake = FakeDesk(token=SECRET, rate_limit=10_000)
     with portal.wrap_async_context_manager(fake.serve()) as url:
         monkeypatch.setenv("TEAMWORK_DESK_URL", url)
         monkeypatch.setenv("TEAMWORK_DESK_TOKEN", SECRET)
-        # What nothing buffers cannot fail at exit.
+        # Without a buffer, no flush can fail at exit, which some tests need.
         monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
         yield fake
 
 
 @pytest.fixture
 def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
-    """Run a command in an empty directory; no traceback and no secret may be shown."""
+    """Run a command in an empty directory. It must not show a traceback or a secret."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.delenv("FORCE_COLOR", raising=False)
@@ -103,14 +105,14 @@ def write(name: str, content: str | bytes) -> str:
 # One conversation
 
 
-def test_convert(command: Command, fake: FakeDesk) -> None:
+def test_convert_prints_the_ticket(command: Command, fake: FakeDesk) -> None:
     result = command("convert", "42", "--subject", "Refund", "--customer", "jo@example.com", "--tag", "a", "--tag", "b")
     assert (result.exit_code, data(result)) == (0, [{"conversation_id": 42, "ticket_id": fake.tickets[0].id}])
     assert fake.tickets[0].body == {"subject": "Refund", "customer": {"email": "jo@example.com"}, "tags": ["a", "b"]}
     assert result.stderr == ""
 
 
-def test_every_option_arrives(command: Command, fake: FakeDesk) -> None:
+def test_every_option_reaches_desk(command: Command, fake: FakeDesk) -> None:
     numbers = ["agent", "inbox", "parent", "priority", "source", "status", "tickettemplate", "type"]
     arguments = [text for number, name in enumerate(numbers, 1) for text in (f"--{name}", str(number))]
     arguments += ["--from-thread-id", "9", "--from-ticket-id", "10", "--file", "11", "--file", "12"]
@@ -132,27 +134,89 @@ def test_every_option_arrives(command: Command, fake: FakeDesk) -> None:
     }
 
 
-def test_convert_takes_what_fits_on_a_command_line() -> None:
-    options = {{"tag": "tags", "file": "files"}.get(name, name) for name in inspect.signature(_app.convert).parameters}
-    arguments = set(inspect.signature(Conversations.convert).parameters) - {"self"}
-    assert options - {"url"} == arguments - {"email"} - ONLY_IN_JSON
+def flags_of(name: str) -> set[str]:
+    group: Any = typer.main.get_command(_app.app)
+    return {flag for option in group.commands[name].params for flag in option.opts + option.secondary_opts}
+
+
+def test_convert_has_an_option_for_each_argument_that_text_can_express() -> None:
+    fields = {name.replace("_", "-") for name in ConvertedFields.__annotations__.keys() - ONLY_IN_JSON}
+    singular = {"tags": "tag", "files": "file"}
+    flags = {f"--{singular.get(name, name)}" for name in fields}
+    own = {"conversation_id", "--url", "--verify-first", "--no-verify-first", "--no-notify-customer"}
+    assert flags_of("convert") == flags | own
+
+
+@pytest.mark.parametrize(
+    ("option", "text"),
+    [
+        ("--agent", "The agent who gets the ticket, by id."),
+        ("--customer", "The customer, by id or by email address. An address reuses the customer who has it"),
+        ("--edit-method", "The default input method for editing tickets: html or markdown."),
+        ("--file", "The attachments, by id; may be repeated."),
+        ("--subject", "The ticket's subject."),
+        ("--tag", "The words or tags the ticket is tagged with; may be repeated."),
+    ],
+)
+def test_the_help_of_an_option_says_how_to_give_it(command: Command, option: str, text: str) -> None:
+    (line,) = (line for line in command("convert", "--help").output.splitlines() if line.startswith(f"│ {option} "))
+    assert text in line
+
+
+def test_the_help_needs_no_docstrings(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With `python -OO` there are none."""
+    monkeypatch.setattr(Conversations.convert, "__doc__", None)
+
+    def convert(**arguments: Any) -> None: ...
+
+    options = inspect.signature(with_options_of_convert(convert)).parameters
+    assert options["agent"].default.help == ", by id."
+
+
+@pytest.mark.parametrize(
+    ("hint", "form"),
+    [
+        (int | None, "number"),
+        (list[int], "numbers"),
+        (str | None, "text"),
+        (Literal["a", "b"] | str, "text"),
+        (Sequence[str], "texts"),
+        (EntityRef | int | str, "id or text"),
+        (bool, "boolean"),
+        (list[bool], None),
+        (Mapping[str, Any] | None, None),
+        (CustomField, None),
+    ],
+)
+def test_the_type_of_an_argument_decides_how_text_expresses_it(hint: Any, form: str | None) -> None:
+    assert form_of(hint) == form
+
+
+def test_the_shell_completes_the_options(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("_TEAMWORK_DESK_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", "teamwork-desk convert --not")
+    monkeypatch.setenv("COMP_CWORD", "2")
+    result = CliRunner().invoke(_app.app, [], prog_name="teamwork-desk")
+    assert result.stdout.split() == ["--notify-customer"]
 
 
 @pytest.mark.parametrize(("option", "tickets"), [((), 1), (("--verify-first",), 1), (("--no-verify-first",), 2)])
-def test_verify_first_is_the_default(command: Command, fake: FakeDesk, option: tuple[str, ...], tickets: int) -> None:
+def test_convert_looks_a_conversation_up_first_by_default(
+    command: Command, fake: FakeDesk, option: tuple[str, ...], tickets: int
+) -> None:
     for _ in range(2):
         assert data(command("convert", "42", *option))[0]["ticket_id"] == fake.tickets[-1].id
     assert len(fake.tickets) == tickets
 
 
 class Full(io.StringIO):
-    """A file on a full disk, or a closed pipe: the first write is noticed by its flush."""
+    """A file on a full disk, or a closed pipe: flushing fails, but writing does not."""
 
     def flush(self) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
 
-def test_what_is_converted_is_no_failure_because_it_cannot_be_printed(
+def test_a_conversion_that_cannot_be_printed_is_no_failure(
     fake: FakeDesk, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["teamwork-desk", "convert", "42"])
@@ -165,7 +229,7 @@ def test_what_is_converted_is_no_failure_because_it_cannot_be_printed(
 
 
 @pytest.mark.parametrize("reader", ["a full disk", "a closed pipe"])
-def test_nor_does_the_flush_at_exit_fail(fake: FakeDesk, reader: str) -> None:
+def test_a_closed_stdout_does_not_change_the_exit_status(fake: FakeDesk, reader: str) -> None:
     with subprocess.Popen(
         [sys.executable, "-m", "teamwork_desk.cli", "convert", "42"],
         stdout=os.open("/dev/full", os.O_WRONLY) if reader == "a full disk" else subprocess.PIPE,
@@ -179,7 +243,7 @@ def test_nor_does_the_flush_at_exit_fail(fake: FakeDesk, reader: str) -> None:
 
 
 @pytest.mark.parametrize("arguments", [["get", "42"], ["list"], ["probe"]])
-def test_what_cannot_be_printed_is_a_line_and_a_status(fake: FakeDesk, arguments: list[str]) -> None:
+def test_output_that_cannot_be_written_has_a_message_and_status_2(fake: FakeDesk, arguments: list[str]) -> None:
     with Path("/dev/full").open("w") as full:
         command = [sys.executable, "-m", "teamwork_desk.cli", *arguments]
         reading = subprocess.run(command, check=False, stdout=full, stderr=subprocess.PIPE, text=True)
@@ -197,7 +261,7 @@ def test_what_cannot_be_printed_is_a_line_and_a_status(fake: FakeDesk, arguments
         (["42", "--no-such-option"], 2, "Usage: "),
     ],
 )
-def test_a_failure_is_a_line_and_a_status(
+def test_a_failure_has_a_message_of_one_line_and_a_status(
     command: Command, fake: FakeDesk, arguments: list[str], status: int, error: str
 ) -> None:
     result = command("convert", *arguments)
@@ -206,7 +270,7 @@ def test_a_failure_is_a_line_and_a_status(
     assert error == "Usage: " or result.stderr.count("\n") == 1
 
 
-def test_an_unknown_outcome_has_a_status_of_its_own(command: Command, fake: FakeDesk) -> None:
+def test_an_unknown_outcome_has_status_3(command: Command, fake: FakeDesk) -> None:
     fake.lose_answer("after", method="POST")
     fake.fail(status=403, method="GET")
     result = command("convert", "42", "--no-verify-first")
@@ -214,7 +278,7 @@ def test_an_unknown_outcome_has_a_status_of_its_own(command: Command, fake: Fake
     assert result.stderr.splitlines()[-1].startswith("OutcomeUnknownError: ")
 
 
-def test_what_a_server_says_does_not_drive_the_terminal(command: Command, fake: FakeDesk) -> None:
+def test_text_from_the_server_cannot_control_the_terminal(command: Command, fake: FakeDesk) -> None:
     fake.fail(status=400, body={"errors": {"x\x1b[2J": ["must be set"]}})
     result = command("convert", "42")
     assert result.exit_code == 1
@@ -222,7 +286,9 @@ def test_what_a_server_says_does_not_drive_the_terminal(command: Command, fake: 
 
 
 @pytest.mark.parametrize("name", ["convert", "get"])
-def test_an_interrupt_is_130(command: Command, fake: FakeDesk, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_an_interrupt_has_status_130(
+    command: Command, fake: FakeDesk, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
     async def interrupted(*_: object, **__: object) -> None:
         signal.raise_signal(signal.SIGINT)
         await anyio.sleep_forever()
@@ -236,7 +302,7 @@ def test_an_interrupt_is_130(command: Command, fake: FakeDesk, monkeypatch: pyte
 
 
 @pytest.mark.parametrize("stdin", [io.StringIO(), None])
-def test_without_a_terminal_there_must_be_a_token(
+def test_without_a_terminal_the_environment_must_have_the_token(
     fake: FakeDesk, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], stdin: io.StringIO | None
 ) -> None:
     monkeypatch.delenv("TEAMWORK_DESK_TOKEN")
@@ -245,7 +311,7 @@ def test_without_a_terminal_there_must_be_a_token(
     with pytest.raises(SystemExit) as stopped:
         cli.main()
     assert stopped.value.code == 2
-    assert capsys.readouterr() == ("", "Set TEAMWORK_DESK_TOKEN: there is no terminal to ask for the token.\n")
+    assert capsys.readouterr() == ("", "Set TEAMWORK_DESK_TOKEN: there is no terminal on which to ask for the token.\n")
 
 
 class Terminal(io.StringIO):
@@ -253,7 +319,7 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_a_terminal_is_asked(
+def test_a_terminal_asks_for_the_token(
     fake: FakeDesk, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.delenv("TEAMWORK_DESK_TOKEN")
@@ -273,7 +339,9 @@ def test_a_terminal_is_asked(
     assert json.loads(capsys.readouterr().out)["id"] == 42
 
 
-def test_an_interrupt_at_the_question_is_130(command: Command, fake: FakeDesk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupt_while_asking_for_the_token_has_status_130(
+    command: Command, fake: FakeDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("TEAMWORK_DESK_TOKEN")
 
     def prompt(*_: object, **__: object) -> str:
@@ -285,7 +353,7 @@ def test_an_interrupt_at_the_question_is_130(command: Command, fake: FakeDesk, m
     assert (result.exit_code, result.output) == (130, "")
 
 
-def test_no_argument_is_a_token() -> None:
+def test_no_command_takes_the_token_as_an_argument() -> None:
     for name in ("convert", "convert_many", "get", "list_", "probe", "fake"):
         assert "token" not in inspect.signature(getattr(_app, name)).parameters
 
@@ -293,7 +361,7 @@ def test_no_argument_is_a_token() -> None:
 # Reading
 
 
-def test_get_and_list_show_no_secret(command: Command, fake: FakeDesk) -> None:
+def test_get_and_list_omit_the_secrets_of_a_conversation(command: Command, fake: FakeDesk) -> None:
     fake.add_conversation(7, token=SECRET, socket_id=SECRET)
     result = command("get", "7")
     assert result.exit_code == 0
@@ -302,7 +370,7 @@ def test_get_and_list_show_no_secret(command: Command, fake: FakeDesk) -> None:
     assert not {"token", "socket_id"} & data(command("list"))[0].keys()
 
 
-def test_list(command: Command, fake: FakeDesk) -> None:
+def test_list_passes_on_the_filter_and_the_order(command: Command, fake: FakeDesk) -> None:
     wanted = json.dumps({"id": {"$lte": 3}})
     result = command("list", "--filter", wanted, "--order-by", "id", "--order-mode", "desc")
     assert (result.exit_code, [one["id"] for one in data(result)]) == (0, [3, 2, 1])
@@ -310,11 +378,11 @@ def test_list(command: Command, fake: FakeDesk) -> None:
 
 
 @pytest.mark.parametrize(("filter", "status"), [("{", 2), ("[" * 100_000, 2), ('{"x": 1}', 1)])
-def test_a_filter_that_is_none(command: Command, fake: FakeDesk, filter: str, status: int) -> None:
+def test_an_invalid_filter_has_a_status(command: Command, fake: FakeDesk, filter: str, status: int) -> None:
     assert command("list", "--filter", filter).exit_code == status
 
 
-def test_a_reader_that_leaves_is_no_error_of_ours(fake: FakeDesk) -> None:
+def test_list_ends_silently_when_its_reader_closes_the_pipe(fake: FakeDesk) -> None:
     line = "from teamwork_desk.cli import main; main()"
     listing = subprocess.Popen(
         [sys.executable, "-c", line, "list"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -327,9 +395,7 @@ def test_a_reader_that_leaves_is_no_error_of_ours(fake: FakeDesk) -> None:
     assert listing.returncode == 1
 
 
-def test_a_closed_pipe_is_left_to_the_framework(
-    command: Command, fake: FakeDesk, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_typer_handles_a_closed_pipe(command: Command, fake: FakeDesk, monkeypatch: pytest.MonkeyPatch) -> None:
     async def closed(*_: object) -> None:
         raise BrokenPipeError(errno.EPIPE, "Broken pipe")
 
@@ -338,7 +404,7 @@ def test_a_closed_pipe_is_left_to_the_framework(
     assert (result.exit_code, result.output) == (1, "")
 
 
-def test_probe(command: Command, fake: FakeDesk) -> None:
+def test_probe_prints_the_differences(command: Command, fake: FakeDesk) -> None:
     result = command("probe", "--json")
     assert result.exit_code == 1
     assert data(result)[0]["drift"][0] == {
@@ -353,19 +419,21 @@ def test_probe(command: Command, fake: FakeDesk) -> None:
 
 
 @pytest.mark.parametrize(("status", "exit_code"), [(200, 0), (403, 2)])
-def test_probe_without_drift_and_without_a_page(command: Command, fake: FakeDesk, status: int, exit_code: int) -> None:
+def test_the_status_of_probe_without_differences_and_without_a_page(
+    command: Command, fake: FakeDesk, status: int, exit_code: int
+) -> None:
     fake.fail(status=status, body={"conversations": []})
     assert command("probe").exit_code == exit_code
 
 
-# Many
+# Many conversations
 
 
 def jobs_for(*conversations: int) -> str:
     return write("jobs.jsonl", "".join(f'{{"conversation_id": {each}}}\n' for each in conversations))
 
 
-def test_convert_many_and_again(command: Command, fake: FakeDesk) -> None:
+def test_a_second_run_skips_what_the_first_run_converted(command: Command, fake: FakeDesk) -> None:
     jobs = jobs_for(*range(1, 21))
     result = command("convert-many", jobs, "--ledger", "run.sqlite", "--results", "results.jsonl")
     assert result.exit_code == 0
@@ -382,13 +450,13 @@ def test_convert_many_and_again(command: Command, fake: FakeDesk) -> None:
     assert [one["conversation_id"] for one in data(again)] == list(range(1, 21))
 
 
-def test_a_line_is_a_number_and_no_picture(command: Command, fake: FakeDesk) -> None:
+def test_line_numbers_do_not_become_emoji(command: Command, fake: FakeDesk) -> None:
     jobs = write("jobs.jsonl", "\n" * 99 + '{"conversation_id": 42}\n')
     result = command("convert-many", jobs, "--ledger", "run.sqlite")
     assert "jobs.jsonl:100: conversation 42: converted" in result.stderr
 
 
-def test_failures_have_a_line_and_a_status(command: Command, fake: FakeDesk) -> None:
+def test_each_failed_job_has_a_message_with_its_line(command: Command, fake: FakeDesk) -> None:
     jobs = write("jobs.jsonl", '{"conversation_id": 1}\n\nnothing\n{"conversation_id": 404}\n{"conversation_id": 1}\n')
     result = command("convert-many", jobs, "--ledger", "run.sqlite", "--results", "-")
     assert result.exit_code == 1
@@ -399,15 +467,15 @@ def test_failures_have_a_line_and_a_status(command: Command, fake: FakeDesk) -> 
         (5, "failed", "RequestError"),
     }
     assert "jobs.jsonl:5: conversation 1: failed: RequestError: line 1 has the same conversation\n" in result.stderr
-    assert "jobs.jsonl:3: a job: failed: RequestError: it is no JSON: Expecting value, at character 1" in result.stderr
+    assert "jobs.jsonl:3: job: failed: RequestError: invalid JSON: Expecting value, at character 1" in result.stderr
 
 
-def test_an_unknown_outcome_outweighs_a_failure(command: Command, fake: FakeDesk) -> None:
+def test_an_unknown_outcome_decides_the_status_before_a_failure(command: Command, fake: FakeDesk) -> None:
     fake.lose_answer("after", method="POST")
     fake.fail(status=403, method="GET")
     arguments = ["convert-many", jobs_for(1, 404), "--ledger", "run.sqlite", "--settle", "0", "--concurrency", "1"]
     assert command(*arguments, "--no-verify-first").exit_code == 3
-    assert command(*arguments).exit_code == 1, "the look finds the ticket, and 404 fails again"
+    assert command(*arguments).exit_code == 1, "the lookup finds the ticket, and conversation 404 fails again"
     assert len(fake.tickets) == 1
 
 
@@ -415,7 +483,7 @@ def test_an_unknown_outcome_outweighs_a_failure(command: Command, fake: FakeDesk
     ("options", "methods"),
     [([], ["GET", "POST"]), (["--verify-first"], ["GET", "POST"]), (["--no-verify-first"], ["POST"])],
 )
-def test_it_looks_first_and_counts_that(
+def test_each_job_is_looked_up_first_and_the_time_left_includes_that(
     command: Command, fake: FakeDesk, monkeypatch: pytest.MonkeyPatch, options: list[str], methods: list[str]
 ) -> None:
     counted: list[int] = []
@@ -432,7 +500,7 @@ def test_it_looks_first_and_counts_that(
     assert counted == [len(methods)]
 
 
-# What is open or unknown is not forgotten
+# Conversations that are open or unknown at the end
 
 
 def leave_open(*conversations: int) -> None:
@@ -453,40 +521,40 @@ MANY = ["convert-many", "jobs.jsonl", "--ledger", "run.sqlite"]
         ('{"conversation_id": \n', "failed"),
     ],
 )
-def test_an_open_conversation_is_named_whatever_became_of_its_line(
+def test_an_open_conversation_is_named_whatever_its_line_says_now(
     command: Command, fake: FakeDesk, content: str, state: str | None
 ) -> None:
     leave_open(1)
     write("jobs.jsonl", content)
     result = command(*MANY, "--results", "-", "--settle", "0")
     assert result.exit_code == 3
-    assert "run.sqlite: open or unknown, so perhaps converted: 1\n" in result.stderr
+    assert "run.sqlite: open or unknown, may have been converted: 1\n" in result.stderr
     assert [one["state"] for one in data(result) if one["line"] == 1 and one["error"]] == ([state] if state else [])
 
 
-def test_of_many_some_are_named(command: Command, fake: FakeDesk) -> None:
+def test_of_many_open_conversations_only_the_first_are_named(command: Command, fake: FakeDesk) -> None:
     leave_open(*range(1, 31))
     write("jobs.jsonl", "")
     result = command(*MANY, "--settle", "0")
-    assert f"converted: {', '.join(map(str, range(1, 21)))} and 10 more\n" in result.stderr
+    assert f"may have been converted: {', '.join(map(str, range(1, 21)))} and 10 more\n" in result.stderr
 
 
 @pytest.mark.parametrize(("fails_at", "status"), [("end", 3), ("begin", 2)])
-def test_also_where_the_disk_is_full(
+def test_open_conversations_are_named_if_the_disk_is_full(
     command: Command, fake: FakeDesk, monkeypatch: pytest.MonkeyPatch, fails_at: str, status: int
 ) -> None:
     def full(*_: object, **__: object) -> None:
-        raise CommandError("run.sqlite: it cannot be used: database or disk is full")
+        raise CommandError("run.sqlite: cannot be used: database or disk is full")
 
     monkeypatch.setattr(Ledger, fails_at, full)
     jobs_for(1)
     result = command(*MANY)
     assert result.exit_code == status
-    assert "run.sqlite: it cannot be used: database or disk is full\n" in result.stderr
-    assert ("perhaps converted: 1\n" in result.stderr) is (status == 3)
+    assert "run.sqlite: cannot be used: database or disk is full\n" in result.stderr
+    assert ("may have been converted: 1\n" in result.stderr) is (status == 3)
 
 
-def test_also_where_there_is_a_bug(
+def test_open_conversations_are_named_after_a_bug(
     command: Command, fake: FakeDesk, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async def convert(*_: object, **__: object) -> None:
@@ -500,32 +568,38 @@ def test_also_where_there_is_a_bug(
     assert stopped.value.code == 3
     errors = capsys.readouterr().err
     assert "LookupError: a bug\n" in errors
-    assert "perhaps converted: 1\n" in errors
+    assert "may have been converted: 1\n" in errors
 
 
-def test_it_is_told_why_nothing_happens_at_first(command: Command, fake: FakeDesk) -> None:
+def test_a_message_says_why_retries_wait(command: Command, fake: FakeDesk) -> None:
     leave_open(1)
     jobs_for(1)
     result = command(*MANY, "--settle", "0.01")
     assert result.exit_code == 0
     assert result.stderr.startswith(
-        "left open or unknown by an earlier run: 1; their jobs wait 0.01 s, for a request may still be under way\n"
+        "left open or unknown by an earlier run: 1. "
+        "Waiting 0.01 s before retrying them, because their requests may still be running.\n"
     )
 
 
-# Where nobody reads what is written
+# Output that cannot be written
 
 
-def test_results_that_cannot_be_written_end_no_run(
+def test_a_run_continues_if_its_results_cannot_be_written(
     command: Command, fake: FakeDesk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     jobs_for(1, 2, 3)
     result = command(*MANY, "--results", "/dev/full")
     assert (result.exit_code, len(fake.tickets)) == (0, 3)
-    assert result.stderr.count("--results /dev/full: No space left on device; the run goes on") == 1
+    assert (
+        result.stderr.count("--results /dev/full: No space left on device; the run continues without writing results\n")
+        == 1
+    )
 
 
-def test_a_reader_that_leaves_ends_no_run(fake: FakeDesk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_continues_if_the_reader_of_its_results_closes_the_pipe(
+    fake: FakeDesk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     jobs_for(1, 2, 3)
     with subprocess.Popen(
@@ -538,10 +612,10 @@ def test_a_reader_that_leaves_ends_no_run(fake: FakeDesk, tmp_path: Path, monkey
         running.stdout.close()
         _, errors = running.communicate()
     assert (running.returncode, len(fake.tickets)) == (0, 3)
-    assert errors.count("--results -: Broken pipe; the run goes on") == 1
+    assert errors.count("--results -: Broken pipe; the run continues without writing results\n") == 1
 
 
-def test_nor_does_a_closed_standard_error(
+def test_a_run_continues_if_standard_error_is_closed(
     fake: FakeDesk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -554,7 +628,7 @@ def test_nor_does_a_closed_standard_error(
     assert len(capsys.readouterr().out.splitlines()) == 3
 
 
-def test_streams_that_are_not_there(fake: FakeDesk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_command_works_without_standard_streams(fake: FakeDesk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["teamwork-desk", "convert", "404"])
     monkeypatch.setattr(sys, "stdout", None)
     monkeypatch.setattr(sys, "stderr", None)
@@ -563,7 +637,7 @@ def test_streams_that_are_not_there(fake: FakeDesk, monkeypatch: pytest.MonkeyPa
     assert stopped.value.code == 1
 
 
-def test_the_ledger_is_of_the_installation(
+def test_a_ledger_is_rejected_for_another_installation(
     command: Command, fake: FakeDesk, portal: BlockingPortal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     jobs = jobs_for(1)
@@ -572,16 +646,19 @@ def test_the_ledger_is_of_the_installation(
         result = command("convert-many", jobs, "--ledger", "run.sqlite", "--url", other)
     assert (result.exit_code, result.stderr) == (
         2,
-        f"run.sqlite: it is the ledger of {os.environ['TEAMWORK_DESK_URL']}, not of {other}\n",
+        f"run.sqlite: this ledger belongs to {os.environ['TEAMWORK_DESK_URL']}, not to {other}\n",
     )
 
 
-def test_a_held_ledger_changes_nothing(command: Command, fake: FakeDesk) -> None:
+def test_a_run_changes_nothing_if_another_run_is_using_the_ledger(command: Command, fake: FakeDesk) -> None:
     jobs = jobs_for(1)
     write("results.jsonl", "precious")
     with Ledger(Path("run.sqlite"), os.environ["TEAMWORK_DESK_URL"]):
         result = command("convert-many", jobs, "--ledger", "run.sqlite", "--results", "results.jsonl")
-    assert (result.exit_code, result.stderr) == (2, "run.sqlite: another run holds it; wait until it has ended\n")
+    assert (result.exit_code, result.stderr) == (
+        2,
+        "run.sqlite: another run is using it; wait until that run has ended\n",
+    )
     assert Path("results.jsonl").read_text() == "precious"
     assert not fake.requests
 
@@ -596,7 +673,7 @@ def test_a_held_ledger_changes_nothing(command: Command, fake: FakeDesk) -> None
         ("jobs.jsonl", "-"),
     ],
 )
-def test_no_file_overwrites_another(command: Command, fake: FakeDesk, ledger: str, results: str) -> None:
+def test_the_three_files_must_be_different(command: Command, fake: FakeDesk, ledger: str, results: str) -> None:
     jobs = write("jobs.jsonl", "")
     result = command("convert-many", jobs, "--ledger", ledger, "--results", results)
     assert result.exit_code == 2
@@ -619,7 +696,7 @@ def test_no_file_overwrites_another(command: Command, fake: FakeDesk, ledger: st
         ["jobs.txt", "--ledger", "run.sqlite"],
     ],
 )
-def test_bad_input_is_2_and_sends_nothing(command: Command, fake: FakeDesk, arguments: list[str]) -> None:
+def test_invalid_input_has_status_2_and_sends_nothing(command: Command, fake: FakeDesk, arguments: list[str]) -> None:
     before = Path(jobs_for(1)).read_bytes()
     write("jobs.txt", "42")
     result = command("convert-many", *arguments)
@@ -629,7 +706,7 @@ def test_bad_input_is_2_and_sends_nothing(command: Command, fake: FakeDesk, argu
     assert Path("jobs.jsonl").read_bytes() == before
 
 
-def test_a_file_that_is_broken_at_its_end_sends_nothing(command: Command, fake: FakeDesk) -> None:
+def test_nothing_is_sent_if_the_end_of_the_jobs_file_is_invalid(command: Command, fake: FakeDesk) -> None:
     jobs = write("jobs.csv", 'conversation_id,message\n1,Hello\n2,"never closed\n3,Hello\n')
     result = command("convert-many", jobs, "--ledger", "run.sqlite")
     assert result.exit_code == 2
@@ -637,7 +714,7 @@ def test_a_file_that_is_broken_at_its_end_sends_nothing(command: Command, fake: 
     assert not fake.requests
 
 
-def test_jobs_from_a_pipe_are_read_to_their_end_first(
+def test_jobs_from_a_pipe_are_read_completely_before_anything_is_sent(
     command: Command, fake: FakeDesk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
@@ -652,7 +729,7 @@ def test_jobs_from_a_pipe_are_read_to_their_end_first(
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_the_first_interrupt_lets_those_under_way_end(
+def test_the_first_interrupt_lets_running_jobs_finish(
     command: Command, fake: FakeDesk, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
 ) -> None:
     convert = Conversations.convert
@@ -670,11 +747,14 @@ def test_the_first_interrupt_lets_those_under_way_end(
     assert result.exit_code == 130
     assert {one["state"] for one in data(result) if one["error"] != "NotSentError"} == {"done"}
     assert 3 <= len(fake.tickets) <= len(data(result)) < 10
-    assert "interrupted: what is under way comes to its end; Ctrl-C again leaves it open\n" in result.stderr
+    assert (
+        "interrupted: the running jobs will finish; press Ctrl-C again to stop them and leave them open\n"
+        in result.stderr
+    )
     assert [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)] == handlers
 
 
-def test_the_second_interrupt_leaves_them_open(
+def test_the_second_interrupt_leaves_running_jobs_open(
     command: Command, fake: FakeDesk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     async def interrupted(*_: object, **__: object) -> None:
@@ -686,7 +766,7 @@ def test_the_second_interrupt_leaves_them_open(
         patch.setattr(Conversations, "convert", interrupted)
         result = command("convert-many", jobs_for(1), "--ledger", "run.sqlite")
     assert result.exit_code == 130
-    assert "perhaps converted: 1\n" in result.stderr
+    assert "may have been converted: 1\n" in result.stderr
     with Ledger.in_memory(tmp_path / "run.sqlite") as ledger:
         entry = ledger.entry(1)
     assert entry is not None
@@ -702,10 +782,10 @@ def test_an_ignored_interrupt_stays_ignored(command: Command, fake: FakeDesk, mo
         signal.signal(signal.SIGINT, before)
 
 
-# A rehearsal
+# A dry run
 
 
-def test_a_dry_run_sends_and_writes_nothing(
+def test_a_dry_run_sends_nothing_and_writes_no_ledger(
     command: Command, fake: FakeDesk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.delenv("TEAMWORK_DESK_TOKEN")
@@ -730,12 +810,12 @@ def test_a_dry_run_sends_and_writes_nothing(
     assert "conversations/3000/convert.json was answered with 400" in data(result)[2]["message"]
     assert "planned" in result.stderr
     assert "jobs.jsonl:1: conversation 1: would be converted\n" in result.stderr
-    assert "would be refused" in result.stderr
+    assert "would be rejected" in result.stderr
     assert not fake.requests
     assert [file.name for file in tmp_path.iterdir()] == ["jobs.jsonl"]
 
 
-def test_a_dry_run_knows_what_is_done(command: Command, fake: FakeDesk) -> None:
+def test_a_dry_run_skips_what_the_ledger_has_as_done(command: Command, fake: FakeDesk) -> None:
     assert command("convert-many", jobs_for(1), "--ledger", "run.sqlite").exit_code == 0
     result = command("convert-many", jobs_for(1, 2), "--ledger", "run.sqlite", "--dry-run", "--results", "-")
     assert (result.exit_code, [one["state"] for one in data(result)]) == (0, ["skipped", "planned"])
@@ -746,7 +826,7 @@ def test_a_dry_run_knows_what_is_done(command: Command, fake: FakeDesk) -> None:
 
 
 def on_a_terminal(*arguments: str, stdout: int | None = None, **environment: str) -> tuple[int, str]:
-    """Run a command whose standard error is a terminal, and its standard output too where it is not told otherwise."""
+    """Run a command with a terminal as its standard error, and as its standard output unless another is given."""
     ours, theirs = pty.openpty()
     shown = b""
     with subprocess.Popen(
@@ -756,7 +836,7 @@ def on_a_terminal(*arguments: str, stdout: int | None = None, **environment: str
         env={**os.environ, "COLUMNS": "200", "TERM": "xterm", **environment},
     ) as running:
         os.close(theirs)
-        with suppress(OSError):  # Linux's end of a terminal
+        with suppress(OSError):  # Linux reports the end of a terminal as an error.
             while chunk := os.read(ours, 10_000):
                 shown += chunk
     os.close(ours)
@@ -773,7 +853,7 @@ two_jobs = pytest.mark.usefixtures("_two_jobs")
 
 
 @two_jobs
-def test_a_terminal_sees_a_bar_and_what_went_wrong() -> None:
+def test_a_terminal_shows_a_progress_bar_and_the_failed_jobs() -> None:
     status, shown = on_a_terminal(*MANY)
     assert status == 1
     for part in ("2/2", "1 done", "1 failed", "window ", "/10000", "conversation 404: failed"):
@@ -782,21 +862,21 @@ def test_a_terminal_sees_a_bar_and_what_went_wrong() -> None:
 
 
 @two_jobs
-def test_a_narrow_terminal_sees_all_of_it() -> None:
+def test_a_narrow_terminal_shows_the_whole_progress_bar() -> None:
     _, shown = on_a_terminal(*MANY, COLUMNS="40")
     words = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown).split()
     assert {"2/2", "done,", "failed", "window", "left"} <= {*words}
 
 
 @two_jobs
-def test_a_terminal_that_cannot_redraw_a_bar_sees_a_line_for_each_job() -> None:
+def test_a_terminal_that_cannot_redraw_shows_a_line_for_each_job() -> None:
     _, shown = on_a_terminal(*MANY, TERM="dumb")
     assert "conversation 1: converted" in shown
     assert "2/2" not in shown
 
 
 @two_jobs
-def test_results_on_a_terminal_stand_above_the_bar() -> None:
+def test_results_on_a_terminal_are_printed_above_the_progress_bar() -> None:
     _, shown = on_a_terminal(*MANY, "--results", "-")
     lines = [line for line in shown.splitlines() if '{"line": ' in line]
     assert len(lines) == 2
@@ -805,7 +885,7 @@ def test_results_on_a_terminal_stand_above_the_bar() -> None:
 
 @two_jobs
 @pytest.mark.parametrize("reader", ["a full disk", "a file"])
-def test_results_that_are_not_for_the_terminal_go_their_own_way(reader: str) -> None:
+def test_results_for_a_file_do_not_pass_through_the_progress_bar(reader: str) -> None:
     with Path("/dev/full" if reader == "a full disk" else "results.jsonl").open("w") as results:
         status, shown = on_a_terminal(*MANY, "--results", "-", stdout=results.fileno())
     assert status == 1
@@ -816,7 +896,7 @@ def test_results_that_are_not_for_the_terminal_go_their_own_way(reader: str) -> 
 
 
 @pytest.mark.parametrize(("requests", "shown"), [(1, "0:01:00 left"), (2, "0:02:00 left")])
-def test_the_time_left_counts_every_request_of_a_job(
+def test_the_time_left_includes_every_request_of_a_job(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], requests: int, shown: str
 ) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
@@ -837,7 +917,7 @@ NOW = datetime(2025, 1, 1, tzinfo=UTC)
         (RateLimit(limit=120, remaining=7, reset_at=NOW), "window 7/120"),
     ],
 )
-def test_the_window_in_words(rate_limit: RateLimit | None, shown: str) -> None:
+def test_the_description_of_the_rate_window(rate_limit: RateLimit | None, shown: str) -> None:
     assert _show.window(rate_limit, NOW) == shown
 
 
@@ -852,14 +932,14 @@ def test_the_window_in_words(rate_limit: RateLimit | None, shown: str) -> None:
         (141, RateLimit(limit=120, remaining=20, reset_at=NOW - timedelta(seconds=30)), 60),
     ],
 )
-def test_the_windows_that_are_left(jobs: int, rate_limit: RateLimit | None, seconds: float) -> None:
+def test_the_seconds_that_the_rate_window_costs(jobs: int, rate_limit: RateLimit | None, seconds: float) -> None:
     assert _show.windows_left(jobs, rate_limit, NOW) == seconds
 
 
 # A fake Desk
 
 
-def test_fake_listens_until_it_is_interrupted(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fake_runs_until_it_is_interrupted(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     found: list[int] = []
     readers: list[threading.Thread] = []
 
@@ -879,7 +959,7 @@ def test_fake_listens_until_it_is_interrupted(command: Command, monkeypatch: pyt
     assert (result.exit_code, found) == (130, [1, 2, 3])
 
 
-def test_fake_without_the_extra_says_so(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fake_names_the_extra_it_needs(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "teamwork_desk.testing._server", raising=False)
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     result = command("fake", "--port", "0")
@@ -889,7 +969,7 @@ def test_fake_without_the_extra_says_so(command: Command, monkeypatch: pytest.Mo
     )
 
 
-def test_fake_on_a_port_that_is_taken(command: Command, fake: FakeDesk) -> None:
+def test_fake_reports_a_port_that_is_in_use(command: Command, fake: FakeDesk) -> None:
     port = os.environ["TEAMWORK_DESK_URL"].rpartition(":")[2]
     result = command("fake", "--port", port)
     assert result.exit_code == 2
@@ -899,40 +979,40 @@ def test_fake_on_a_port_that_is_taken(command: Command, fake: FakeDesk) -> None:
 # The program
 
 
-def test_help_tells_the_exit_statuses(command: Command) -> None:
+def test_the_help_describes_the_exit_statuses(command: Command) -> None:
     shown = command("--help").output
     assert "Example: teamwork-desk " in shown
-    assert "or a line of the jobs is wrong" in shown
-    assert "or a file as a whole is wrong" in shown
+    assert "or a line of the jobs file is invalid" in shown
+    assert "or a whole file is invalid" in shown
     for status in ("0", "1", "2", "3", "130"):
-        assert f" {status} where " in shown
+        assert f" {status} if " in shown
     assert "--install-completion" in shown
 
 
-def test_the_fakes_help_has_an_example() -> None:
+def test_the_help_of_the_fake_desk_module_has_an_example() -> None:
     command = [sys.executable, "-m", "teamwork_desk.testing", "--help"]
     shown = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     assert "Example: python -m teamwork_desk.testing --port 8080" in shown
 
 
-def test_version(command: Command) -> None:
+def test_version_prints_the_version(command: Command) -> None:
     result = command("--version")
     assert (result.exit_code, result.output) == (0, f"teamwork-desk {__version__}\n")
 
 
 @pytest.mark.parametrize("name", ["convert", "convert-many", "get", "list", "probe", "fake"])
-def test_a_command_has_an_example(command: Command, name: str) -> None:
+def test_the_help_of_each_command_has_an_example(command: Command, name: str) -> None:
     shown = command(name, "--help").output
     assert f"Example: teamwork-desk {name}" in shown
 
 
 @pytest.mark.parametrize("name", ["convert", "convert-many", "get", "list", "probe", "fake"])
-def test_nothing_is_cut_off_from_help(command: Command, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_no_help_is_cut_off_at_80_columns(command: Command, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     assert "…" not in command(name, "--help").output
 
 
-def test_it_is_a_module_too(
+def test_the_command_runs_as_a_module(
     fake: FakeDesk, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["teamwork-desk", "get", "42"])
@@ -943,7 +1023,7 @@ def test_it_is_a_module_too(
 
 
 @pytest.mark.parametrize("missing", ["typer", "rich"])
-def test_without_the_extra_it_says_so(
+def test_the_command_names_the_extra_it_needs(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], missing: str
 ) -> None:
     for name in [name for name in sys.modules if name.startswith("teamwork_desk.cli.")]:
@@ -955,10 +1035,10 @@ def test_without_the_extra_it_says_so(
     with pytest.raises(SystemExit) as stopped:
         cli.main()
     assert stopped.value.code == 2
-    assert capsys.readouterr() == ("", 'The command line needs more: pip install "teamwork-desk[cli]"\n')
+    assert capsys.readouterr() == ("", 'The command line needs the extra cli: pip install "teamwork-desk[cli]"\n')
 
 
-def test_another_missing_module_is_a_bug(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_missing_module_raises(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "teamwork_desk.cli._app", raising=False)
     monkeypatch.setitem(sys.modules, "teamwork_desk.cli._convert_many", None)
     with pytest.raises(ModuleNotFoundError):
@@ -969,7 +1049,7 @@ def test_another_missing_module_is_a_bug(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def read(name: str, content: str | bytes) -> list[Any]:
-    """Return the jobs of a file, or what is wrong with them, by line."""
+    """Return the job or the problem of each line in a file."""
     return [(line.number, line.job or line.problem) for line in read_jobs(Path(write(name, content)))]
 
 
@@ -1004,12 +1084,13 @@ in_a_directory = pytest.mark.usefixtures("_in_a_directory")
             {"conversation_id": 1, "scheduled_email": {"at": "noon"}},
         ),
         ('{"conversation_id": 1, "email": null, "nothing": 1}', {"conversation_id": 1, "email": None, "nothing": 1}),
-        ("nothing", "it is no JSON: Expecting value, at character 1"),
-        ("[" * 100_000, "it is no JSON in UTF-8 (RecursionError)"),
-        (b'{"conversation_id": "\xff"}', "it is no JSON in UTF-8 (UnicodeDecodeError)"),
+        ('{"conversation_id": 1, "nothing": {"a": 1}}', {"conversation_id": 1, "nothing": {"a": 1}}),
+        ("nothing", "invalid JSON: Expecting value, at character 1"),
+        ("[" * 100_000, "invalid JSON or UTF-8 (RecursionError)"),
+        (b'{"conversation_id": "\xff"}', "invalid JSON or UTF-8 (UnicodeDecodeError)"),
         ("[1]", "expected a JSON object"),
-        ('{"conversation_id": 1, "cc": ["a"], "cc": ["b"]}', "cc: this key comes twice"),
-        ('{"conversation_id": 1, "customer": {"a@b.c": 1, "a@b.c": 2}}', "...: this key comes twice"),
+        ('{"conversation_id": 1, "cc": ["a"], "cc": ["b"]}', "cc: duplicate key"),
+        ('{"conversation_id": 1, "customer": {"a@b.c": 1, "a@b.c": 2}}', "...: duplicate key"),
         ("{}", "conversation_id: expected a positive whole number of at most 64 bits"),
         ('{"conversation_id": "1"}', "conversation_id: expected a positive whole number of at most 64 bits"),
         ('{"conversation_id": 0}', "conversation_id: expected a positive whole number of at most 64 bits"),
@@ -1019,15 +1100,15 @@ in_a_directory = pytest.mark.usefixtures("_in_a_directory")
         ),
         (
             '{"conversation_id": 1, "inbox": {"name": "x", "jo@example.com": 1}}',
-            "inbox: it has what EntityRef has not: ..., name",
+            "inbox: unknown EntityRef fields: ..., name",
         ),
         (
-            '{"conversation_id": 1, "jo@example.com": {"additional_properties": 1}}',
-            "...: it has what EntityRef has not: additional_properties",
+            '{"conversation_id": 1, "inbox": {"additional_properties": 1}}',
+            "inbox: unknown EntityRef fields: additional_properties",
         ),
     ],
 )
-def test_a_line_of_jsonl(line: str | bytes, job: object) -> None:
+def test_the_jobs_of_jsonl_lines(line: str | bytes, job: object) -> None:
     content = line.encode() if isinstance(line, str) else line
     assert read("jobs.jsonl", content) == [(1, job)]
     assert read("jobs.ndjson", b'\n{"conversation_id": 9}\n' + content.removeprefix(b"\xef\xbb\xbf") + b"\n") == [
@@ -1044,21 +1125,21 @@ def test_a_line_of_jsonl(line: str | bytes, job: object) -> None:
         ("jobs.csv", "inbox,conversation_id\nx,7\n"),
     ],
 )
-def test_a_line_that_is_no_job_has_its_conversation(name: str, content: str) -> None:
+def test_a_line_that_is_not_a_job_keeps_its_conversation(name: str, content: str) -> None:
     (line,) = read_jobs(Path(write(name, content)))
     assert (line.job, line.conversation_id) == (None, 7)
 
 
 @pytest.mark.parametrize("depth", [100, 300, 600, 900, 5000])
 @pytest.mark.parametrize("name", ["tags", "customfields", "scheduled_email"])
-def test_a_line_may_be_deep(command: Command, fake: FakeDesk, name: str, depth: int) -> None:
+def test_deeply_nested_json_does_not_end_the_run(command: Command, fake: FakeDesk, name: str, depth: int) -> None:
     value = {"customfields": '[{"id": 1, "value": %s}]', "scheduled_email": '{"a": %s}'}.get(name, "%s")
     write("jobs.jsonl", f'{{"conversation_id": 1, "{name}": {value % ("[" * depth + "]" * depth)}}}\n')
     for options in (["--dry-run"], []):
         assert command(*MANY, *options).exit_code in (0, 1)
 
 
-def test_a_column_for_every_argument() -> None:
+def test_each_argument_has_a_column_or_is_only_in_json() -> None:
     assert set(COLUMNS) | ONLY_IN_JSON == set(Job.__annotations__)
 
 
@@ -1078,7 +1159,7 @@ def test_a_column_for_every_argument() -> None:
         ("message", '"two\nlines, and ""quotes"""', 'two\nlines, and "quotes"'),
     ],
 )
-def test_a_cell(column: str, cell: str, value: object) -> None:
+def test_the_values_of_cells(column: str, cell: str, value: object) -> None:
     assert read("jobs.csv", f"\ufeffconversation_id, {column}\r\n1,{cell}\r\n , \r\n2,\r\n") == [
         (2, {"conversation_id": 1, column: value}),
         (4 + cell.count("\n"), {"conversation_id": 2}),
@@ -1092,11 +1173,11 @@ def test_a_cell(column: str, cell: str, value: object) -> None:
         ("x,", "conversation_id: expected a whole number"),
         (",true", "conversation_id: expected a positive whole number of at most 64 bits"),
         ("1,maybe", "notify_customer: expected true or false"),
-        ("1", "it has 1 cells, and the header 2"),
-        ("1,true,x", "it has 3 cells, and the header 2"),
+        ("1", "expected 2 cells, as in the header, got 1"),
+        ("1,true,x", "expected 2 cells, as in the header, got 3"),
     ],
 )
-def test_a_row_that_is_no_job(row: str, problem: str) -> None:
+def test_a_row_that_is_not_a_job(row: str, problem: str) -> None:
     assert read("jobs.CSV", f"conversation_id,notify_customer\n{row}\n2,true\n") == [
         (2, problem),
         (3, {"conversation_id": 2, "notify_customer": True}),
@@ -1109,11 +1190,11 @@ def test_a_row_that_is_no_job(row: str, problem: str) -> None:
     [
         ("", "jobs.csv:1: the header has no column conversation_id"),
         ("subject\nx\n", "jobs.csv:1: the header has no column conversation_id"),
-        ("conversation_id,subjct\n", "jobs.csv:1: the column subjct is none of convert's arguments"),
+        ("conversation_id,subjct\n", "jobs.csv:1: unknown column subjct: convert has no such argument"),
         *(
             (
                 f"{header}\n",
-                f"jobs.csv:1: column {number} is no argument's name; the first line names them, separated by commas",
+                f"jobs.csv:1: column {number} does not name an argument; the first line must be a header, with commas",
             )
             for header, number in [
                 ("42,jo@example.com", 1),
@@ -1122,17 +1203,17 @@ def test_a_row_that_is_no_job(row: str, problem: str) -> None:
                 ("sep=,", 1),
             ]
         ),
-        ("conversation_id,cc,cc\n", "jobs.csv:1: there are two columns cc"),
-        ("conversation_id,customfields\n", "jobs.csv:1: customfields has no form in CSV; use JSONL"),
-        (b"conversation_id,subject\n1,a\n2,\xff\n", "jobs.csv:3: it is not UTF-8"),
+        ("conversation_id,cc,cc\n", "jobs.csv:1: duplicate column cc"),
+        ("conversation_id,customfields\n", "jobs.csv:1: customfields cannot be given in CSV; use JSONL"),
+        (b"conversation_id,subject\n1,a\n2,\xff\n", "jobs.csv:3: invalid UTF-8"),
         ('conversation_id,subject\n1,a\n2,"b\n3,c\n', "jobs.csv:3: unexpected end of data"),
         ('conversation_id,subject\n1,"a"b\n', "jobs.csv:2: ',' expected after '\"'"),
     ],
 )
-def test_a_csv_file_that_is_broken_as_a_whole(content: str | bytes, problem: str) -> None:
-    with pytest.raises(CommandError) as refused:
+def test_an_invalid_csv_file_is_rejected_as_a_whole(content: str | bytes, problem: str) -> None:
+    with pytest.raises(CommandError) as rejected:
         read("jobs.csv", content)
-    assert str(refused.value) == problem
+    assert str(rejected.value) == problem
 
 
 @in_a_directory

@@ -1,4 +1,4 @@
-"""The ledger: what is in it survives a kill, and nothing else than a ledger is taken for one."""
+"""The ledger: its contents survive a kill, and no other file is used as a ledger."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from teamwork_desk import (
     NotFoundError,
     OutcomeUnknownError,
     PermissionDeniedError,
-    backlog,
+    _backlog,
 )
 from teamwork_desk.cli._errors import CommandError
 from teamwork_desk.cli._jobs import Line
@@ -67,7 +67,7 @@ def test_a_conversation_is_open_until_its_outcome_is_known(path: Path) -> None:
         assert ledger.entry(7) == Entry(state="done", ticket_id=1007, attempts=1)
 
 
-def test_what_is_opened_again_forgets_its_error(path: Path) -> None:
+def test_a_retry_clears_the_error_of_the_last_attempt(path: Path) -> None:
     with Ledger(path, ORIGIN) as ledger:
         ledger.begin(7)
         ledger.end(7, "failed", error="NotFoundError")
@@ -78,13 +78,13 @@ def test_what_is_opened_again_forgets_its_error(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("state", "must_look"), [("open", True), ("unknown", True), ("failed", False), ("done", False)]
+    ("state", "may_be_converted"), [("open", True), ("unknown", True), ("failed", False), ("done", False)]
 )
-def test_what_may_be_converted_must_be_looked_at(state: State, must_look: bool) -> None:
-    assert Entry(state=state, ticket_id=None, attempts=1).may_be_converted is must_look
+def test_an_open_or_unknown_conversation_may_have_been_converted(state: State, may_be_converted: bool) -> None:
+    assert Entry(state=state, ticket_id=None, attempts=1).may_be_converted is may_be_converted
 
 
-def test_it_holds_no_more_than_it_says(path: Path) -> None:
+def test_the_ledger_holds_no_personal_data(path: Path) -> None:
     with Ledger(path, ORIGIN) as ledger:
         ledger.begin(7)
         ledger.end(7, "unknown", error="OutcomeUnknownError")
@@ -112,7 +112,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
-def test_it_survives_a_kill_and_is_free_again(path: Path) -> None:
+def test_after_a_kill_the_ledger_is_complete_and_unlocked(path: Path) -> None:
     killed = subprocess.run([sys.executable, "-c", KILLED, str(path)], check=False)
     assert killed.returncode == -9
     with Ledger(path, ORIGIN) as ledger:
@@ -129,7 +129,7 @@ def test_a_commit_reaches_the_disk(path: Path) -> None:
     assert pragmas == {"journal_mode": "wal", "synchronous": 2, "fullfsync": 1}
 
 
-def test_a_killed_runs_ledger_may_be_moved_without_what_lies_beside_it(path: Path) -> None:
+def test_the_ledger_of_a_killed_run_is_complete_without_its_wal_file(path: Path) -> None:
     subprocess.run([sys.executable, "-c", KILLED, str(path)], check=False)
     assert path.with_name(f"{path.name}-wal").exists()
     moved = path.rename(path.with_name("moved.sqlite"))
@@ -141,36 +141,36 @@ def test_a_killed_runs_ledger_may_be_moved_without_what_lies_beside_it(path: Pat
 # One run at a time
 
 
-def test_a_second_run_is_refused_until_the_first_has_ended(path: Path) -> None:
+def test_a_second_run_is_rejected_until_the_first_has_ended(path: Path) -> None:
     with Ledger(path, ORIGIN) as ledger:
         ledger.begin(7)
-        with pytest.raises(CommandError, match=r"run\.sqlite: another run holds it"):
+        with pytest.raises(CommandError, match=r"run\.sqlite: another run is using it"):
             Ledger(path, ORIGIN)
         ledger.end(7, "done")
     with Ledger(path, ORIGIN) as ledger:
         assert ledger.entry(7) is not None
 
 
-def test_also_before_the_first_conversation(path: Path) -> None:
+def test_a_second_run_is_rejected_even_before_the_first_conversation(path: Path) -> None:
     with Ledger(path, ORIGIN):
         pass
     with Ledger(path, ORIGIN), pytest.raises(CommandError, match="another run"):
         Ledger(path, None)
 
 
-def test_another_process_is_refused_too(path: Path) -> None:
+def test_another_process_is_rejected(path: Path) -> None:
     with Ledger(path, ORIGIN):
         second = subprocess.run([sys.executable, "-c", KILLED, str(path)], check=False, capture_output=True, text=True)
-    assert "another run holds it" in second.stderr
+    assert "another run is using it" in second.stderr
 
 
-# What is no ledger for this run
+# Files that this run cannot use as its ledger
 
 
 def test_a_ledger_is_for_one_installation(path: Path) -> None:
     with Ledger(path, ORIGIN):
         pass
-    with pytest.raises(CommandError, match=r"it is the ledger of https://acme\.teamwork\.com, not of https://other"):
+    with pytest.raises(CommandError, match=r"this ledger belongs to https://acme\.teamwork\.com, not to https://other"):
         Ledger(path, "https://other.teamwork.com")
     with Ledger(path, ORIGIN):
         pass
@@ -197,16 +197,16 @@ def a_newer_ledger(path: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "reason"),
     [
-        (a_file(b'{"conversation_id": 42}\n' * 100), "no ledger"),
-        (a_file(b"x"), "no ledger"),
+        (a_file(b'{"conversation_id": 42}\n' * 100), "not a ledger"),
+        (a_file(b"x"), "not a ledger"),
         (a_file(b"SQLite format 3\0" + b"x" * 5000), "cannot be used: file is not a database"),
-        (a_database("CREATE TABLE customers (name TEXT)"), "no ledger"),
-        (a_database("PRAGMA application_id = 7"), "no ledger"),
-        (a_newer_ledger, "format 2, and this version reads format 1"),
+        (a_database("CREATE TABLE customers (name TEXT)"), "not a ledger"),
+        (a_database("PRAGMA application_id = 7"), "not a ledger"),
+        (a_newer_ledger, "format 2, but this version reads format 1"),
         (Path.mkdir, "cannot be used: unable to open"),
     ],
 )
-def test_what_is_no_ledger_is_refused_and_left_as_it_is(
+def test_a_file_that_is_not_a_ledger_is_rejected_and_stays_unchanged(
     path: Path, make: Callable[[Path], object], reason: str
 ) -> None:
     make(path)
@@ -225,24 +225,24 @@ def test_an_empty_file_becomes_a_ledger(path: Path) -> None:
         ledger.begin(7)
 
 
-def test_a_name_of_sqlites_own_is_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_name_with_a_meaning_for_sqlite_is_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with Ledger(Path(":memory:"), ORIGIN):
         pass
     assert (tmp_path / ":memory:").is_file()
 
 
-def test_a_write_that_fails_is_told(path: Path) -> None:
+def test_a_failed_write_raises_an_error_that_names_the_file(path: Path) -> None:
     with Ledger(path, ORIGIN) as ledger:
         connection_of(ledger).execute("PRAGMA query_only = ON")
-        with pytest.raises(CommandError, match=r"run\.sqlite: it cannot be used: attempt to write"):
+        with pytest.raises(CommandError, match=r"run\.sqlite: cannot be used: attempt to write"):
             ledger.begin(7)
 
 
 # A copy in memory
 
 
-def test_a_copy_knows_the_same_and_changes_nothing(path: Path) -> None:
+def test_a_copy_has_the_same_contents_and_does_not_change_the_file(path: Path) -> None:
     with Ledger(path, ORIGIN) as ledger:
         ledger.begin(7)
     before = path.read_bytes()
@@ -254,7 +254,7 @@ def test_a_copy_knows_the_same_and_changes_nothing(path: Path) -> None:
 
 
 @pytest.mark.parametrize("exists", [False, True])
-def test_a_copy_of_nothing_leaves_nothing(path: Path, exists: bool) -> None:
+def test_a_copy_of_a_missing_or_empty_file_is_empty_and_creates_nothing(path: Path, exists: bool) -> None:
     if exists:
         path.touch()
     with Ledger.in_memory(path) as copy:
@@ -263,7 +263,7 @@ def test_a_copy_of_nothing_leaves_nothing(path: Path, exists: bool) -> None:
     assert [(file.name, file.stat().st_size) for file in path.parent.iterdir()] == [(path.name, 0)] * exists
 
 
-def test_a_copy_needs_no_right_to_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_copy_does_not_need_the_right_to_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a #1?.sqlite"
     with Ledger(path, ORIGIN) as ledger:
         ledger.begin(7)
@@ -281,14 +281,14 @@ def test_a_copy_needs_no_right_to_write(tmp_path: Path, monkeypatch: pytest.Monk
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_copy_of_what_a_kill_left(path: Path) -> None:
+def test_a_copy_has_what_a_killed_run_wrote(path: Path) -> None:
     subprocess.run([sys.executable, "-c", KILLED, str(path)], check=False)
     with Ledger.in_memory(path) as copy:
         assert copy.unsettled() == [2, 3]
 
 
-def test_no_copy_of_what_a_run_holds(path: Path) -> None:
-    with Ledger(path, ORIGIN), pytest.raises(CommandError, match="another run holds it"):
+def test_a_ledger_that_a_run_is_using_cannot_be_copied(path: Path) -> None:
+    with Ledger(path, ORIGIN), pytest.raises(CommandError, match="another run is using it"):
         Ledger.in_memory(path)
 
 
@@ -296,7 +296,7 @@ def test_no_copy_of_what_a_run_holds(path: Path) -> None:
 
 
 class Desk:
-    """Converts, or raises what it is told to, once."""
+    """Converts a conversation, or raises the error that a test has set for it, once."""
 
     def __init__(self) -> None:
         self.calls: list[dict[str, Any]] = []
@@ -325,7 +325,7 @@ def lines(*conversations: int) -> list[Line]:
 def run(
     path: Path, desk: Desk, *jobs: Line, verify_first: bool = False
 ) -> dict[int, tuple[str, int | None, str | None]]:
-    """Return what is reported of each line."""
+    """Return the state, the ticket and the error that are reported for each line."""
     reports: list[Result] = []
 
     async def convert_all() -> None:
@@ -342,7 +342,7 @@ def states(path: Path) -> dict[int, str]:
     return {row["id"]: row["state"] for row in rows(path)}
 
 
-def test_a_second_run_skips_what_is_done_and_tries_again_what_failed(path: Path) -> None:
+def test_a_second_run_skips_what_is_done_and_retries_what_failed(path: Path) -> None:
     desk = Desk()
     desk.fail(2, NotFoundError("no", status_code=404))
     first = run(path, desk, *lines(1, 2, 3))
@@ -358,7 +358,7 @@ def test_a_second_run_skips_what_is_done_and_tries_again_what_failed(path: Path)
 
 
 @pytest.mark.parametrize("default", [False, True])
-def test_a_job_says_itself_whether_to_look_first(path: Path, default: bool) -> None:
+def test_a_job_can_decide_whether_to_look_first(path: Path, default: bool) -> None:
     desk = Desk()
     said: list[Any] = [None, False, True]
     jobs: list[Any] = [{"conversation_id": number, "verify_first": said[number - 1]} for number in range(1, 4)]
@@ -373,7 +373,7 @@ def test_a_job_says_itself_whether_to_look_first(path: Path, default: bool) -> N
     }
 
 
-def test_what_is_unknown_is_looked_at_first_by_the_next_run(path: Path) -> None:
+def test_the_next_run_looks_an_unknown_conversation_up_first(path: Path) -> None:
     desk = Desk()
     desk.fail(1, OutcomeUnknownError("?"), maybe_applied=True)
     assert run(path, desk, *lines(1)) == {1: ("unknown", None, "OutcomeUnknownError")}
@@ -383,37 +383,37 @@ def test_what_is_unknown_is_looked_at_first_by_the_next_run(path: Path) -> None:
 
 
 @pytest.mark.parametrize("state", ["open", "unknown"])
-def test_what_was_unknown_stays_so_where_the_look_fails(path: Path, state: State) -> None:
+def test_an_unknown_outcome_stays_unknown_if_the_lookup_fails(path: Path, state: State) -> None:
     with Ledger(path, ORIGIN) as ledger:
         ledger.begin(1)
         if state == "unknown":
             ledger.end(1, "unknown")
     desk = Desk()
-    desk.fail(1, PermissionDeniedError("nobody may look", status_code=403))
+    desk.fail(1, PermissionDeniedError("not allowed to look up", status_code=403))
     assert run(path, desk, *lines(1)) == {1: ("unknown", None, "PermissionDeniedError")}
     assert states(path) == {1: "unknown"}
     run(path, desk, *lines(1))
     assert [call.get("verify_first") for call in desk.calls] == [True, True]
 
 
-def test_what_was_unknown_is_settled_where_the_look_shows_no_ticket_and_desk_refuses(path: Path) -> None:
+def test_an_unknown_outcome_becomes_failed_if_the_lookup_shows_no_ticket_and_desk_rejects_the_job(path: Path) -> None:
     with Ledger(path, ORIGIN) as ledger:
         ledger.begin(1)
     desk = Desk()
-    desk.fail(1, PermissionDeniedError("nobody may convert", status_code=403), attempts=1)
+    desk.fail(1, PermissionDeniedError("not allowed to convert", status_code=403), attempts=1)
     assert run(path, desk, *lines(1)) == {1: ("failed", None, "PermissionDeniedError")}
     assert states(path) == {1: "failed"}
 
 
 @pytest.mark.parametrize("job", [None, {"conversation_id": 1, "subjct": "x"}])
-def test_what_was_unknown_stays_so_where_the_line_is_bad_now(path: Path, job: Any) -> None:
+def test_an_unknown_outcome_stays_unknown_if_its_line_is_invalid_now(path: Path, job: Any) -> None:
     with Ledger(path, ORIGIN) as ledger:
         ledger.begin(1)
     assert run(path, Desk(), Line(number=1, conversation_id=1, job=job)) == {1: ("unknown", None, "RequestError")}
     assert states(path) == {1: "open"}
 
 
-def test_what_is_open_or_unknown_is_unsettled(path: Path) -> None:
+def test_open_and_unknown_conversations_are_unsettled(path: Path) -> None:
     with Ledger(path, ORIGIN) as ledger:
         for number, state in enumerate((None, "done", "failed", "unknown"), 1):
             ledger.begin(number)
@@ -422,13 +422,13 @@ def test_what_is_open_or_unknown_is_unsettled(path: Path) -> None:
         assert ledger.unsettled() == [1, 4]
 
 
-def test_a_bad_job_alone_needs_no_entry(path: Path) -> None:
+def test_an_invalid_job_gets_no_entry(path: Path) -> None:
     bad: Any = {"conversation_id": 1, "subjct": "x"}
     assert run(path, Desk(), Line(number=1, conversation_id=1, job=bad)) == {1: ("failed", None, "RequestError")}
     assert states(path) == {}
 
 
-def test_a_conversation_comes_once(path: Path) -> None:
+def test_a_conversation_is_converted_once_even_if_two_lines_name_it(path: Path) -> None:
     desk = Desk()
     for once in ("done", "skipped"):
         assert run(path, desk, *lines(7, 8, 7)) == {
@@ -439,8 +439,8 @@ def test_a_conversation_comes_once(path: Path) -> None:
     assert [call["conversation_id"] for call in desk.calls] == [7, 8]
 
 
-def test_what_was_left_open_is_looked_at_once_the_old_request_has_settled(path: Path) -> None:
-    """Since the lock is ours the old process is dead; how long ago it noted the conversation says nothing."""
+def test_an_open_conversation_is_retried_only_after_the_settle_time(path: Path) -> None:
+    """The old process has ended, because its lock is free, but its last request may have been sent just before."""
     desk = Desk()
     times: list[float] = []
 
@@ -458,11 +458,11 @@ def test_what_was_left_open_is_looked_at_once_the_old_request_has_settled(path: 
         ledger.begin(1)
         taken = runner.run(convert_all())
     assert [(call["conversation_id"], call["verify_first"]) for call in desk.calls] == [(2, False), (1, True)]
-    assert times[0] < taken + 30 <= times[1], "the others need not wait"
+    assert times[0] < taken + 30 <= times[1], "other conversations do not wait"
 
 
-def test_nothing_begins_and_nothing_waits_once_it_is_stopped(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backlog, "PAUSE", 0)
+def test_a_stopped_run_starts_no_jobs_and_does_not_wait(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_backlog, "PAUSE", 0)
     desk = Desk()
     reports: list[Result] = []
     running: Run
@@ -492,7 +492,7 @@ def test_nothing_begins_and_nothing_waits_once_it_is_stopped(path: Path, monkeyp
     assert states(path) == {1: "open", 2: "failed"}
 
 
-async def test_cancelled_it_leaves_open_what_is_under_way(path: Path) -> None:
+async def test_a_cancelled_run_leaves_running_jobs_open(path: Path) -> None:
     called = asyncio.Event()
 
     async def convert(conversation_id: int, **_: Any) -> Conversation:
@@ -512,7 +512,7 @@ async def test_cancelled_it_leaves_open_what_is_under_way(path: Path) -> None:
     assert states(path) == {1: "open"}
 
 
-def test_nothing_is_sent_where_the_ledger_cannot_be_written(path: Path) -> None:
+def test_nothing_is_sent_if_the_ledger_cannot_be_written(path: Path) -> None:
     desk = Desk()
 
     async def convert_all() -> None:
@@ -534,57 +534,57 @@ KILLS = 21
 SETTLE = 0.2
 
 
-class LethalServer(FaultServer):
-    """Kills its client at a drawn moment: before, after or instead of the work, or once it has answered."""
+class KillingServer(FaultServer):
+    """Kills its client at a random moment: before, after or instead of the work, or after the response."""
 
     def __init__(self, draw: random.Random) -> None:
         super().__init__()
         self.draw = draw
-        self.victim: subprocess.Popen[str] | None = None
+        self.client: subprocess.Popen[str] | None = None
         self.moment: Moment = "before"
         self.countdown = 0
-        self.deaths: Counter[Moment] = Counter()
+        self.kills: Counter[Moment] = Counter()
         self.looks = 0
 
-    def aim(self, victim: subprocess.Popen[str], moment: Moment) -> None:
-        self.moment, self.countdown, self.victim = moment, self.draw.randrange(8), victim
+    def choose(self, client: subprocess.Popen[str], moment: Moment) -> None:
+        self.moment, self.countdown, self.client = moment, self.draw.randrange(8), client
 
-    def strike(self, *moments: Moment) -> Moment | None:
-        if self.victim is None or self.moment not in moments:
+    def kill_at(self, *moments: Moment) -> Moment | None:
+        if self.client is None or self.moment not in moments:
             return None
         self.countdown -= 1
         if self.countdown >= 0:
             return None
-        self.victim.kill()
-        self.victim = None
-        self.deaths[self.moment] += 1
+        self.client.kill()
+        self.client = None
+        self.kills[self.moment] += 1
         return self.moment
 
     def _work(self, conversation_id: int) -> None:
-        moment = self.strike("before", "late", "never")
+        moment = self.kill_at("before", "late", "never")
         if moment == "late":
             self._loop.call_later(SETTLE / 3, super()._work, conversation_id)
         elif moment != "never":
             super()._work(conversation_id)
-        # Where there is nothing to look at, it dies all the same.
-        self.strike("after", "looked")
+        # If no lookup comes, the client must be killed all the same.
+        self.kill_at("after", "looked")
 
     async def _send(self, exchange: Any, status: int, body: bytes, *headers: str) -> bool:
-        if self.victim is not None and self.moment == "looked":
-            await asyncio.sleep(SETTLE / 2)  # the looks come when they have settled
+        if self.client is not None and self.moment == "looked":
+            await asyncio.sleep(SETTLE / 2)  # Lookups come only after the settle time.
         stays = await super()._send(exchange, status, body, *headers)
-        self.strike("answered")
+        self.kill_at("answered")
         return stays
 
     async def _list(self, exchange: Any) -> bool:
         self.looks += 1
         if self.moment == "looked":
             self.countdown = 0
-            self.strike("looked")
+            self.kill_at("looked")
         return await super()._list(exchange)
 
 
-def test_killed_at_any_moment_it_converts_the_rest_and_nothing_twice(path: Path) -> None:
+def test_a_run_that_is_killed_repeatedly_converts_each_conversation_once(path: Path) -> None:
     seed = random.SystemRandom().randrange(1 << 32)
     print(f"seed {seed}")
     draw = random.Random(seed)
@@ -593,7 +593,7 @@ def test_killed_at_any_moment_it_converts_the_rest_and_nothing_twice(path: Path)
     moments = list(MOMENTS) * (KILLS // len(MOMENTS)) + draw.choices(MOMENTS, k=KILLS % len(MOMENTS))
     draw.shuffle(moments)
     killed = 0
-    with LethalServer(draw) as server:
+    with KillingServer(draw) as server:
         environment = {**os.environ, "TEAMWORK_DESK_URL": server.url, "TEAMWORK_DESK_TOKEN": "t"}
         command = [sys.executable, "-m", "teamwork_desk.cli", "convert-many", str(jobs), "--ledger", str(path)]
         command += ["--settle", str(SETTLE), "--concurrency", "4", "--results", "-"]
@@ -604,17 +604,17 @@ def test_killed_at_any_moment_it_converts_the_rest_and_nothing_twice(path: Path)
                 command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
             ) as process:
                 if moment is not None:
-                    server.aim(process, moment)
+                    server.choose(process, moment)
                 assert process.stdout is not None
                 for line in process.stdout:
                     if json.loads(line)["state"] == "done":
-                        server.strike("reported")
+                        server.kill_at("reported")
                 status = process.wait()
-                server.victim = None
+                server.client = None
             killed += status == -signal.SIGKILL
             assert status in (0, -signal.SIGKILL)
         tickets = {number: list(made) for number, made in server.tickets.items() if made}
-    print(f"killed {killed} times: {dict(server.deaths)}; looks: {server.looks}")
+    print(f"killed {killed} times: {dict(server.kills)}; looks: {server.looks}")
     assert killed >= 20
     assert server.looks
     assert {number: len(made) for number, made in tickets.items()} == dict.fromkeys(range(1, CONVERSATIONS + 1), 1), (
