@@ -1,0 +1,123 @@
+"""The response headers that say when to send the next request."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime
+from email.utils import format_datetime
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from teamwork_desk._headers import http_date, retry_after
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC).timestamp()
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        (None, None),
+        ("", None),
+        ("   ", None),
+        ("0", 0.0),
+        ("7", 7.0),
+        (" 7 ", 7.0),
+        ("007", 7.0),
+        ("1.5", 1.5),
+        ("999999999", 999_999_999.0),
+        ("9" * 10, None),  # more than 30 years is a mistake
+        ("9" * 5000, None),
+        ("-1", None),
+        ("+1", None),
+        ("1e3", None),
+        ("1_0", None),
+        ("1,5", None),
+        (".5", None),
+        ("1.", None),
+        ("0x10", None),
+        ("nan", None),
+        ("inf", None),
+        ("-inf", None),
+        ("Infinity", None),
+        ("7 seconds", None),
+        ("soon", None),
+        ("\u0661".encode(), None),  # a digit, but none of ASCII
+        ("Sun, 01 Mar 2026 12:00:07 GMT", 7.0),
+        ("Sunday, 01-Mar-26 12:00:07 GMT", 7.0),
+        ("Sun Mar  1 12:00:07 2026", 7.0),
+        ("Sun, 01 Mar 2026 14:00:07 +0200", 7.0),
+        ("Sun, 01 Mar 2026 11:59:59 GMT", 0.0),
+        ("Thu, 01 Jan 1970 00:00:00 GMT", 0.0),
+        ("Mon, 01 Mar 2027 12:00:00 GMT", 31_536_000.0),
+        ("Sun, 01 Mar 2026", None),
+        ("Sun, 32 Mar 2026 12:00:07 GMT", None),
+        ("Sun, 01 Mar 99999 12:00:07 GMT", None),
+        ("2026-03-01T12:00:07Z", None),
+    ],
+    ids=lambda value: repr(value)[:40],
+)
+def test_retry_after_is_read_in_each_form_and_nonsense_says_nothing(value: Any, seconds: float | None) -> None:
+    headers = httpx.Headers([] if value is None else [("retry-after", value)])
+    assert retry_after(headers, NOON) == seconds
+
+
+@pytest.mark.parametrize(
+    ("date", "seconds"),
+    [
+        ("Sun, 01 Mar 2026 12:00:00 GMT", 60.0),
+        ("Sun, 01 Mar 2026 12:00:45 GMT", 15.0),
+        ("Sun, 01 Mar 2026 12:30:00 GMT", 0.0),
+        ("Sat, 28 Feb 2026 12:01:00 GMT", 86_400.0),
+        ("yesterday", 60.0),
+        ("", 60.0),
+    ],
+)
+def test_a_date_to_come_again_is_measured_against_the_answers_own_date(date: str, seconds: float) -> None:
+    headers = httpx.Headers({"Retry-After": "Sun, 01 Mar 2026 12:01:00 GMT", "Date": date})
+    assert retry_after(headers, NOON) == seconds
+
+
+def test_seconds_to_wait_are_not_measured_against_the_answers_date() -> None:
+    assert retry_after(httpx.Headers({"Retry-After": "7", "Date": "Sun, 01 Mar 2020 12:00:00 GMT"}), NOON) == 7.0
+
+
+HEADER_TEXT = st.text(st.characters(min_codepoint=32, max_codepoint=126)) | st.text(
+    "0123456789:.,+- GMTSunMar", max_size=40
+)
+
+
+@settings(deadline=None)
+@given(HEADER_TEXT, st.none() | HEADER_TEXT)
+def test_no_header_breaks_retry_after_or_makes_it_negative(value: str, date: str | None) -> None:
+    seconds = retry_after(httpx.Headers({"Retry-After": value} | ({} if date is None else {"Date": date})), NOON)
+    assert seconds is None or 0 <= seconds < math.inf
+
+
+@pytest.mark.parametrize(
+    ("value", "moment"),
+    [
+        # RFC 9110, 5.6.7: the preferred form, and the two obsolete ones that are to be accepted
+        ("Sun, 06 Nov 1994 08:49:37 GMT", 784111777.0),
+        ("Sunday, 06-Nov-94 08:49:37 GMT", 784111777.0),
+        ("Sun Nov  6 08:49:37 1994", 784111777.0),
+        ("Sun, 06 Nov 1994 08:49:37", 784111777.0),
+        (None, None),
+        ("", None),
+        ("0", None),
+        ("tomorrow", None),
+        ("Sun, 06 Nov 1994 25:49:37 GMT", None),
+    ],
+)
+def test_http_date_reads_the_three_forms_as_epoch_seconds(value: str | None, moment: float | None) -> None:
+    assert http_date(value) == moment
+
+
+@settings(deadline=None)
+@given(st.datetimes(min_value=datetime(1970, 1, 1), max_value=datetime(9999, 1, 1)))  # noqa: DTZ001
+def test_http_date_reads_back_every_date_to_the_second(moment: datetime) -> None:
+    moment = moment.replace(microsecond=0, tzinfo=UTC)
+    assert http_date(format_datetime(moment, usegmt=True)) == moment.timestamp()
