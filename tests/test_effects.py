@@ -12,10 +12,10 @@ import pytest
 from teamwork_desk import DeskError, NotSentError, TransportError
 from teamwork_desk._outcome import Effect, effect_of_failure, effect_of_status, is_permanent, seems_sent
 
-# What a status says
+# The effect of a status
 
 STATUSES: list[tuple[Iterable[int], Effect]] = [
-    (range(100, 200), Effect.ENDED),  # no final answer came
+    (range(100, 200), Effect.ENDED),  # no final response came
     (range(200, 300), Effect.APPLIED),
     (range(300, 408), Effect.FINAL),
     ([408], Effect.ENDED),
@@ -31,22 +31,24 @@ STATUSES: list[tuple[Iterable[int], Effect]] = [
     (range(505, 524), Effect.ENDED),
     ([524], Effect.RUNNING),
     (range(525, 600), Effect.ENDED),
-    (range(600, 1000), Effect.ENDED),  # no status of HTTP: nothing is known
+    (range(600, 1000), Effect.ENDED),  # not a status of HTTP, so that nothing is known
 ]
 
 
-def test_every_status_stands_in_the_table_once() -> None:
+def test_the_table_has_every_status_once() -> None:
     assert [status for statuses, _ in STATUSES for status in statuses] == list(range(100, 1000))
 
 
 @pytest.mark.parametrize(("statuses", "effect"), STATUSES, ids=lambda value: str(value).removeprefix("range"))
-def test_a_status_without_retry_after_has_the_effect_of_its_class(statuses: Iterable[int], effect: Effect) -> None:
+def test_a_status_without_retry_after_has_the_effect_that_the_table_names(
+    statuses: Iterable[int], effect: Effect
+) -> None:
     assert {status: effect_of_status(status, has_retry_after=False) for status in statuses} == dict.fromkeys(
         statuses, effect
     )
 
 
-def test_retry_after_makes_a_refusal_of_503_and_changes_no_other_status() -> None:
+def test_retry_after_turns_a_503_into_a_refusal_and_changes_no_other_status() -> None:
     changed = {
         status: effect_of_status(status, has_retry_after=True)
         for status in range(100, 1000)
@@ -55,7 +57,7 @@ def test_retry_after_makes_a_refusal_of_503_and_changes_no_other_status() -> Non
     assert changed == {503: Effect.REFUSED}
 
 
-# What a failure says
+# The effect of a failure
 
 FAILURES: dict[type[Exception], Effect] = {
     httpx.CloseError: Effect.ENDED,
@@ -86,7 +88,7 @@ FAILURES: dict[type[Exception], Effect] = {
     httpx.UnsupportedProtocol: Effect.ENDED,
     httpx.WriteError: Effect.ENDED,
     httpx.WriteTimeout: Effect.RUNNING,
-    # What other transports and event hooks raise: it does not prove that the connection has failed
+    # Other transports and event hooks raise these, which does not prove that the connection has failed.
     TimeoutError: Effect.RUNNING,
     OSError: Effect.RUNNING,
     ConnectionResetError: Effect.RUNNING,
@@ -94,17 +96,17 @@ FAILURES: dict[type[Exception], Effect] = {
 }
 
 
-def make(kind: type[Exception]) -> Exception:
-    """Build an exception of httpx without regard for what its constructor asks for."""
+def make_error(kind: type[Exception]) -> Exception:
+    """Build an exception of httpx without the arguments that its constructor requires."""
     return kind.__new__(kind)
 
 
-def because_of(error: Exception, cause: BaseException) -> Exception:
+def caused_by(error: Exception, cause: BaseException) -> Exception:
     error.__cause__ = cause
     return error
 
 
-def test_every_exception_of_httpx_stands_in_the_table() -> None:
+def test_the_table_has_every_exception_of_httpx() -> None:
     public = {value for name in httpx.__all__ if isinstance(value := getattr(httpx, name), type)}
     assert {kind for kind in public if issubclass(kind, Exception)} == {
         kind for kind in FAILURES if kind.__module__ == "httpx"
@@ -112,65 +114,29 @@ def test_every_exception_of_httpx_stands_in_the_table() -> None:
 
 
 @pytest.mark.parametrize(("kind", "effect"), FAILURES.items(), ids=lambda value: getattr(value, "__name__", ""))
-def test_after_sending_only_a_failed_connection_has_ended(kind: type[Exception], effect: Effect) -> None:
-    assert effect_of_failure(make(kind), sent=True) is effect
+def test_after_sending_only_a_broken_connection_means_that_the_request_has_ended(
+    kind: type[Exception], effect: Effect
+) -> None:
+    assert effect_of_failure(make_error(kind), sent=True) is effect
 
 
 @pytest.mark.parametrize("kind", FAILURES)
-def test_a_failure_before_sending_did_nothing_whatever_its_class(kind: type[Exception]) -> None:
-    assert effect_of_failure(make(kind), sent=False) is Effect.NOT_SENT
+def test_a_failure_before_sending_has_no_effect_whatever_its_class(kind: type[Exception]) -> None:
+    assert effect_of_failure(make_error(kind), sent=False) is Effect.NOT_SENT
 
 
 @pytest.mark.parametrize(
     ("cause", "effect"),
     [
         (ConnectionResetError(), Effect.ENDED),
-        (because_of(OSError(), ConnectionResetError()), Effect.ENDED),
+        (caused_by(OSError(), ConnectionResetError()), Effect.ENDED),
         (TimeoutError(), Effect.RUNNING),
-        (because_of(OSError(), TimeoutError()), Effect.RUNNING),
+        (caused_by(OSError(), TimeoutError()), Effect.RUNNING),
     ],
     ids=repr,
 )
-def test_a_connect_timeout_after_sending_is_what_its_cause_is(cause: Exception, effect: Effect) -> None:
-    assert effect_of_failure(because_of(httpx.ConnectTimeout(""), cause), sent=True) is effect
-
-
-NOT_SENT_WITHOUT_A_BODY = {httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError}
-
-
-@pytest.mark.parametrize("kind", FAILURES)
-def test_a_request_without_a_body_seems_sent_unless_no_connection_was_had(kind: type[Exception]) -> None:
-    assert seems_sent(make(kind)) is (kind not in NOT_SENT_WITHOUT_A_BODY)
-
-
-def in_the_context_of(error: Exception, context: BaseException) -> Exception:
-    error.__context__ = context
-    return error
-
-
-UNTRUSTED = ssl.SSLCertVerificationError("self-signed certificate")
-
-
-@pytest.mark.parametrize(
-    ("error", "permanent"),
-    [
-        (because_of(NotSentError(""), httpx.UnsupportedProtocol("")), True),
-        (because_of(NotSentError(""), httpx.LocalProtocolError("")), True),
-        (because_of(NotSentError(""), because_of(httpx.ConnectError(""), UNTRUSTED)), True),
-        (because_of(NotSentError(""), in_the_context_of(httpx.ConnectError(""), UNTRUSTED)), True),
-        (because_of(NotSentError(""), httpx.ConnectError("")), False),
-        (because_of(NotSentError(""), because_of(httpx.ConnectError(""), ssl.SSLError())), False),
-        (because_of(NotSentError(""), httpx.RemoteProtocolError("")), False),
-        (because_of(NotSentError(""), httpx.PoolTimeout("")), False),
-        (NotSentError(""), False),
-        # It was sent: what it was, decides what is done
-        (because_of(TransportError(""), httpx.LocalProtocolError("")), False),
-        (because_of(TransportError(""), UNTRUSTED), False),
-    ],
-    ids=lambda value: f"{value!r} from {value.__cause__!r}" if isinstance(value, DeskError) else str(value),
-)
-def test_only_what_was_not_sent_and_cannot_get_better_is_permanent(error: DeskError, permanent: bool) -> None:
-    assert is_permanent(error) is permanent
+def test_the_cause_decides_what_a_connect_timeout_after_sending_means(cause: Exception, effect: Effect) -> None:
+    assert effect_of_failure(caused_by(httpx.ConnectTimeout(""), cause), sent=True) is effect
 
 
 @pytest.mark.parametrize(
@@ -184,5 +150,43 @@ def test_only_what_was_not_sent_and_cannot_get_better_is_permanent(error: DeskEr
     ],
     ids=repr,
 )
-def test_an_error_of_aiohttp_that_its_transport_lets_through(error: Exception, effect: Effect) -> None:
+def test_an_error_that_httpx_aiohttp_does_not_translate_has_an_effect_too(error: Exception, effect: Effect) -> None:
     assert effect_of_failure(error, sent=True) is effect
+
+
+NO_CONNECTION = {httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError}
+
+
+@pytest.mark.parametrize("kind", FAILURES)
+def test_a_request_without_a_body_seems_sent_unless_it_got_no_connection(kind: type[Exception]) -> None:
+    assert seems_sent(make_error(kind)) is (kind not in NO_CONNECTION)
+
+
+def raised_while_handling(error: Exception, context: BaseException) -> Exception:
+    error.__context__ = context
+    return error
+
+
+UNTRUSTED = ssl.SSLCertVerificationError("self-signed certificate")
+
+
+@pytest.mark.parametrize(
+    ("error", "permanent"),
+    [
+        (caused_by(NotSentError(""), httpx.UnsupportedProtocol("")), True),
+        (caused_by(NotSentError(""), httpx.LocalProtocolError("")), True),
+        (caused_by(NotSentError(""), caused_by(httpx.ConnectError(""), UNTRUSTED)), True),
+        (caused_by(NotSentError(""), raised_while_handling(httpx.ConnectError(""), UNTRUSTED)), True),
+        (caused_by(NotSentError(""), httpx.ConnectError("")), False),
+        (caused_by(NotSentError(""), caused_by(httpx.ConnectError(""), ssl.SSLError())), False),
+        (caused_by(NotSentError(""), httpx.RemoteProtocolError("")), False),
+        (caused_by(NotSentError(""), httpx.PoolTimeout("")), False),
+        (NotSentError(""), False),
+        # These requests were sent: their effect decides whether they are retried.
+        (caused_by(TransportError(""), httpx.LocalProtocolError("")), False),
+        (caused_by(TransportError(""), UNTRUSTED), False),
+    ],
+    ids=lambda value: f"{value!r} from {value.__cause__!r}" if isinstance(value, DeskError) else str(value),
+)
+def test_a_failure_is_permanent_if_nothing_was_sent_and_a_retry_cannot_help(error: DeskError, permanent: bool) -> None:
+    assert is_permanent(error) is permanent

@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 
 from teamwork_desk._headers import http_date, retry_after
 
+# Retry-After
+
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC).timestamp()
 
 
@@ -29,7 +31,7 @@ NOON = datetime(2026, 3, 1, 12, tzinfo=UTC).timestamp()
         ("007", 7.0),
         ("1.5", 1.5),
         ("999999999", 999_999_999.0),
-        ("9" * 10, None),  # more than 30 years is a mistake
+        ("9" * 10, None),  # more than 30 years must be a mistake
         ("9" * 5000, None),
         ("-1", None),
         ("+1", None),
@@ -45,7 +47,7 @@ NOON = datetime(2026, 3, 1, 12, tzinfo=UTC).timestamp()
         ("Infinity", None),
         ("7 seconds", None),
         ("soon", None),
-        ("\u0661".encode(), None),  # a digit, but none of ASCII
+        ("\u0661".encode(), None),  # a digit that is not ASCII
         ("Sun, 01 Mar 2026 12:00:07 GMT", 7.0),
         ("Sunday, 01-Mar-26 12:00:07 GMT", 7.0),
         ("Sun Mar  1 12:00:07 2026", 7.0),
@@ -60,7 +62,7 @@ NOON = datetime(2026, 3, 1, 12, tzinfo=UTC).timestamp()
     ],
     ids=lambda value: repr(value)[:40],
 )
-def test_retry_after_is_read_in_each_form_and_nonsense_says_nothing(value: Any, seconds: float | None) -> None:
+def test_retry_after_is_read_in_every_form_and_nonsense_is_ignored(value: Any, seconds: float | None) -> None:
     headers = httpx.Headers([] if value is None else [("retry-after", value)])
     assert retry_after(headers, NOON) == seconds
 
@@ -76,12 +78,12 @@ def test_retry_after_is_read_in_each_form_and_nonsense_says_nothing(value: Any, 
         ("", 60.0),
     ],
 )
-def test_a_date_to_come_again_is_measured_against_the_answers_own_date(date: str, seconds: float) -> None:
+def test_a_date_in_retry_after_is_measured_against_the_responses_own_date(date: str, seconds: float) -> None:
     headers = httpx.Headers({"Retry-After": "Sun, 01 Mar 2026 12:01:00 GMT", "Date": date})
     assert retry_after(headers, NOON) == seconds
 
 
-def test_seconds_to_wait_are_not_measured_against_the_answers_date() -> None:
+def test_seconds_in_retry_after_do_not_depend_on_the_responses_date() -> None:
     assert retry_after(httpx.Headers({"Retry-After": "7", "Date": "Sun, 01 Mar 2020 12:00:00 GMT"}), NOON) == 7.0
 
 
@@ -92,15 +94,18 @@ HEADER_TEXT = st.text(st.characters(min_codepoint=32, max_codepoint=126)) | st.t
 
 @settings(deadline=None)
 @given(HEADER_TEXT, st.none() | HEADER_TEXT)
-def test_no_header_breaks_retry_after_or_makes_it_negative(value: str, date: str | None) -> None:
+def test_no_header_makes_retry_after_raise_or_return_a_negative_or_infinite_pause(value: str, date: str | None) -> None:
     seconds = retry_after(httpx.Headers({"Retry-After": value} | ({} if date is None else {"Date": date})), NOON)
     assert seconds is None or 0 <= seconds < math.inf
+
+
+# HTTP dates
 
 
 @pytest.mark.parametrize(
     ("value", "moment"),
     [
-        # RFC 9110, 5.6.7: the preferred form, and the two obsolete ones that are to be accepted
+        # RFC 9110, 5.6.7, has a preferred form and two obsolete forms, and a client must accept all three.
         ("Sun, 06 Nov 1994 08:49:37 GMT", 784111777.0),
         ("Sunday, 06-Nov-94 08:49:37 GMT", 784111777.0),
         ("Sun Nov  6 08:49:37 1994", 784111777.0),

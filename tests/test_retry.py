@@ -13,24 +13,24 @@ from hypothesis import strategies as st
 from teamwork_desk import ConfigurationError, RetryPolicy
 from teamwork_desk._retry import RetryQuota
 
-# How long to pause
+# The back-off
 
 SECONDS = st.floats(min_value=0, max_value=1e300)
 
 
 @pytest.mark.parametrize(("retry", "pause"), [(1, 0.5), (2, 1), (3, 2), (4, 4), (5, 8), (6, 16), (7, 20), (8, 20)])
-def test_the_longest_pause_doubles_up_to_the_cap(retry: int, pause: float) -> None:
+def test_the_longest_possible_pause_doubles_with_every_retry_up_to_the_cap(retry: int, pause: float) -> None:
     assert RetryPolicy().backoff(retry, 1.0) == pause
 
 
 @pytest.mark.parametrize("draw", [0.0, 0.25, 1.0])
-def test_the_pause_is_drawn_from_nothing_to_the_longest(draw: float) -> None:
+def test_the_random_draw_scales_the_pause_from_zero_to_the_longest(draw: float) -> None:
     assert RetryPolicy(backoff_base=8, backoff_cap=100).backoff(2, draw) == draw * 16
 
 
 @settings(deadline=None)
 @given(base=SECONDS, cap=SECONDS, retry=st.integers(1, 10**6), draw=st.floats(0, 1))
-def test_no_pause_is_negative_or_above_the_cap_or_shorter_than_the_one_before(
+def test_a_pause_is_between_zero_and_the_cap_and_not_shorter_than_the_previous_pause(
     base: float, cap: float, retry: int, draw: float
 ) -> None:
     policy = RetryPolicy(backoff_base=base, backoff_cap=cap)
@@ -40,7 +40,7 @@ def test_no_pause_is_negative_or_above_the_cap_or_shorter_than_the_one_before(
 # The policy's values
 
 
-def test_the_defaults_are_the_documented_ones() -> None:
+def test_the_defaults_are_the_documented_values() -> None:
     assert RetryPolicy() == RetryPolicy(
         max_attempts=4,
         backoff_base=0.5,
@@ -70,48 +70,48 @@ def test_a_policy_cannot_be_changed() -> None:
     ],
     ids=str,
 )
-def test_a_value_that_makes_sense_is_kept(values: dict[str, Any]) -> None:
+def test_a_valid_value_is_kept(values: dict[str, Any]) -> None:
     policy = RetryPolicy(**values)
     assert {name: getattr(policy, name) for name in values} == values
 
 
-NO_SECONDS = [-1, -0.001, math.nan, math.inf, -math.inf, True, "1", None, 1j]
+INVALID_SECONDS = [-1, -0.001, math.nan, math.inf, -math.inf, True, "1", None, 1j]
 
 
 @pytest.mark.parametrize(
     ("name", "value"),
     [
         *(("max_attempts", value) for value in [0, -1, 1.0, True, "3", None, math.inf]),
-        *((name, value) for name in ("backoff_base", "backoff_cap", "max_retry_after") for value in NO_SECONDS),
-        *(("settle", (0.5, value)) for value in NO_SECONDS),
+        *((name, value) for name in ("backoff_base", "backoff_cap", "max_retry_after") for value in INVALID_SECONDS),
+        *(("settle", (0.5, value)) for value in INVALID_SECONDS),
         *(("settle", value) for value in [1.0, None, "12"]),
         *(("on_unknown", value) for value in ["guess", "Verify", "", None, True, ["verify"]]),
     ],
 )
-def test_a_value_that_makes_no_sense_is_refused_by_name(name: str, value: Any) -> None:
+def test_an_invalid_value_is_rejected_with_the_name_of_its_option(name: str, value: Any) -> None:
     with pytest.raises(ConfigurationError, match=f"^{name}: "):
         RetryPolicy(**{name: value})
 
 
-# The allowance for retries
-
-
-def test_a_policy_keeps_no_list_that_could_change() -> None:
+def test_a_policy_copies_a_list_because_the_list_could_change() -> None:
     assert RetryPolicy(settle=[0.5]) == RetryPolicy(settle=(0.5,))  # type: ignore[arg-type]
     assert hash(RetryPolicy(settle=[0.5]))  # type: ignore[arg-type]
 
 
-def retries_left(quota: RetryQuota) -> int:
-    """Use up a quota."""
-    left = 0
+# The quota
+
+
+def use_up(quota: RetryQuota) -> int:
+    """Use up a quota, and return how many retries it allowed."""
+    retries = 0
     while quota.spend():
-        left += 1
-    return left
+        retries += 1
+    return retries
 
 
-def test_a_quota_allows_a_hundred_retries_and_then_none() -> None:
+def test_a_quota_allows_a_hundred_retries_and_no_more() -> None:
     quota = RetryQuota()
-    assert retries_left(quota) == 100
+    assert use_up(quota) == 100
     assert not quota.spend()
 
 
@@ -119,25 +119,25 @@ def test_a_quota_allows_a_hundred_retries_and_then_none() -> None:
     ("successes", "retries"),
     [([0] * 4, 0), ([0] * 5, 1), ([1], 1), ([3], 3), ([1, 2, 0, 0, 0, 0, 0], 4), ([100], 100), ([10**9], 100)],
 )
-def test_a_success_gives_back_what_its_retries_cost_and_at_least_a_fifth_of_one(
+def test_a_success_gives_back_the_cost_of_its_retries_and_at_least_a_fifth_of_one_retry(
     successes: list[int], retries: int
 ) -> None:
     quota = RetryQuota()
-    retries_left(quota)
+    use_up(quota)
     for success in successes:
         quota.give_back(success)
-    assert retries_left(quota) == retries
+    assert use_up(quota) == retries
 
 
-def test_nothing_is_given_back_to_a_full_quota() -> None:
+def test_a_full_quota_stays_at_its_capacity() -> None:
     quota = RetryQuota()
     quota.give_back(50)
-    assert retries_left(quota) == 100
+    assert use_up(quota) == 100
 
 
 @settings(deadline=None)
 @given(st.lists(st.none() | st.integers(0, 200)))
-def test_a_quota_is_a_count_between_nothing_and_its_capacity(steps: list[int | None]) -> None:
+def test_a_quota_stays_between_zero_and_its_capacity_whatever_is_spent_and_given_back(steps: list[int | None]) -> None:
     quota, points = RetryQuota(), 500
     for retries in steps:
         if retries is None:
@@ -146,4 +146,4 @@ def test_a_quota_is_a_count_between_nothing_and_its_capacity(steps: list[int | N
         else:
             quota.give_back(retries)
             points = min(500, points + max(1, retries * 5))
-    assert retries_left(quota) == points // 5
+    assert use_up(quota) == points // 5
