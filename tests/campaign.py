@@ -1,7 +1,7 @@
-"""Thousands of conversions with seeded random faults, checked against the server's own books.
+"""Thousands of conversions with seeded random faults, checked against the server's own records.
 
-`python tests/campaign.py [--seconds 120] [--seed N] [--transport httpx|aiohttp]` runs it for a while with a fresh
-seed and prints the ledger.
+`python tests/campaign.py [--seconds 120] [--seed N] [--transport httpx|aiohttp]` runs campaigns until
+the time is up, the first with a fresh seed, and prints the ledger of each.
 """
 
 from __future__ import annotations
@@ -24,27 +24,27 @@ POLICY = RetryPolicy(backoff_base=0.001, settle=(0.001, 0.002, 0.003))
 TIMEOUT = 1.0
 CONVERSATIONS_PER_CLIENT = 500
 
-ENDED: tuple[Answer, ...] = ("reset", "close", "half a status line", "no HTTP")
-UNREADABLE: tuple[Answer, ...] = ("half a body", "reset in the body", "HTML", "no id", "broken gzip", "empty")
-DONE_IN_SIGHT: tuple[Work, ...] = ("before the answer", "at the second look")
+ENDED: tuple[Answer, ...] = ("reset", "close", "half a status line", "not HTTP")
+UNREADABLE: tuple[Answer, ...] = ("half a body", "reset within the body", "HTML", "no id", "broken gzip", "empty")
+DONE_IN_TIME: tuple[Work, ...] = ("before the response", "at the second lookup")
 
 
 def draw_fault(draw: random.Random) -> Fault:
-    """Draw one way a convert request can go wrong."""
-    work: Work = draw.choice(("never", *DONE_IN_SIGHT))
+    """Draw what goes wrong with a convert request."""
+    work: Work = draw.choice(("never", *DONE_IN_TIME))
     match draw.randrange(7):
         case 0:
             return Fault(answer=draw.choice(ENDED), work=work)
         case 1:
             return Fault(answer="status", status=draw.choice((408, 500, 502, 503, 520, 599, 999)), work=work)
         case 2:
-            answer = draw.choice(("slow", "after interim answers", *UNREADABLE))
-            return Fault(answer=answer, work="before the answer")
+            answer = draw.choice(("slow", "after interim responses", *UNREADABLE))
+            return Fault(answer=answer, work="before the response")
         case 3:
             status = draw.choice((425, 429, 503))
             return Fault(answer="status", status=status, headers=("Retry-After: 0",), work="never")
         case 4:
-            return Fault(answer="reset unread", work="never")
+            return Fault(answer="reset without reading", work="never")
         case 5 if draw.random() < 0.3:
             late = draw.choice((work, "after the client gave up"))
             return Fault(answer="status", status=draw.choice((504, 524)), work=late)
@@ -52,50 +52,50 @@ def draw_fault(draw: random.Random) -> Fault:
             return Fault(answer="hang", work=draw.choice((work, "after the client gave up")))
         case _:
             if draw.random() < 0.8:
-                return Fault(answer="ok", work="before the answer")
+                return Fault(answer="ok", work="before the response")
             status = draw.choice((301, 400, 401, 403, 404, 409, 418, 422, 501))
             return Fault(answer="status", status=status, work="never")
 
 
 def draw_plan(draw: random.Random) -> Plan:
-    """Draw how a conversation goes: no more faults in a row than the policy has retries."""
+    """Draw the faults of a conversation, and no more of them in a row than the policy has retries."""
     return Plan(
         faults=tuple(draw_fault(draw) for _ in range(draw.randrange(POLICY.max_attempts))),
-        lagging_looks=draw.choice((0, 0, 1, 2)),
-        listing=draw.choices(("well", "flaky", "forbidden"), (8, 1, 1))[0],
+        lagging_lookups=draw.choice((0, 0, 1, 2)),
+        listing=draw.choices(("reliable", "flaky", "forbidden"), (8, 1, 1))[0],
     )
 
 
 def expected_outcome(plan: Plan) -> str:
-    """Say what the client must report, from the plan alone."""
-    sees = plan.listing != "forbidden"
+    """Derive from the plan alone what the client must report."""
+    can_look_up = plan.listing != "forbidden"
     for fault in plan.faults:
-        if fault.answer in ("ok", "slow", "after interim answers"):
+        if fault.answer in ("ok", "slow", "after interim responses"):
             return "converted"
         if fault.answer in UNREADABLE:
-            return "converted" if sees else "unreadable"
+            return "converted" if can_look_up else "unreadable"
         if fault.answer in ("hang", "status") and (fault.answer == "hang" or fault.status in (504, 524)):
-            return "converted" if sees and fault.work in DONE_IN_SIGHT else "unknown"
+            return "converted" if can_look_up and fault.work in DONE_IN_TIME else "unknown"
         if fault.answer in ENDED or (fault.answer == "status" and not fault.headers and is_ended(fault.status)):
-            if not sees:
+            if not can_look_up:
                 return "unknown"
-            if fault.work in DONE_IN_SIGHT:
+            if fault.work in DONE_IN_TIME:
                 return "converted"
-        elif fault.answer == "reset unread":
-            if not sees:
-                return "depends"  # on whether the body had left when the reset came
+        elif fault.answer == "reset without reading":
+            if not can_look_up:
+                return "depends"  # on whether the client had sent the body when the reset came
         elif not fault.headers:
             return f"refused {fault.status}"
     return "converted"
 
 
 def is_ended(status: int) -> bool:
-    """Whether a status says that the attempt has ended, and not what it did."""
+    """Return whether a status means that the attempt has ended, but not whether it converted anything."""
     return status == 408 or (status >= 500 and status != 501)
 
 
 def reported_outcome(result: Conversation | DeskError) -> str:
-    """Name what the client reported."""
+    """Return what the client reported, in the words of `expected_outcome`."""
     match result:
         case Conversation():
             return "converted"
@@ -109,7 +109,16 @@ def reported_outcome(result: Conversation | DeskError) -> str:
 
 @define
 class Ledger:
-    """What came of a campaign."""
+    """The result of a campaign.
+
+    Attributes:
+        outcomes: How often the client reported each outcome.
+        faults: How often each fault occurred.
+        twice: The conversations that were converted more than once.
+        misreported: The conversations whose reported outcome contradicts the server's records.
+        untyped: The conversations whose call raised an exception of another package.
+        lost: The conversations whose outcome is not the expected one.
+    """
 
     outcomes: Counter[str] = field(factory=Counter[str])
     faults: Counter[str] = field(factory=Counter[str])
@@ -120,11 +129,11 @@ class Ledger:
 
     @property
     def failures(self) -> list[str]:
-        """Every broken promise."""
+        """The descriptions of all broken promises."""
         return [*self.twice, *self.misreported, *self.untyped, *self.lost]
 
-    def enter(self, conversation_id: int, plan: Plan, result: object, tickets: list[int]) -> None:
-        """Hold what the client reported against the server's books."""
+    def record(self, conversation_id: int, plan: Plan, result: object, tickets: list[int]) -> None:
+        """Compare what the client reported with the server's records."""
         story = f"{conversation_id}: {[str(fault) for fault in plan.faults]}, {plan.listing} -> {result!r}, {tickets}"
         self.faults.update(str(fault) for fault in plan.faults)
         if len(tickets) > 1:
@@ -149,7 +158,7 @@ class Ledger:
         return (
             f"{self.outcomes.total()} conversions, {self.faults.total()} faults of {len(self.faults)} kinds: "
             f"{outcomes}; converted twice {len(self.twice)}, misreported {len(self.misreported)},"
-            f" untyped exceptions {len(self.untyped)}, not survived {len(self.lost)}"
+            f" untyped exceptions {len(self.untyped)}, unexpected outcomes {len(self.lost)}"
         )
 
 
@@ -160,7 +169,7 @@ async def run(
     concurrency: int = 32,
     transport: Callable[[], httpx.AsyncBaseTransport] | None = None,
 ) -> Ledger:
-    """Convert so many conversations, with the faults that the seed draws."""
+    """Convert this many conversations, with faults that are drawn from the seed."""
     draw = random.Random(seed)
     plans = {number: draw_plan(draw) for number in range(1, conversions + 1)}
     results: dict[int, object] = {}
@@ -170,7 +179,7 @@ async def run(
             for number in numbers:
                 try:
                     results[number] = await desk.conversations.convert(number, subject="s", customer="jo@example.com")
-                except Exception as error:  # an untyped one is what is looked for
+                except Exception as error:  # the ledger reports exceptions that are not ours
                     results[number] = error
 
         for first in range(1, conversions + 1, CONVERSATIONS_PER_CLIENT):
@@ -190,12 +199,12 @@ async def run(
         server.finish_late_work()
         ledger = Ledger()
         for number, plan in plans.items():
-            ledger.enter(number, plan, results[number], server.tickets[number])
+            ledger.record(number, plan, results[number], server.tickets[number])
         return ledger
 
 
 def main() -> None:
-    """Run campaigns until the time is up; exit 1 at the first broken promise."""
+    """Run campaigns until the time is up; exit with status 1 after the first campaign that breaks a promise."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=120)
     parser.add_argument("--seed", type=int, default=time.time_ns() % 10**9)

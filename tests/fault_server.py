@@ -1,4 +1,4 @@
-"""A Desk that misbehaves on the level of bytes, over real sockets, and keeps books of what it did."""
+"""A Desk that misbehaves at the level of bytes, over real sockets, and records what it did."""
 
 from __future__ import annotations
 
@@ -18,31 +18,41 @@ from urllib.parse import parse_qs, urlsplit
 
 from attrs import field, frozen
 
-Work = Literal["never", "before the answer", "at the second look", "after the client gave up"]
+Work = Literal["never", "before the response", "at the second lookup", "after the client gave up"]
 """When the conversion is carried out."""
 Answer = Literal[
     "ok",
     "slow",
-    "after interim answers",
-    "reset unread",
+    "after interim responses",
+    "reset without reading",
     "reset",
     "close",
     "half a status line",
-    "no HTTP",
+    "not HTTP",
     "hang",
     "half a body",
-    "reset in the body",
+    "reset within the body",
     "HTML",
     "no id",
     "broken gzip",
     "empty",
     "status",
 ]
+"""What the client receives."""
+Listing = Literal["reliable", "flaky", "forbidden"]
+"""Whether a lookup succeeds, is reset the first time only, or is always forbidden."""
 
 
 @frozen(kw_only=True)
 class Fault:
-    """How one convert request goes: when its work is done, and what is answered."""
+    """How the server handles a convert request.
+
+    Attributes:
+        answer: What the client receives.
+        work: When the conversation is converted.
+        status: The status of the response, if the answer is "status".
+        headers: Further headers of that response.
+    """
 
     answer: Answer
     work: Work
@@ -53,17 +63,22 @@ class Fault:
         return f"{self.status if self.answer == 'status' else self.answer}, work {self.work}"
 
 
-OK = Fault(answer="ok", work="before the answer")
+OK = Fault(answer="ok", work="before the response")
 
 
 @frozen(kw_only=True)
 class Plan:
-    """How a conversation's convert requests go, one after the other, and its listing; then everything is well."""
+    """How the server handles the requests about one conversation.
+
+    Attributes:
+        faults: The faults of its first convert requests, in this order. Further convert requests succeed.
+        lagging_lookups: How many lookups do not show the ticket yet.
+        listing: What becomes of the lookups.
+    """
 
     faults: tuple[Fault, ...] = ()
-    lagging_looks: int = 0
-    """So many looks do not show the ticket yet."""
-    listing: Literal["well", "flaky", "forbidden"] = "well"
+    lagging_lookups: int = 0
+    listing: Listing = "reliable"
 
 
 @frozen
@@ -76,7 +91,7 @@ class _Exchange:
 
 
 class FaultServer:
-    """Serves on a loopback port, in a thread of its own, so that the client may run on any event loop."""
+    """Serves on a loopback port from its own thread, so that the client may run on any event loop."""
 
     def __init__(self, plans: dict[int, Plan] | None = None, *, headers: tuple[str, ...] = ()) -> None:
         self.plans = plans or {}
@@ -88,13 +103,13 @@ class FaultServer:
         self.open_connections = 0
         self._headers = headers
         self._ids = itertools.count(1_000)
-        self._looks: defaultdict[int, int] = defaultdict(int)
-        self._at_second_look: set[int] = set()
+        self._lookups: defaultdict[int, int] = defaultdict(int)
+        self._at_second_lookup: set[int] = set()
         self._unfinished: list[int] = []
         self._flaky: set[int] = set()
-        self._awaited = 0
-        self._present = 0
-        self._all_present = asyncio.Event()
+        self._lookups_to_gather = 0
+        self._waiting_lookups = 0
+        self._all_arrived = asyncio.Event()
         self._loop = asyncio.new_event_loop()
         self._stop = asyncio.Event()
         self._started = threading.Event()
@@ -112,19 +127,19 @@ class FaultServer:
         self._thread.join()
 
     def gather(self, requests: int) -> None:
-        """From now on, answer a listing only when so many are asked for at the same time."""
-        self._loop.call_soon_threadsafe(self._expect, requests)
+        """From now on, hold every lookup until this many of them wait at the same time."""
+        self._loop.call_soon_threadsafe(self._hold_lookups, requests)
 
     def finish_late_work(self) -> None:
-        """Carry out what the client gave up on."""
+        """Convert the conversations whose clients gave up before the work was done."""
         while self._unfinished:
             self._work(self._unfinished.pop())
 
-    def _expect(self, requests: int) -> None:
-        self._awaited = requests
-        if self._present >= requests:
-            self._all_present.set()
-            self._all_present = asyncio.Event()
+    def _hold_lookups(self, requests: int) -> None:
+        self._lookups_to_gather = requests
+        if self._waiting_lookups >= requests:
+            self._all_arrived.set()
+            self._all_arrived = asyncio.Event()
 
     def _run(self) -> None:
         with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
@@ -153,7 +168,7 @@ class FaultServer:
             writer.close()
 
     async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-        """Serve one request; True where the connection stays open."""
+        """Serve one request; return whether the connection stays open."""
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
         method, target, _ = head.split(" ", 2)
         length = re.search(r"(?i)content-length: *(\d+)", head)
@@ -166,20 +181,20 @@ class FaultServer:
         self.converts[conversation_id] += 1
         faults = self.plans.get(conversation_id, Plan()).faults
         fault = faults[attempt] if attempt < len(faults) else OK
-        if fault.answer == "reset unread":
+        if fault.answer == "reset without reading":
             _reset(writer)
             return False
         body = await reader.readexactly(int(length[1]) if length else 0)
         match fault.work:
-            case "before the answer":
+            case "before the response":
                 self._work(conversation_id)
-            case "at the second look":
-                self._at_second_look.add(conversation_id)
+            case "at the second lookup":
+                self._at_second_lookup.add(conversation_id)
             case "after the client gave up":
                 self._unfinished.append(conversation_id)
             case "never":
                 pass
-        return await self._answer(_Exchange(reader, writer, method, target, body), fault, conversation_id)
+        return await self._respond(_Exchange(reader, writer, method, target, body), fault, conversation_id)
 
     def _work(self, conversation_id: int) -> None:
         self.tickets[conversation_id].append(next(self._ids))
@@ -197,41 +212,41 @@ class FaultServer:
             self._flaky.add(conversation_id)
             _reset(exchange.writer)
             return False
-        all_present = self._all_present
-        self._present += 1
-        self._expect(self._awaited)
+        all_arrived = self._all_arrived
+        self._waiting_lookups += 1
+        self._hold_lookups(self._lookups_to_gather)
         try:
-            await all_present.wait()
+            await all_arrived.wait()
         finally:
-            self._present -= 1
-        self._looks[conversation_id] += 1
-        if self._looks[conversation_id] >= 2 and conversation_id in self._at_second_look:
-            self._at_second_look.discard(conversation_id)
+            self._waiting_lookups -= 1
+        self._lookups[conversation_id] += 1
+        if self._lookups[conversation_id] >= 2 and conversation_id in self._at_second_lookup:
+            self._at_second_lookup.discard(conversation_id)
             self._work(conversation_id)
-        lags = self._looks[conversation_id] <= plan.lagging_looks
+        lags = self._lookups[conversation_id] <= plan.lagging_lookups
         ticket_id = None if lags or not self.tickets[conversation_id] else self.tickets[conversation_id][-1]
         page = {"conversations": [self._conversation(conversation_id, ticket_id=ticket_id)]}
         return await self._send(exchange, 200, json.dumps(page).encode())
 
-    async def _answer(self, exchange: _Exchange, fault: Fault, conversation_id: int) -> bool:
+    async def _respond(self, exchange: _Exchange, fault: Fault, conversation_id: int) -> bool:
         writer = exchange.writer
         tickets = self.tickets[conversation_id]
         body = json.dumps(self._conversation(conversation_id, ticket_id=tickets[-1] if tickets else None)).encode()
         whole = self._head(200, len(body)) + body
         half = whole[: -len(body) // 2]
-        answers: dict[Answer, Callable[[], Awaitable[bool]]] = {
+        responses: dict[Answer, Callable[[], Awaitable[bool]]] = {
             "ok": lambda: self._send(exchange, 200, body),
             "slow": lambda: _drip(writer, whole),
-            "after interim answers": lambda: _write(
+            "after interim responses": lambda: _write(
                 writer, b"HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" + whole
             ),
             "reset": lambda: _write(writer, b"", then=_reset),
             "close": lambda: _write(writer, b"", then=_close),
             "half a status line": lambda: _write(writer, b"HTTP/1.1 20", then=_close),
-            "no HTTP": lambda: _write(writer, b"\x00\x01 not HTTP at all\r\n\r\n", then=_close),
+            "not HTTP": lambda: _write(writer, b"\x00\x01 not HTTP at all\r\n\r\n", then=_close),
             "hang": lambda: _hang(exchange.reader),
             "half a body": lambda: _write(writer, half, then=_close),
-            "reset in the body": lambda: _write(writer, half, then=_reset),
+            "reset within the body": lambda: _write(writer, half, then=_reset),
             "HTML": lambda: self._send(exchange, 200, b"<html><body>Welcome to the proxy</body></html>"),
             "no id": lambda: self._send(exchange, 200, b'{"ok": true}'),
             "broken gzip": lambda: self._send(
@@ -240,7 +255,7 @@ class FaultServer:
             "empty": lambda: self._send(exchange, 204, b""),
             "status": lambda: self._send(exchange, fault.status, b"<html>Bad Gateway</html>", *fault.headers),
         }
-        return await answers[fault.answer]()
+        return await responses[fault.answer]()
 
     def _head(self, status: int, length: int, *headers: str) -> bytes:
         lines = [f"HTTP/1.1 {status} Whatever", *self._headers, *headers]
@@ -271,6 +286,7 @@ async def _drip(writer: asyncio.StreamWriter, content: bytes) -> bool:
 
 
 async def _hang(reader: asyncio.StreamReader) -> bool:
+    # Wait until the client closes the connection.
     await reader.read()
     return False
 
@@ -280,6 +296,7 @@ def _close(writer: asyncio.StreamWriter) -> None:
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:
+    # A socket that does not linger sends a reset when it is closed, instead of an orderly end.
     connection: socket.socket = writer.get_extra_info("socket")
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     writer.transport.abort()

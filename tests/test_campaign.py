@@ -1,4 +1,4 @@
-"""The promise, held against the server's own books: nothing twice, nothing misreported, nothing lost."""
+"""The promise, checked against the server's own records: nothing is converted twice, misreported or lost."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ pytestmark = pytest.mark.campaign
 
 @pytest.fixture
 def seed() -> int:
-    """A seed of pytest-randomly's: a failure is repeated with `pytest -p randomly -p "randomly_seed=..."`."""
+    """Draw a seed from pytest-randomly's, so that `pytest --randomly-seed=...` repeats a failure."""
     return random.randrange(10**9)
 
 
-async def test_no_conversion_is_done_twice_misreported_or_lost(seed: int) -> None:
+async def test_no_conversation_is_converted_twice_misreported_or_lost(seed: int) -> None:
     ledger = await run(seed=seed, conversions=CONVERSIONS)
     assert not ledger.failures, "\n".join([f"seed {seed}: {ledger}", *ledger.failures[:20]])
 
 
-@pytest.mark.parametrize("anyio_backend", ["asyncio"])  # aiohttp knows no other
-async def test_the_same_over_the_aiohttp_transport(seed: int) -> None:
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])  # aiohttp runs on no other backend
+async def test_no_conversation_is_converted_twice_misreported_or_lost_over_aiohttp(seed: int) -> None:
     ledger = await run(seed=seed, conversions=CONVERSIONS, transport=AiohttpTransport)
     assert not ledger.failures, "\n".join([f"seed {seed}: {ledger}", *ledger.failures[:20]])

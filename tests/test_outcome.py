@@ -1,4 +1,4 @@
-"""What an attempt may have done decides what follows: the table of classes, over real sockets."""
+"""What a call does after each kind of outcome, over real sockets: retry, look up, give up or raise."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import anyio
 import httpx
 import pytest
 from attrs import evolve
-from fault_server import Answer, Fault, FaultServer, Plan, Work
+from fault_server import Answer, Fault, FaultServer, Listing, Plan, Work
 
 from teamwork_desk import (
     AsyncDesk,
@@ -36,70 +36,78 @@ from teamwork_desk import (
 QUICK = RetryPolicy(backoff_base=0.001, settle=(0.001, 0.001))
 PATIENT = RetryPolicy(settle=(0.001, 60))
 RAISE = RetryPolicy(backoff_base=0.001, on_unknown="raise")
-SHORT = httpx.Timeout(30, read=0.3)
+SHORT_TIMEOUT = httpx.Timeout(30, read=0.3)
 
 
 def status(code: int, work: Work = "never", *headers: str) -> Fault:
     return Fault(answer="status", status=code, work=work, headers=headers)
 
 
-def fault(answer: Answer, work: Work = "never") -> Fault:
+def make_fault(answer: Answer, work: Work = "never") -> Fault:
     return Fault(answer=answer, work=work)
 
 
-def always(one: Fault, listing: str = "well") -> Plan:
-    return Plan(faults=(one,) * 9, listing=listing)  # type: ignore[arg-type]
+def once(fault: Fault, *, lagging_lookups: int = 0, listing: Listing = "reliable") -> Plan:
+    return Plan(faults=(fault,), lagging_lookups=lagging_lookups, listing=listing)
+
+
+def always(fault: Fault, *, listing: Listing = "reliable") -> Plan:
+    return Plan(faults=(fault,) * 9, listing=listing)
 
 
 NO_TICKET = {"conversations": [{"id": 7, "ticket_id": None}]}
-DONE: Work = "before the answer"
-LATE: Work = "at the second look"
-TOO_LATE: Work = "after the client gave up"
+CONVERTED: Work = "before the response"
+CONVERTED_LATE: Work = "at the second lookup"
+CONVERTED_TOO_LATE: Work = "after the client gave up"
 
-# plan, what convert gives, maybe_applied, convert requests sent
+# The plan, the result of convert, maybe_applied, and the number of convert requests
 TABLE = {
     "no fault": (Plan(), Conversation, False, 1),
-    # refused: sent again
-    "425": (Plan(faults=(status(425),)), Conversation, False, 2),
-    "429": (Plan(faults=(status(429),)), Conversation, False, 2),
-    "429 with Retry-After": (Plan(faults=(status(429, "never", "Retry-After: 0"),)), Conversation, False, 2),
-    "503 with Retry-After": (Plan(faults=(status(503, "never", "Retry-After: 0"),)), Conversation, False, 2),
-    "429 for ever": (always(status(429)), RateLimitedError, False, 4),
-    "503 with Retry-After for ever": (always(status(503, "never", "Retry-After: 0")), ServerError, False, 4),
-    "a longer Retry-After than allowed": (always(status(429, "never", "Retry-After: 121")), RateLimitedError, False, 1),
-    # ended, unknown: looked at, then sent again
-    "reset, nothing done": (Plan(faults=(fault("reset"),)), Conversation, False, 2),
-    "reset, done": (Plan(faults=(fault("reset", DONE),)), Conversation, False, 1),
-    "reset, done late": (Plan(faults=(fault("reset", LATE),)), Conversation, False, 1),
-    "reset, done, the listing lags": (Plan(faults=(fault("reset", DONE),), lagging_looks=2), Conversation, False, 1),
-    "closed, nothing done": (Plan(faults=(fault("close"),)), Conversation, False, 2),
-    "half a status line, done": (Plan(faults=(fault("half a status line", DONE),)), Conversation, False, 1),
-    "no HTTP, nothing done": (Plan(faults=(fault("no HTTP"),)), Conversation, False, 2),
-    "reset for ever": (always(fault("reset")), TransportError, False, 4),
-    "reset, nobody may look": (always(fault("reset"), "forbidden"), OutcomeUnknownError, True, 1),
-    "reset, the first look fails": (Plan(faults=(fault("reset", DONE),), listing="flaky"), Conversation, False, 1),
-    **{f"{code}, done": (Plan(faults=(status(code, DONE),)), Conversation, False, 1) for code in (408, 500, 502, 503)},
-    **{f"{code}, nothing done": (Plan(faults=(status(code),)), Conversation, False, 2) for code in (408, 520, 999)},
-    "500 for ever": (always(status(500)), ServerError, False, 4),
-    "999 for ever": (always(status(999)), StatusError, False, 4),
-    "500, nobody may look": (always(status(500), "forbidden"), OutcomeUnknownError, True, 1),
-    # perhaps still running: looked at, never sent again
-    "hangs, done": (Plan(faults=(fault("hang", DONE),)), Conversation, False, 1),
-    "hangs, nothing done": (Plan(faults=(fault("hang"),)), OutcomeUnknownError, True, 1),
-    "hangs, done too late": (Plan(faults=(fault("hang", TOO_LATE),)), OutcomeUnknownError, True, 1),
-    "504, done": (Plan(faults=(status(504, DONE),)), Conversation, False, 1),
-    "504, done too late": (Plan(faults=(status(504, TOO_LATE),)), OutcomeUnknownError, True, 1),
-    "524, nothing done": (Plan(faults=(status(524),)), OutcomeUnknownError, True, 1),
-    # applied: never sent again
+    # The server refuses the request: it is retried.
+    "425": (once(status(425)), Conversation, False, 2),
+    "429": (once(status(429)), Conversation, False, 2),
+    "429 with Retry-After": (once(status(429, "never", "Retry-After: 0")), Conversation, False, 2),
+    "503 with Retry-After": (once(status(503, "never", "Retry-After: 0")), Conversation, False, 2),
+    "429 forever": (always(status(429)), RateLimitedError, False, 4),
+    "503 with Retry-After forever": (always(status(503, "never", "Retry-After: 0")), ServerError, False, 4),
+    "Retry-After is too long": (always(status(429, "never", "Retry-After: 121")), RateLimitedError, False, 1),
+    # The request has ended and its effect is unknown: the call looks it up, and then retries.
+    "reset, not converted": (once(make_fault("reset")), Conversation, False, 2),
+    "reset, converted": (once(make_fault("reset", CONVERTED)), Conversation, False, 1),
+    "reset, converted later": (once(make_fault("reset", CONVERTED_LATE)), Conversation, False, 1),
+    "reset, converted, lookups lag": (once(make_fault("reset", CONVERTED), lagging_lookups=2), Conversation, False, 1),
+    "closed, not converted": (once(make_fault("close")), Conversation, False, 2),
+    "half a status line, converted": (once(make_fault("half a status line", CONVERTED)), Conversation, False, 1),
+    "not HTTP, not converted": (once(make_fault("not HTTP")), Conversation, False, 2),
+    "reset forever": (always(make_fault("reset")), TransportError, False, 4),
+    "reset, the lookup is forbidden": (always(make_fault("reset"), listing="forbidden"), OutcomeUnknownError, True, 1),
+    "reset, converted, first lookup fails": (
+        once(make_fault("reset", CONVERTED), listing="flaky"), Conversation, False, 1
+    ),
+    **{f"{code}, converted": (once(status(code, CONVERTED)), Conversation, False, 1) for code in (408, 500, 502, 503)},
+    **{f"{code}, not converted": (once(status(code)), Conversation, False, 2) for code in (408, 520, 999)},
+    "500 forever": (always(status(500)), ServerError, False, 4),
+    "999 forever": (always(status(999)), StatusError, False, 4),
+    "500, the lookup is forbidden": (always(status(500), listing="forbidden"), OutcomeUnknownError, True, 1),
+    # The request may still be running: the call looks it up, but never retries.
+    "no response, converted": (once(make_fault("hang", CONVERTED)), Conversation, False, 1),
+    "no response, not converted": (once(make_fault("hang")), OutcomeUnknownError, True, 1),
+    "no response, converted too late": (once(make_fault("hang", CONVERTED_TOO_LATE)), OutcomeUnknownError, True, 1),
+    "504, converted": (once(status(504, CONVERTED)), Conversation, False, 1),
+    "504, converted too late": (once(status(504, CONVERTED_TOO_LATE)), OutcomeUnknownError, True, 1),
+    "524, not converted": (once(status(524)), OutcomeUnknownError, True, 1),
+    # The request was applied: it is never retried.
     **{
-        f"{answer}, the listing knows": (Plan(faults=(fault(answer, DONE),)), Conversation, False, 1)
-        for answer in ("half a body", "reset in the body", "HTML", "no id", "broken gzip", "empty")  # type: Answer
+        f"{answer}, the lookup shows the ticket": (once(make_fault(answer, CONVERTED)), Conversation, False, 1)
+        for answer in ("half a body", "reset within the body", "HTML", "no id", "broken gzip", "empty")  # type: Answer
     },
-    "HTML, the listing knows nothing": (Plan(faults=(fault("HTML"),)), ResponseDecodeError, True, 1),
-    "half a body, nobody may look": (always(fault("half a body", DONE), "forbidden"), ResponseDecodeError, True, 1),
-    "slow": (Plan(faults=(fault("slow", DONE),)), Conversation, False, 1),
-    "interim answers": (Plan(faults=(fault("after interim answers", DONE),)), Conversation, False, 1),
-    # final
+    "HTML, the lookup shows no ticket": (once(make_fault("HTML")), ResponseDecodeError, True, 1),
+    "half a body, the lookup is forbidden": (
+        always(make_fault("half a body", CONVERTED), listing="forbidden"), ResponseDecodeError, True, 1
+    ),
+    "slow": (once(make_fault("slow", CONVERTED)), Conversation, False, 1),
+    "interim responses": (once(make_fault("after interim responses", CONVERTED)), Conversation, False, 1),
+    # The response is final: the request is not retried.
     "400": (always(status(400)), ValidationError, False, 1),
     "401": (always(status(401)), AuthenticationError, False, 1),
     "403": (always(status(403)), PermissionDeniedError, False, 1),
@@ -112,9 +120,9 @@ TABLE = {
 }  # fmt: skip
 
 
-def patience(plan: Plan) -> httpx.Timeout:
-    """Be short only with what never answers: else a busy machine would pass for a fault."""
-    return SHORT if any(one.answer == "hang" for one in plan.faults) else httpx.Timeout(30)
+def timeout_for(plan: Plan) -> httpx.Timeout:
+    """Return a short timeout only for a server that never responds: on a busy machine any response may be slow."""
+    return SHORT_TIMEOUT if any(fault.answer == "hang" for fault in plan.faults) else httpx.Timeout(30)
 
 
 async def convert(desk: AsyncDesk, **arguments: object) -> Conversation | DeskError:
@@ -125,9 +133,9 @@ async def convert(desk: AsyncDesk, **arguments: object) -> Conversation | DeskEr
 
 
 @pytest.mark.parametrize(("plan", "kind", "maybe_applied", "requests"), TABLE.values(), ids=TABLE.keys())
-async def test_the_table(plan: Plan, kind: type, maybe_applied: bool, requests: int) -> None:
+async def test_a_call_follows_the_table(plan: Plan, kind: type, maybe_applied: bool, requests: int) -> None:
     with FaultServer({7: plan}) as server:
-        async with AsyncDesk(server.url, token="t", retry=QUICK, timeout=patience(plan)) as desk:
+        async with AsyncDesk(server.url, token="t", retry=QUICK, timeout=timeout_for(plan)) as desk:
             result = await convert(desk)
         assert type(result) is kind
         assert server.converts[7] == requests
@@ -138,26 +146,26 @@ async def test_the_table(plan: Plan, kind: type, maybe_applied: bool, requests: 
 
 
 @pytest.mark.parametrize(
-    ("one", "kind", "looks"),
+    ("fault", "kind"),
     [
-        (fault("reset", DONE), OutcomeUnknownError, 0),
-        (status(500), OutcomeUnknownError, 0),
-        (fault("hang", DONE), OutcomeUnknownError, 0),
-        (fault("HTML", DONE), ResponseDecodeError, 0),
+        (make_fault("reset", CONVERTED), OutcomeUnknownError),
+        (status(500), OutcomeUnknownError),
+        (make_fault("hang", CONVERTED), OutcomeUnknownError),
+        (make_fault("HTML", CONVERTED), ResponseDecodeError),
     ],
     ids=str,
 )
-async def test_on_unknown_raise_never_looks(one: Fault, kind: type, looks: int) -> None:
-    with FaultServer({7: always(one)}) as server:
-        async with AsyncDesk(server.url, token="t", retry=RAISE, timeout=patience(always(one))) as desk:
+async def test_a_call_with_on_unknown_raise_never_looks_up(fault: Fault, kind: type) -> None:
+    with FaultServer({7: always(fault)}) as server:
+        async with AsyncDesk(server.url, token="t", retry=RAISE, timeout=timeout_for(always(fault))) as desk:
             result = await convert(desk)
         assert isinstance(result, DeskError)
         assert type(result) is kind
         assert result.maybe_applied
-        assert sum(request.startswith("GET") for request in server.requests) == looks
+        assert not any(request.startswith("GET") for request in server.requests)
 
 
-async def test_nothing_listens() -> None:
+async def test_a_call_that_gets_no_connection_is_retried_and_was_not_sent() -> None:
     with FaultServer() as server:
         url = server.url
     async with AsyncDesk(url, token="t", retry=QUICK) as desk:
@@ -167,7 +175,7 @@ async def test_nothing_listens() -> None:
     assert "ConnectError" in str(result)
 
 
-async def test_verify_first_returns_what_is_converted_already() -> None:
+async def test_verify_first_returns_the_ticket_of_a_conversation_that_is_already_converted() -> None:
     with FaultServer() as server:
         async with AsyncDesk(server.url, token="t", retry=QUICK) as desk:
             first = await desk.conversations.convert(7, verify_first=True)
@@ -176,31 +184,33 @@ async def test_verify_first_returns_what_is_converted_already() -> None:
         assert server.converts[7] == 1
 
 
-async def test_verify_first_converts_once_for_callers_at_the_same_time() -> None:
+async def test_concurrent_calls_with_verify_first_convert_a_conversation_once() -> None:
     tickets: list[int | None] = []
 
-    async def convert_first(desk: AsyncDesk, conversation_id: int) -> None:
+    async def verify_and_convert(desk: AsyncDesk, conversation_id: int) -> None:
         tickets.append((await desk.conversations.convert(conversation_id, verify_first=True)).ticket_id)
 
     with FaultServer() as server:
         async with AsyncDesk(server.url, token="t", retry=QUICK) as desk, anyio.create_task_group() as calls:
             for view in (desk, desk.with_options(deadline=60)) * 3:
-                calls.start_soon(convert_first, view, 7)
-                calls.start_soon(convert_first, view, 8)
+                calls.start_soon(verify_and_convert, view, 7)
+                calls.start_soon(verify_and_convert, view, 8)
         assert (server.converts[7], server.converts[8]) == (1, 1)
     assert len(tickets) == 12
     assert len(set(tickets)) == 2
 
 
-@pytest.mark.parametrize("how", ["it is cancelled", "its deadline passes", "it must not look"])
-async def test_verify_first_gives_what_an_earlier_call_left_open_its_time(how: str) -> None:
-    plan = Plan(faults=(fault("hang", DONE),), lagging_looks=2)
+@pytest.mark.parametrize("how", ["it is cancelled", "its deadline passes", "its policy forbids lookups"])
+async def test_verify_first_waits_until_the_unknown_outcome_of_an_earlier_call_is_settled(how: str) -> None:
+    plan = once(make_fault("hang", CONVERTED), lagging_lookups=2)
     with FaultServer({7: plan}) as server:
         async with AsyncDesk(server.url, token="t", retry=PATIENT) as desk:
             first = {
                 "it is cancelled": desk,
                 "its deadline passes": desk.with_options(deadline=1),
-                "it must not look": desk.with_options(timeout=SHORT, retry=evolve(PATIENT, on_unknown="raise")),
+                "its policy forbids lookups": desk.with_options(
+                    timeout=SHORT_TIMEOUT, retry=evolve(PATIENT, on_unknown="raise")
+                ),
             }[how]
             async with anyio.create_task_group() as calls:
                 calls.start_soon(partial(convert, first, verify_first=True))
@@ -212,19 +222,20 @@ async def test_verify_first_gives_what_an_earlier_call_left_open_its_time(how: s
         assert server.tickets[7] == [second.ticket_id]
 
 
-async def test_verify_first_gives_the_earlier_of_two_open_calls_its_time() -> None:
-    with FaultServer({7: Plan(faults=(fault("hang", DONE), fault("hang")), lagging_looks=2)}) as server:
+async def test_verify_first_waits_for_the_call_that_settles_last_of_two_with_unknown_outcomes() -> None:
+    plan = Plan(faults=(make_fault("hang", CONVERTED), make_fault("hang")), lagging_lookups=2)
+    with FaultServer({7: plan}) as server:
         async with AsyncDesk(server.url, token="t", retry=QUICK) as desk:
             for settle in (60, 0):
-                careless = desk.with_options(timeout=SHORT, retry=evolve(RAISE, settle=(settle,)))
-                assert type(await convert(careless)) is OutcomeUnknownError
+                without_lookup = desk.with_options(timeout=SHORT_TIMEOUT, retry=evolve(RAISE, settle=(settle,)))
+                assert type(await convert(without_lookup)) is OutcomeUnknownError
             last = await desk.conversations.convert(7, verify_first=True)
         assert server.tickets[7] == [last.ticket_id]
 
 
-async def test_verify_first_converts_what_an_earlier_call_left_open_and_does_not_show() -> None:
+async def test_verify_first_converts_if_no_ticket_of_an_earlier_call_with_an_unknown_outcome_appears() -> None:
     impatient = evolve(PATIENT, settle=(0.001,))
-    with FaultServer({7: Plan(faults=(fault("hang"),))}) as server:
+    with FaultServer({7: once(make_fault("hang"))}) as server:
         async with AsyncDesk(server.url, token="t", retry=PATIENT, deadline=1) as desk:
             assert type(await convert(desk)) is OutcomeUnknownError
             view = desk.with_options(deadline=60, retry=impatient)
@@ -233,9 +244,9 @@ async def test_verify_first_converts_what_an_earlier_call_left_open_and_does_not
         assert [line.split()[0] for line in server.requests] == ["POST", "GET", "GET", "POST"]
 
 
-async def test_a_call_waits_for_another_of_its_conversation_no_longer_than_its_deadline() -> None:
+async def test_a_call_waits_for_another_call_about_its_conversation_until_its_own_deadline() -> None:
     results: list[object] = []
-    with FaultServer({7: always(fault("hang"))}) as server:
+    with FaultServer({7: always(make_fault("hang"))}) as server:
         async with AsyncDesk(server.url, token="t") as desk, anyio.create_task_group() as calls:
             calls.start_soon(partial(desk.conversations.convert, 7, verify_first=True))
             while len(server.requests) < 2:
@@ -247,7 +258,7 @@ async def test_a_call_waits_for_another_of_its_conversation_no_longer_than_its_d
         assert (result.attempts, result.maybe_applied, len(server.requests)) == (0, False, 2)
 
 
-async def test_verify_first_sends_nothing_where_it_cannot_look() -> None:
+async def test_verify_first_sends_no_convert_request_if_the_lookup_fails() -> None:
     with FaultServer({7: Plan(listing="forbidden")}) as server:
         async with AsyncDesk(server.url, token="t", retry=QUICK) as desk:
             result = await convert(desk, verify_first=True)
@@ -255,7 +266,7 @@ async def test_verify_first_sends_nothing_where_it_cannot_look() -> None:
         assert (result.maybe_applied, result.attempts, server.converts[7]) == (False, 0, 0)
 
 
-async def test_reads_are_sent_again_whatever_became_of_them() -> None:
+async def test_a_read_is_retried_even_if_it_may_have_been_carried_out() -> None:
     with FaultServer({7: Plan(listing="flaky")}) as server:
         async with AsyncDesk(server.url, token="t", retry=QUICK) as desk:
             conversation = await desk.conversations.get(7)
@@ -263,7 +274,7 @@ async def test_reads_are_sent_again_whatever_became_of_them() -> None:
         assert len(server.requests) == 2
 
 
-async def test_a_deadline_before_the_request_left() -> None:
+async def test_a_deadline_that_passes_before_the_request_is_sent_raises_deadline_exceeded() -> None:
     async def too_slow() -> str:
         await anyio.sleep_forever()
         raise AssertionError
@@ -274,17 +285,17 @@ async def test_a_deadline_before_the_request_left() -> None:
     assert (result.maybe_applied, result.attempts) == (False, 0)
 
 
-@pytest.mark.parametrize("one", [fault("hang", DONE), fault("hang")], ids=str)
-async def test_a_deadline_after_the_request_left(one: Fault) -> None:
-    with FaultServer({7: Plan(faults=(one,))}) as server:
+@pytest.mark.parametrize("fault", [make_fault("hang", CONVERTED), make_fault("hang")], ids=str)
+async def test_a_deadline_that_passes_after_the_request_was_sent_raises_outcome_unknown(fault: Fault) -> None:
+    with FaultServer({7: once(fault)}) as server:
         async with AsyncDesk(server.url, token="t", retry=QUICK, deadline=1) as desk:
             result = await convert(desk)
     assert type(result) is OutcomeUnknownError
     assert (result.maybe_applied, result.attempts) == (True, 1)
 
 
-class Early(httpx.AsyncBaseTransport, httpx.AsyncByteStream):
-    """Begins to answer before it has read the request, and never ends."""
+class EarlyResponse(httpx.AsyncBaseTransport, httpx.AsyncByteStream):
+    """A transport that starts a response before it has read the request, and never ends the response."""
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         return httpx.Response(200, stream=self)
@@ -294,15 +305,15 @@ class Early(httpx.AsyncBaseTransport, httpx.AsyncByteStream):
         await anyio.sleep_forever()
 
 
-async def test_a_deadline_after_an_answer_began_to_a_request_that_was_not_read() -> None:
-    async with AsyncDesk("https://desk.example", token="t", deadline=0.05, transport=Early()) as desk:
+async def test_the_outcome_is_unknown_if_a_response_began_before_the_request_was_read() -> None:
+    async with AsyncDesk("https://desk.example", token="t", deadline=0.05, transport=EarlyResponse()) as desk:
         result = await convert(desk)
     assert type(result) is OutcomeUnknownError
     assert (result.maybe_applied, result.attempts) == (True, 1)
 
 
-async def test_a_deadline_that_finds_tasks_of_a_hook_which_fail_then() -> None:
-    async def fail_at_the_end() -> None:
+async def test_the_outcome_is_unknown_if_the_tasks_of_a_hook_fail_at_the_deadline() -> None:
+    async def fail_when_cancelled() -> None:
         try:
             await anyio.sleep_forever()
         finally:
@@ -310,7 +321,7 @@ async def test_a_deadline_that_finds_tasks_of_a_hook_which_fail_then() -> None:
 
     async def wait(_: httpx.Response) -> None:
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(fail_at_the_end)
+            tasks.start_soon(fail_when_cancelled)
             await anyio.sleep_forever()
 
     with FaultServer() as server:
@@ -319,7 +330,7 @@ async def test_a_deadline_that_finds_tasks_of_a_hook_which_fail_then() -> None:
         assert (type(result), server.converts[7]) == (OutcomeUnknownError, 1)
 
 
-async def test_a_pause_that_does_not_fit_into_the_deadline_is_not_begun() -> None:
+async def test_a_retry_pause_that_exceeds_the_deadline_raises_at_once() -> None:
     with FaultServer({7: always(status(429, "never", "Retry-After: 60"))}) as server:
         async with AsyncDesk(server.url, token="t", deadline=30) as desk:
             with anyio.fail_after(10):
@@ -330,9 +341,9 @@ async def test_a_pause_that_does_not_fit_into_the_deadline_is_not_begun() -> Non
     assert not result.maybe_applied
 
 
-async def test_a_settling_pause_that_does_not_fit_is_not_begun() -> None:
+async def test_a_lookup_pause_that_exceeds_the_deadline_raises_at_once() -> None:
     patient = RetryPolicy(settle=(60,))
-    with FaultServer({7: always(fault("reset"))}) as server:
+    with FaultServer({7: always(make_fault("reset"))}) as server:
         async with AsyncDesk(server.url, token="t", deadline=30, retry=patient) as desk:
             with anyio.fail_after(10):
                 result = await convert(desk)
@@ -340,34 +351,34 @@ async def test_a_settling_pause_that_does_not_fit_is_not_begun() -> None:
     assert result.maybe_applied
 
 
-@pytest.mark.parametrize(("one", "warned"), [(fault("hang"), True), (None, False)])
-async def test_cancellation_propagates_and_is_told_if_the_request_had_left(
-    one: Fault | None, warned: bool, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("was_sent", [True, False])
+async def test_a_cancelled_call_logs_a_warning_if_its_request_was_sent(
+    was_sent: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     waiting = anyio.Event()
 
     async def token() -> str:
-        if one is None:
+        if not was_sent:
             waiting.set()
             await anyio.sleep_forever()
         return "t"
 
-    with FaultServer({7: always(one) if one else Plan()}) as server:
+    with FaultServer({7: always(make_fault("hang"))}) as server:
         async with AsyncDesk(server.url, token=token) as desk, anyio.create_task_group() as calls:
             calls.start_soon(desk.conversations.convert, 7)
             while not server.requests and not waiting.is_set():
                 await anyio.sleep(0.001)
             calls.cancel_scope.cancel()
-    messages = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
-    assert messages == (["convert 7: interrupted: its outcome is unknown"] if warned else [])
+    log_lines = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert log_lines == (["convert 7: interrupted: its outcome is unknown"] if was_sent else [])
 
 
-async def test_the_retry_quota_bounds_what_an_outage_sees() -> None:
+async def test_the_retry_quota_bounds_the_requests_during_an_outage() -> None:
     calls = 300
-    seen: list[str] = []
+    methods: list[str] = []
 
     def outage(request: httpx.Request) -> httpx.Response:
-        seen.append(request.method)
+        methods.append(request.method)
         return httpx.Response(500)
 
     transport = httpx.MockTransport(outage)
@@ -375,16 +386,16 @@ async def test_the_retry_quota_bounds_what_an_outage_sees() -> None:
     async with AsyncDesk("https://desk.example", token="t", retry=policy, transport=transport) as desk:
         for _ in range(calls):
             assert type(await convert(desk)) is OutcomeUnknownError
-    assert seen.count("POST") == calls
-    assert calls < seen.count("GET") <= calls + 500 // 5
+    assert methods.count("POST") == calls
+    assert calls < methods.count("GET") <= calls + 500 // 5
 
 
-async def test_without_quota_one_look_is_left() -> None:
-    seen: list[str] = []
+async def test_the_first_lookup_is_sent_even_if_the_retry_quota_is_exhausted() -> None:
+    methods: list[str] = []
     is_down = True
 
     def outage(request: httpx.Request) -> httpx.Response:
-        seen.append(request.method)
+        methods.append(request.method)
         if request.method == "POST":
             return httpx.Response(504)
         return httpx.Response(425) if is_down else httpx.Response(200, json=NO_TICKET)
@@ -394,23 +405,23 @@ async def test_without_quota_one_look_is_left() -> None:
     async with AsyncDesk("https://desk.example", token="t", retry=policy, transport=transport) as desk:
         for _ in range(50):
             assert type(await convert(desk)) is OutcomeUnknownError
-        seen.clear()
+        methods.clear()
         is_down = False
         assert type(await convert(desk)) is OutcomeUnknownError
-    assert seen == ["POST", "GET"]
+    assert methods == ["POST", "GET"]
 
 
-async def test_a_retry_that_does_not_fit_costs_no_quota() -> None:
-    answers = [httpx.Response(503, headers={"Retry-After": "60"})] * 200
-    answers += [httpx.Response(425), httpx.Response(200, json={"id": 7, "ticket_id": 9})]
-    transport = httpx.MockTransport(lambda _: answers.pop(0))
+async def test_a_retry_that_exceeds_the_deadline_costs_no_quota() -> None:
+    responses = [httpx.Response(503, headers={"Retry-After": "60"})] * 200
+    responses += [httpx.Response(425), httpx.Response(200, json={"id": 7, "ticket_id": 9})]
+    transport = httpx.MockTransport(lambda _: responses.pop(0))
     async with AsyncDesk("https://desk.example", token="t", deadline=30, transport=transport) as desk:
         for _ in range(200):
             assert type(await convert(desk)) is DeadlineExceeded
         assert isinstance(await convert(desk.with_options(retry=QUICK)), Conversation)
 
 
-async def test_a_look_tells_the_deadline_of_its_call() -> None:
+async def test_the_error_of_a_lookup_names_the_deadline_of_the_whole_call() -> None:
     async def slow() -> str:
         await anyio.sleep(0.05)
         return "t"
