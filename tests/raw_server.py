@@ -1,4 +1,4 @@
-"""A server of bytes: each connection goes to a function, in a thread of its own."""
+"""A server that knows no protocol: a function handles each connection in its own thread."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ import trustme
 from attrs import field, frozen
 
 PATIENCE = 20.0
-"""Seconds until a connection that nobody uses is given up, so that a test that goes wrong ends."""
+"""Seconds until an idle connection is given up, so that a test that fails does not hang."""
 
 
 @frozen
 class Received:
-    """A request as it came."""
+    """A request as the server received it."""
 
     head: str
     body: bytes = field(repr=False)
@@ -31,11 +31,11 @@ class Received:
 
 
 class RawServer(socketserver.ThreadingTCPServer):
-    """Listens on a loopback port while it is entered; leaving it waits for the connections to end.
+    """Listens on a loopback port inside a `with` block, whose end waits for the connections to end.
 
     Args:
-        serve: Is given each connection, which is closed once it returns. A client that hangs up is no error.
-        tls: Speaks TLS on every connection; `serve` is not called where the handshake fails.
+        serve: Handles a connection, which is closed when it returns. A client that hangs up is not an error.
+        tls: The context for TLS on every connection. `serve` is not called if the handshake fails.
     """
 
     request_queue_size = 64
@@ -43,7 +43,7 @@ class RawServer(socketserver.ThreadingTCPServer):
     def __init__(self, serve: Callable[[socket.socket], None], *, tls: ssl.SSLContext | None = None) -> None:
         super().__init__(("127.0.0.1", 0), socketserver.BaseRequestHandler)
         self.connections = 0
-        self.errors: list[BaseException] = []  # raised where the server is left
+        self.errors: list[BaseException] = []  # the end of the `with` block raises the first
         self.port = int(self.socket.getsockname()[1])
         self.url = f"http{'s' if tls else ''}://localhost:{self.port}"
         self._serve = serve
@@ -80,7 +80,7 @@ class RawServer(socketserver.ThreadingTCPServer):
 
 
 def read_head(connection: socket.socket) -> str:
-    """Read a request's head and nothing of its body.
+    """Read the head of a request, but not its body.
 
     Raises:
         ConnectionError: The client hung up instead.
@@ -124,7 +124,7 @@ def send_all(connection: socket.socket, pieces: Iterable[bytes]) -> tuple[int, b
 
 
 def hung_up(connection: socket.socket, within: float) -> bool:
-    """Wait whether the client hangs up."""
+    """Return whether the client hangs up within this many seconds."""
     connection.settimeout(within)
     try:
         return connection.recv(1) == b""
@@ -135,29 +135,29 @@ def hung_up(connection: socket.socket, within: float) -> bool:
 
 
 def http(status: int | str, body: bytes = b"", *headers: str) -> bytes:
-    """Write an answer that says how long it is, and that it is the connection's last."""
+    """Build a response that has a length and closes the connection."""
     lines = [f"HTTP/1.1 {status} Whatever", f"Content-Length: {len(body)}", "Connection: close", *headers, "", ""]
     return "\r\n".join(lines).encode("latin-1") + body
 
 
 def trust(context: ssl.SSLContext, ca: trustme.CA) -> ssl.SSLContext:
-    """Let a context trust a CA."""
+    """Make a context trust a CA, and return the context."""
     context.load_verify_locations(cadata=ca.cert_pem.bytes().decode())
     return context
 
 
 def certify(context: ssl.SSLContext, ca: trustme.CA, name: str) -> ssl.SSLContext:
-    """Let a context show a certificate of a CA."""
+    """Give a context a certificate that is signed by a CA, and return the context."""
     with ca.issue_cert(name).private_key_and_cert_chain_pem.tempfile() as path:
         context.load_cert_chain(path)
     return context
 
 
 def server_tls(ca: trustme.CA, name: str = "localhost") -> ssl.SSLContext:
-    """Make a server's context with a certificate of a CA."""
+    """Build a context for a server whose certificate is signed by a CA."""
     return certify(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ca, name)
 
 
 def client_tls(ca: trustme.CA) -> ssl.SSLContext:
-    """Make a client's context that trusts a CA and nobody else."""
+    """Build a context for a client that trusts this CA only."""
     return trust(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), ca)

@@ -1,4 +1,4 @@
-"""The error tree: which classes there are, what they carry, and what they say."""
+"""The error tree: its classes, their fields and their messages."""
 
 from __future__ import annotations
 
@@ -63,11 +63,11 @@ def with_subclasses(kind: type[DeskError]) -> Iterator[type[DeskError]]:
         yield from with_subclasses(subclass)
 
 
-def test_the_tree_is_the_documented_one() -> None:
+def test_the_error_tree_is_the_documented_tree() -> None:
     assert {kind: kind.__bases__ for kind in with_subclasses(DeskError)} == TREE
 
 
-# What an error carries
+# The fields of an error
 
 WINDOW = RateLimit(limit=120, remaining=0, reset_at=datetime(2026, 3, 1, tzinfo=UTC))
 FIELDS: dict[type[DeskError], dict[str, Any]] = {
@@ -76,7 +76,7 @@ FIELDS: dict[type[DeskError], dict[str, Any]] = {
 }
 
 
-def an_error(kind: type[DeskError]) -> DeskError:
+def make_error(kind: type[DeskError]) -> DeskError:
     """Build an error with a value in every field."""
     make: Callable[..., DeskError] = kind
     fields = dict(FIELDS.get(kind, {}))
@@ -89,8 +89,8 @@ def an_error(kind: type[DeskError]) -> DeskError:
 
 
 @pytest.mark.parametrize("kind", TREE)
-def test_a_new_error_claims_nothing(kind: type[DeskError]) -> None:
-    error = type(an_error(kind))("", **({"status_code": 418} if issubclass(kind, StatusError) else {}))
+def test_a_new_error_has_no_attempts_no_conversation_and_is_not_maybe_applied(kind: type[DeskError]) -> None:
+    error = type(make_error(kind))("", **({"status_code": 418} if issubclass(kind, StatusError) else {}))
     assert (error.attempts, error.maybe_applied, error.conversation_id) == (0, False, None)
 
 
@@ -105,41 +105,41 @@ COPIES: dict[str, Callable[[DeskError], DeskError]] = {
 }
 
 
-@pytest.mark.parametrize("duplicate", COPIES.values(), ids=COPIES)
+@pytest.mark.parametrize("make_copy", COPIES.values(), ids=COPIES)
 @pytest.mark.parametrize("kind", TREE)
-def test_an_error_survives_copying_with_all_its_fields(
-    kind: type[DeskError], duplicate: Callable[[DeskError], DeskError]
+def test_a_copied_or_pickled_error_keeps_its_class_and_all_its_fields(
+    kind: type[DeskError], make_copy: Callable[[DeskError], DeskError]
 ) -> None:
-    error = an_error(kind)
+    error = make_error(kind)
     error.add_note("seen by a worker")
-    twin = duplicate(error)
-    assert type(twin) is kind
-    assert (twin.args, str(twin), vars(twin)) == (error.args, str(error), vars(error))
+    copied = make_copy(error)
+    assert type(copied) is kind
+    assert (copied.args, str(copied), vars(copied)) == (error.args, str(error), vars(error))
     expected = {"attempts": 3, "maybe_applied": True, "conversation_id": 42, **FIELDS.get(kind, {})}
     if issubclass(kind, StatusError):
         expected |= {"status_code": 418, "body": b"<p>short and stout</p>", "request_id": "a-request"}
         expected["headers"] = httpx.Headers({"x-request-id": "a-request", "content-type": "text/html"})
-    assert {name: getattr(twin, name) for name in expected} == expected
+    assert {name: getattr(copied, name) for name in expected} == expected
 
 
-def test_a_copy_can_be_changed_alone() -> None:
-    error = an_error(ValidationError)
+def test_a_change_to_a_copy_does_not_change_the_original() -> None:
+    error = make_error(ValidationError)
     copy.copy(error).attempts = 9
     assert error.attempts == 3
 
 
-# What an answer becomes
+# The errors of responses
 
 
-def a_desk(fake: FakeDesk, **options: Any) -> AsyncDesk:
+def make_desk(fake: FakeDesk, **options: Any) -> AsyncDesk:
     once = RetryPolicy(max_attempts=1, backoff_base=0, settle=())
     defaults: dict[str, Any] = {"token": "a-token", "transport": fake.transport, "retry": once}
     return AsyncDesk("https://acme.teamwork.com", **defaults | options)
 
 
 async def error_of(fake: FakeDesk, **options: Any) -> DeskError:
-    """Return what reading a conversation raises."""
-    async with a_desk(fake, **options) as desk:
+    """Return the error that reading a conversation raises."""
+    async with make_desk(fake, **options) as desk:
         with pytest.raises(DeskError) as raised:
             await desk.conversations.get(42)
     return raised.value
@@ -179,7 +179,7 @@ async def status_error_of(fake: FakeDesk) -> StatusError:
         (599, ServerError),
     ],
 )
-async def test_a_status_has_its_class(status: int, kind: type[StatusError]) -> None:
+async def test_every_status_has_its_error_class(status: int, kind: type[StatusError]) -> None:
     fake = FakeDesk()
     fake.fail(status=status, body=b"\x00 as it came", headers={"X-Request-Id": "a-request", "Location": "/elsewhere"})
     error = await status_error_of(fake)
@@ -190,14 +190,14 @@ async def test_a_status_has_its_class(status: int, kind: type[StatusError]) -> N
     assert len(fake.requests) == 1
 
 
-async def test_a_conversation_that_is_not_listed_is_not_found() -> None:
+async def test_a_conversation_that_desk_does_not_list_is_not_found() -> None:
     error = await error_of(FakeDesk(conversations=[]))
     assert isinstance(error, NotFoundError)
     assert (error.status_code, error.body, error.request_id, error.attempts) == (404, b"", None, 1)
     assert "42" in str(error)
 
 
-async def test_an_answer_without_a_request_id_has_none() -> None:
+async def test_the_error_of_a_response_without_a_request_id_has_no_request_id() -> None:
     fake = FakeDesk()
     fake.fail(status=403)
     assert (await status_error_of(fake)).request_id is None
@@ -212,13 +212,13 @@ async def test_no_error_keeps_a_cookie(name: str) -> None:
     assert b"a-cookie" not in pickle.dumps(error)
 
 
-def test_of_several_cookies_no_error_keeps_one() -> None:
+def test_no_error_keeps_any_of_several_cookies() -> None:
     headers = httpx.Headers([("Set-Cookie", "a=1"), ("Via", "proxy"), ("set-cookie", "b=2")])
     assert StatusError("", status_code=403, headers=headers).headers == httpx.Headers({"Via": "proxy"})
-    assert headers.get_list("set-cookie") == ["a=1", "b=2"], "the answer's own are left alone"
+    assert headers.get_list("set-cookie") == ["a=1", "b=2"], "the headers of the response itself are not changed"
 
 
-async def test_a_validators_reasons_are_kept_and_told_by_field() -> None:
+async def test_the_field_errors_of_a_400_are_kept_and_the_message_names_each_field() -> None:
     fake = FakeDesk()
     errors = {"subject": ["must be set", "must be a string"], "files[1].id": ["must be a whole number"]}
     fake.fail(status=400, body={"errors": errors})
@@ -244,7 +244,7 @@ async def test_a_validators_reasons_are_kept_and_told_by_field() -> None:
     ],
     ids=lambda body: repr(body[:30]),
 )
-async def test_a_400_that_is_no_validator_is_told_all_the_same(body: bytes) -> None:
+async def test_a_400_without_field_errors_is_a_validation_error_too(body: bytes) -> None:
     fake = FakeDesk()
     fake.fail(status=400, body=body)
     error = await error_of(fake)
@@ -264,7 +264,7 @@ async def test_a_400_that_is_no_validator_is_told_all_the_same(body: bytes) -> N
         "cannot be jo.doe+desk@mail.example.com\nnor jo.doe+desk@mail.example.com",
     ],
 )
-async def test_an_address_that_a_reason_quotes_is_not_in_the_message(reason: str) -> None:
+async def test_the_message_does_not_show_an_email_address_from_a_field_error(reason: str) -> None:
     fake = FakeDesk()
     fake.fail(status=400, body={"errors": {"cc[0]": [reason]}})
     error = await error_of(fake)
@@ -273,11 +273,11 @@ async def test_an_address_that_a_reason_quotes_is_not_in_the_message(reason: str
         assert "doe" not in text
         assert "example" not in text
     assert isinstance(error, ValidationError)
-    assert error.errors == {"cc[0]": [reason]}, "who needs it can have it"
+    assert error.errors == {"cc[0]": [reason]}, "the field keeps the whole text"
 
 
 @pytest.mark.parametrize("quotes", ["''", '""', "\u2018\u2019", "\u201c\u201d"])
-async def test_a_value_that_a_reason_quotes_is_not_in_the_message(quotes: str) -> None:
+async def test_the_message_does_not_show_a_quoted_value_from_a_field_error(quotes: str) -> None:
     fake = FakeDesk()
     reasons = [f"cannot be {quotes[0]}Dear Jo,\n'it' is; yours{quotes[1]}", "cannot be empty"]
     fake.fail(status=400, body={"errors": {"message": reasons}})
@@ -287,9 +287,10 @@ async def test_a_value_that_a_reason_quotes_is_not_in_the_message(quotes: str) -
     assert error.errors == {"message": reasons}
 
 
-async def test_a_long_reason_without_an_address_is_read_in_one_pass() -> None:
+async def test_a_long_field_error_without_an_address_is_searched_in_one_pass() -> None:
     fake = FakeDesk()
-    fake.fail(status=400, body={"errors": {"message": ["x" * 1_000_000]}})  # hours, where each letter begins a search
+    # A search that started again at every letter would take hours.
+    fake.fail(status=400, body={"errors": {"message": ["x" * 1_000_000]}})
     assert isinstance(await error_of(fake), ValidationError)
 
 
@@ -298,13 +299,13 @@ async def test_a_long_reason_without_an_address_is_read_in_one_pass() -> None:
     [
         ({"Retry-After": "300"}, 300.0, 7),
         ({"Retry-After": "0"}, 0.0, 7),
-        ({"Retry-After": "soon"}, 60.0, 7),  # the window's reset
+        ({"Retry-After": "soon"}, 60.0, 7),  # the pause until the rate window resets
         ({}, 60.0, 7),
         ({"X-Rate-Limit-Reset": "never"}, None, None),
     ],
     ids=str,
 )
-async def test_a_429_tells_when_to_come_again_and_the_window(
+async def test_the_error_of_a_429_has_the_pause_and_the_rate_window(
     headers: dict[str, str], retry_after: float | None, remaining: int | None
 ) -> None:
     fake = FakeDesk(clock=lambda: 1_800_000_000.0)
@@ -319,45 +320,45 @@ async def test_a_429_tells_when_to_come_again_and_the_window(
     )
 
 
-# What an error says
+# The messages of errors
 
 CAUSES: dict[str, tuple[Callable[[FakeDesk], object], list[str]]] = {
-    "a lost answer": (lambda fake: fake.lose_answer("before"), ["ReadError", "FakeDesk lost the response"]),
-    "no JSON": (lambda fake: fake.fail(status=200, body="<html>"), ["succeeded", "not JSON"]),
-    "an empty answer": (lambda fake: fake.fail(status=200), ["succeeded", "expected an object, got null"]),
+    "a lost response": (lambda fake: fake.lose_answer("before"), ["ReadError", "FakeDesk lost the response"]),
+    "not JSON": (lambda fake: fake.fail(status=200, body="<html>"), ["succeeded", "not JSON"]),
+    "an empty response": (lambda fake: fake.fail(status=200), ["succeeded", "expected an object, got null"]),
     "a list": (lambda fake: fake.fail(status=200, body="[]"), ["succeeded", "expected an object, got array"]),
     "too deep": (lambda fake: fake.fail(status=200, body="[" * 10**5), ["succeeded", "nested too deeply"]),
     "not allowed": (lambda fake: fake.fail(status=403), ["403", "user may not"]),
     "a conflict": (lambda fake: fake.fail(status=409), ["409", "conflict with the current state"]),
-    "a full window": (lambda fake: fake.fail(status=429, headers={"Retry-After": "7"}), ["429", "again in 7 s"]),
+    "a full rate window": (lambda fake: fake.fail(status=429, headers={"Retry-After": "7"}), ["429", "again in 7 s"]),
     "a broken gateway": (lambda fake: fake.fail(status=502, body="<html>"), ["502", "gateway"]),
     "a redirect": (lambda fake: fake.fail(status=302), ["302", "unexpected status"]),
 }
 
 
-@pytest.mark.parametrize(("break_it", "words"), CAUSES.values(), ids=CAUSES)
-async def test_a_message_names_the_request_and_the_cause(
-    break_it: Callable[[FakeDesk], object], words: list[str]
+@pytest.mark.parametrize(("fail", "words"), CAUSES.values(), ids=CAUSES)
+async def test_the_message_of_an_error_names_the_request_and_the_cause(
+    fail: Callable[[FakeDesk], object], words: list[str]
 ) -> None:
     fake = FakeDesk()
-    break_it(fake)
+    fail(fake)
     error = await error_of(fake)
     for word in ["GET /desk/api/v2/conversations.json", *words]:
         assert word in str(error)
-    assert "%" not in str(error), "the query is not a part of the cause"
+    assert "%" not in str(error), "the message does not show the query"
 
 
-async def test_a_pause_that_does_not_fit_names_both_times() -> None:
+async def test_the_error_of_a_pause_that_exceeds_the_deadline_names_both_times() -> None:
     fake = FakeDesk()
     fake.fail(status=503, headers={"Retry-After": "60"})
     error = await error_of(fake, deadline=10, retry=RetryPolicy(backoff_base=0))
     assert isinstance(error, DeadlineExceeded)
     assert "60.0 s" in str(error)
     assert "10 s" in str(error)
-    assert isinstance(error.__cause__, ServerError), "what the pause was for"
+    assert isinstance(error.__cause__, ServerError), "the response that asked for the pause"
 
 
-async def test_a_connection_that_fails_is_told_with_its_cause() -> None:
+async def test_the_error_of_a_failed_connection_names_its_cause() -> None:
     def refuse(request: httpx.Request) -> httpx.Response:
         raise httpx.ConnectError("[Errno 111] Connection refused", request=request)
 
@@ -367,10 +368,10 @@ async def test_a_connection_that_fails_is_told_with_its_cause() -> None:
     assert isinstance(error.__cause__, httpx.ConnectError)
 
 
-async def test_an_unknown_outcome_names_the_conversation_the_cause_and_what_to_do() -> None:
+async def test_the_error_of_an_unknown_outcome_names_the_conversation_the_cause_and_what_to_do() -> None:
     fake = FakeDesk()
     fake.lose_answer("after")
-    async with a_desk(fake, retry=RetryPolicy(on_unknown="raise")) as desk:
+    async with make_desk(fake, retry=RetryPolicy(on_unknown="raise")) as desk:
         with pytest.raises(OutcomeUnknownError) as raised:
             await desk.conversations.convert(42)
     for word in ["conversation 42", "POST /desk/api/v2/conversations/42/convert.json", "ReadError", "look it up"]:

@@ -1,4 +1,4 @@
-"""Whatever bytes a server sends, a call ends in a result or an error of the package, in bounded memory."""
+"""Whatever bytes a server sends, a call returns a result or raises our own error, in bounded memory."""
 
 from __future__ import annotations
 
@@ -33,35 +33,47 @@ from teamwork_desk._wire import MAX_RESPONSE_BYTES
 
 GIGABYTE = 1 << 30
 POLICY = RetryPolicy(max_attempts=2, backoff_base=0, settle=(0,))
-NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # reading the CA certificates takes longer than a test
+# The tests use plain HTTP, and loading the CA certificates would take longer than a test.
+NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
-Answer = bytes | Callable[[socket.socket], Iterable[bytes]]
+Response = bytes | Callable[[socket.socket], Iterable[bytes]]
 
 
 class HostileDesk(RawServer):
-    """Answers a convert with what it is given, and the listing properly or with what it is given."""
+    """Sends the given response to a convert request, and a given or a correct response to a lookup.
 
-    def __init__(self, answer: Answer = b"", *, ticket_id: int | None = None, listing: Answer | None = None) -> None:
+    Args:
+        response: The response to a convert request: bytes, or a function of the connection that returns pieces.
+        ticket_id: The ticket that the correct response to a lookup shows.
+        listing: The response to a lookup, instead of the correct one.
+    """
+
+    def __init__(
+        self, response: Response = b"", *, ticket_id: int | None = None, listing: Response | None = None
+    ) -> None:
         super().__init__(self._exchange)
         self.received: list[Received] = []
         self.sent = 0
         self.hang_ups = 0
         page = {"conversations": [{"id": 42, "ticket_id": ticket_id}]}
-        self._answers = {"POST": answer, "GET": http(200, json.dumps(page).encode()) if listing is None else listing}
+        self._responses = {
+            "POST": response,
+            "GET": http(200, json.dumps(page).encode()) if listing is None else listing,
+        }
 
     @property
     def converts(self) -> int:
         return sum(request.head.startswith("POST ") for request in self.received)
 
     @property
-    def looks(self) -> int:
+    def lookups(self) -> int:
         return len(self.received) - self.converts
 
     def _exchange(self, connection: socket.socket) -> None:
         request = read_request(connection)
         self.received.append(request)
-        answer = self._answers[request.head.partition(" ")[0]]
-        sent, hung_up_early = send_all(connection, [answer] if isinstance(answer, bytes) else answer(connection))
+        response = self._responses[request.head.partition(" ")[0]]
+        sent, hung_up_early = send_all(connection, [response] if isinstance(response, bytes) else response(connection))
         self.sent += sent
         self.hang_ups += hung_up_early
 
@@ -93,10 +105,10 @@ READABLE: dict[str, bytes] = {
     "300 headers": http(200, CONVERTED, *(f"X-{number}: {number}" for number in range(300))),
     "Content-Length twice and equal": http(200, CONVERTED, f"Content-Length: {len(CONVERTED)}"),
     "chunks of one byte": chunked(*(b"1\r\n%c\r\n" % byte for byte in CONVERTED), b"0\r\n\r\n"),
-    "interim answers": b"HTTP/1.1 100 Continue\r\n\r\n" * 100 + http(200, CONVERTED),
+    "interim responses": b"HTTP/1.1 100 Continue\r\n\r\n" * 100 + http(200, CONVERTED),
     "gzip": http(200, gzip.compress(CONVERTED), "Content-Encoding: gzip"),
 }
-"""Odd, and still the answer."""
+"""Unusual responses that still report the conversion."""
 
 UNREADABLE: dict[str, bytes] = {
     "204": b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n",
@@ -104,43 +116,43 @@ UNREADABLE: dict[str, bytes] = {
     "299 and empty": http(299),
     "empty": http(200),
     "HTML": http(200, b"<!doctype html><title>Sign in</title>", "Content-Type: text/html"),
-    "no object": http(200, b"[42]"),
+    "not an object": http(200, b"[42]"),
     "no id": http(200, b'{"ticket_id": 7}'),
     "another conversation's": http(200, b'{"id": 43, "ticket_id": 8}'),
     "an id of 5,000 digits": http(200, b'{"id": ' + b"9" * 5000 + b"}"),
-    "5,000 digits elsewhere": http(200, b'{"id": 42, "ticket_id": 7, "new": ' + b"9" * 5000 + b"}"),
+    "5,000 digits in another field": http(200, b'{"id": 42, "ticket_id": 7, "new": ' + b"9" * 5000 + b"}"),
     "an id that is NaN": http(200, b'{"id": NaN, "ticket_id": 7}'),
     "an id that is true": http(200, b'{"id": true, "ticket_id": 7}'),
     "arrays 100,000 deep": http(200, nested(b"[", b"]", 100_000)),
     "objects 100,000 deep": http(200, nested(b'{"id":', b"}", 100_000)),
-    "100,000 arrays never closed": http(200, b"[" * 100_000),
-    "no UTF-8": http(200, b'{"id": 42, "ticket_id": 7, "state": "\xff\xfe"}'),
+    "100,000 arrays that are never closed": http(200, b"[" * 100_000),
+    "not UTF-8": http(200, b'{"id": 42, "ticket_id": 7, "state": "\xff\xfe"}'),
     "NUL bytes": http(200, bytes(1000)),
     "two documents": http(200, CONVERTED + CONVERTED),
     "a body longer than its Content-Length": http(200, CONVERTED).replace(b"Length: 26", b"Length: 13"),
     "a body shorter than its Content-Length": http(200, CONVERTED).replace(b"Length: 26", b"Length: 52"),
-    "a chunk header that is no number": chunked(b"zz\r\n", CONVERTED, b"\r\n0\r\n\r\n"),
+    "a chunk header that is not a number": chunked(b"zz\r\n", CONVERTED, b"\r\n0\r\n\r\n"),
     "a negative chunk": chunked(b"-1a\r\n", CONVERTED, b"\r\n0\r\n\r\n"),
     "a chunk header of 1 MB": chunked(b"1a;" + b"x" * (1 << 20) + b"\r\n", CONVERTED, b"\r\n0\r\n\r\n"),
     "a truncated chunk": chunked(b"1a\r\n", CONVERTED[:13]),
     "no last chunk": chunked(b"1a\r\n", CONVERTED, b"\r\n"),
     "100,000 trailers": chunked(b"1a\r\n", CONVERTED, b"\r\n0\r\n", b"X: y\r\n" * 100_000, b"\r\n"),
     "an unknown encoding": http(200, gzip.compress(CONVERTED), "Content-Encoding: rot13"),
-    "an encoding not asked for": http(200, zlib.compress(CONVERTED), "Content-Encoding: deflate"),
-    "no gzip": http(200, CONVERTED, "Content-Encoding: gzip"),
+    "an encoding that was not requested": http(200, zlib.compress(CONVERTED), "Content-Encoding: deflate"),
+    "not gzip": http(200, CONVERTED, "Content-Encoding: gzip"),
     "truncated gzip": http(200, gzip.compress(CONVERTED)[:-9], "Content-Encoding: gzip"),
     "gzip with a wrong checksum": http(200, gzip.compress(CONVERTED)[:-8] + bytes(8), "Content-Encoding: gzip"),
 }
-"""A 2xx: the conversation was converted, and the answer does not say to what."""
+"""Responses with a 2xx: the conversation was converted, but the response does not show its ticket."""
 
-NO_ANSWER: dict[str, bytes] = {
+UNKNOWN_OUTCOME: dict[str, bytes] = {
     "nothing": b"",
     "HTTP/0.9": b"<html>It works!</html>",
-    "no HTTP": b"\x16\x03\x01\x00\xff\x00\r\n\r\n",
+    "not HTTP": b"\x16\x03\x01\x00\xff\x00\r\n\r\n",
     "HTTP/2": b"\x00\x00\x12\x04\x00\x00\x00\x00\x00" + bytes(18),
     "half a status line": b"HTTP/1.1 20",
     "half a head": b"HTTP/1.1 200 OK\r\nContent-Length: 26\r\n",
-    "only interim answers": b"HTTP/1.1 100 Continue\r\n\r\n" * 10,
+    "only interim responses": b"HTTP/1.1 100 Continue\r\n\r\n" * 10,
     "another protocol": b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
     "a status of two digits": http(20, CONVERTED),
     "a status of five digits": http(20000, CONVERTED),
@@ -159,72 +171,72 @@ NO_ANSWER: dict[str, bytes] = {
     "500 in broken gzip": http(500, b"\x1f\x8bnonsense", "Content-Encoding: gzip"),
     "502 that breaks off": http(502, CONVERTED).replace(b"Length: 26", b"Length: 52"),
 }
-"""Nothing that says what became of the conversion."""
+"""Bytes that leave the outcome of the conversion unknown."""
 
 
-def each(table: Mapping[str, Any]) -> pytest.MarkDecorator:
-    return pytest.mark.parametrize("answer", [pytest.param(answer, id=name) for name, answer in table.items()])
+def for_each(table: Mapping[str, Any]) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("response", [pytest.param(response, id=name) for name, response in table.items()])
 
 
 # Converting
 
 
-@each(READABLE)
-async def test_an_odd_answer_is_read(answer: bytes) -> None:
-    with HostileDesk(answer) as server:
+@for_each(READABLE)
+async def test_an_unusual_response_is_read(response: bytes) -> None:
+    with HostileDesk(response) as server:
         async with client(server) as desk:
             conversation = await desk.conversations.convert(42)
     assert (conversation.id, conversation.ticket_id) == (42, 7)
-    assert (server.converts, server.looks) == (1, 0)
+    assert (server.converts, server.lookups) == (1, 0)
 
 
-async def test_an_answer_that_names_no_conversation_is_about_the_one_that_was_asked_for() -> None:
+async def test_a_response_without_a_conversation_id_is_about_the_requested_conversation() -> None:
     with HostileDesk(http(200, b'{"id": 0, "ticket_id": 7}')) as server:
         async with client(server) as desk:
             assert (await desk.conversations.convert(42)).ticket_id == 7
-    assert (server.converts, server.looks) == (1, 0)
+    assert (server.converts, server.lookups) == (1, 0)
 
 
-@each({**UNREADABLE, **NO_ANSWER})
-async def test_an_outcome_that_no_answer_tells_is_found_in_the_listing(answer: bytes) -> None:
-    with HostileDesk(answer, ticket_id=7) as server:
+@for_each({**UNREADABLE, **UNKNOWN_OUTCOME})
+async def test_a_lookup_finds_the_outcome_that_the_response_does_not_show(response: bytes) -> None:
+    with HostileDesk(response, ticket_id=7) as server:
         async with client(server) as desk:
             conversation = await desk.conversations.convert(42)
     assert (conversation.id, conversation.ticket_id) == (42, 7)
-    assert (server.converts, server.looks) == (1, 1)
+    assert (server.converts, server.lookups) == (1, 1)
 
 
-@each(UNREADABLE)
-async def test_an_unreadable_success_is_never_sent_again_even_if_the_listing_shows_no_ticket(answer: bytes) -> None:
-    with HostileDesk(answer) as server:
+@for_each(UNREADABLE)
+async def test_an_unreadable_success_is_never_retried_even_if_the_lookup_shows_no_ticket(response: bytes) -> None:
+    with HostileDesk(response) as server:
         async with client(server) as desk:
             with pytest.raises(ResponseDecodeError) as caught:
                 await desk.conversations.convert(42)
     assert (caught.value.maybe_applied, caught.value.attempts, caught.value.conversation_id) == (True, 1, 42)
-    assert (server.converts, server.looks) == (1, 2)
+    assert (server.converts, server.lookups) == (1, 2)
 
 
-@each(NO_ANSWER)
-async def test_no_answer_is_an_error_once_the_listing_shows_no_ticket_and_the_attempts_are_used_up(
-    answer: bytes,
+@for_each(UNKNOWN_OUTCOME)
+async def test_a_call_with_an_unknown_outcome_fails_if_no_ticket_appears_and_no_attempt_is_left(
+    response: bytes,
 ) -> None:
-    with HostileDesk(answer) as server:
+    with HostileDesk(response) as server:
         async with client(server) as desk:
             with pytest.raises((TransportError, StatusError)) as caught:
                 await desk.conversations.convert(42)
     assert (caught.value.maybe_applied, caught.value.attempts, caught.value.conversation_id) == (False, 2, 42)
-    assert (server.converts, server.looks) == (2, 4)
+    assert (server.converts, server.lookups) == (2, 4)
 
 
 UNHELPFUL_LISTINGS: dict[str, bytes] = {
     **READABLE,
     **UNREADABLE,
-    **{name: answer for name, answer in NO_ANSWER.items() if name not in {"520", "599", "999"}},
+    **{name: response for name, response in UNKNOWN_OUTCOME.items() if name not in {"520", "599", "999"}},
     "no conversations": http(200, b'{"conversations": null}'),
-    "conversations that are no list": http(200, b'{"conversations": 42}'),
-    "a conversation that is no object": http(200, b'{"conversations": [42]}'),
+    "conversations that are not a list": http(200, b'{"conversations": 42}'),
+    "a conversation that is not an object": http(200, b'{"conversations": [42]}'),
     "a list of lists": http(200, b'{"conversations": [["id", 42]]}'),
-    "others only": http(200, b'{"conversations": [{"id": 43, "ticket_id": null}]}'),
+    "other conversations only": http(200, b'{"conversations": [{"id": 43, "ticket_id": null}]}'),
     "no ticket_id": http(200, b'{"conversations": [{"id": 42}]}'),
     "a ticket_id that is a string": http(200, b'{"conversations": [{"id": 42, "ticket_id": "7"}]}'),
     "a ticket_id that is false": http(200, b'{"conversations": [{"id": 42, "ticket_id": false}]}'),
@@ -233,9 +245,9 @@ UNHELPFUL_LISTINGS: dict[str, bytes] = {
 }
 
 
-@each(UNHELPFUL_LISTINGS)
-async def test_a_listing_that_does_not_help_never_leads_to_a_second_convert(answer: bytes) -> None:
-    with HostileDesk(b"", listing=answer) as server:
+@for_each(UNHELPFUL_LISTINGS)
+async def test_a_lookup_that_proves_nothing_never_leads_to_a_second_convert_request(response: bytes) -> None:
+    with HostileDesk(b"", listing=response) as server:
         async with client(server) as desk:
             with pytest.raises(OutcomeUnknownError) as caught:
                 await desk.conversations.convert(42)
@@ -243,7 +255,7 @@ async def test_a_listing_that_does_not_help_never_leads_to_a_second_convert(answ
 
 
 @pytest.mark.parametrize("ticket_ids", [(None, 7), (0, 7, None), (7, 7)], ids=str)
-async def test_a_ticket_counts_where_a_conversation_is_listed_more_than_once(
+async def test_a_ticket_counts_if_the_lookup_shows_the_conversation_more_than_once(
     ticket_ids: tuple[int | None, ...],
 ) -> None:
     page = {"conversations": [{"id": 42, "ticket_id": ticket_id} for ticket_id in ticket_ids]}
@@ -253,16 +265,16 @@ async def test_a_ticket_counts_where_a_conversation_is_listed_more_than_once(
     assert (conversation.ticket_id, server.converts) == (7, 1)
 
 
-@each({**READABLE, **UNREADABLE, **NO_ANSWER})
-async def test_a_read_never_fails_with_anything_but_an_error_of_ours(answer: bytes) -> None:
-    with HostileDesk(listing=answer) as server:
+@for_each({**READABLE, **UNREADABLE, **UNKNOWN_OUTCOME})
+async def test_a_read_raises_only_our_own_errors(response: bytes) -> None:
+    with HostileDesk(listing=response) as server:
         async with client(server) as desk:
             with pytest.raises(DeskError) as caught:
                 await desk.conversations.get(42)
     assert (caught.value.maybe_applied, caught.value.conversation_id) == (False, 42)
 
 
-async def test_errors_of_a_400_are_kept_as_far_as_they_can_be_read() -> None:
+async def test_a_400_keeps_its_body_whatever_the_errors_in_it_look_like() -> None:
     bodies = [nested(b"[", b"]", 100_000), b'{"errors": []}', b"\xff", b'{"errors": {"\\ud800": ["\\udfff", 1, null]}}']
     for body in bodies:
         with HostileDesk(http(400, body)) as server:
@@ -282,13 +294,13 @@ def endless_body(head: str, piece: bytes) -> Callable[[socket.socket], Iterable[
 BODIES_OF_A_GIGABYTE = {
     "with a Content-Length": endless_body(f"HTTP/1.1 200 OK\r\nContent-Length: {GIGABYTE}\r\n\r\n", b" " * 65536),
     "in chunks": endless_body(chunked().decode(), b"10000\r\n" + b" " * 65536 + b"\r\n"),
-    "until it closes": endless_body("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n", b" " * 65536),
+    "until the connection closes": endless_body("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n", b" " * 65536),
 }
 
 
-@each(BODIES_OF_A_GIGABYTE)
-async def test_the_client_hangs_up_on_a_body_over_the_limit(answer: Answer) -> None:
-    with HostileDesk(answer) as server:
+@for_each(BODIES_OF_A_GIGABYTE)
+async def test_the_client_hangs_up_on_a_body_over_the_limit(response: Response) -> None:
+    with HostileDesk(response) as server:
         async with client(server) as desk:
             with pytest.raises(ResponseDecodeError, match=f"larger than {MAX_RESPONSE_BYTES} bytes") as caught:
                 await desk.conversations.convert(42)
@@ -297,9 +309,9 @@ async def test_the_client_hangs_up_on_a_body_over_the_limit(answer: Answer) -> N
     assert server.sent < 2 * MAX_RESPONSE_BYTES
 
 
-async def test_the_client_hangs_up_on_an_error_over_the_limit() -> None:
-    answer = endless_body(f"HTTP/1.1 500 Oops\r\nContent-Length: {GIGABYTE}\r\n\r\n", b" " * 65536)
-    with HostileDesk(answer) as server:
+async def test_the_client_hangs_up_on_an_error_response_over_the_limit() -> None:
+    response = endless_body(f"HTTP/1.1 500 Oops\r\nContent-Length: {GIGABYTE}\r\n\r\n", b" " * 65536)
+    with HostileDesk(response) as server:
         async with client(server) as desk:
             with pytest.raises(ServerError) as caught:
                 await desk.conversations.convert(42)
@@ -313,10 +325,10 @@ async def test_the_client_hangs_up_on_a_listing_over_the_limit() -> None:
         async with client(server) as desk:
             with pytest.raises(TransportError, match=f"larger than {MAX_RESPONSE_BYTES} bytes"):
                 await desk.conversations.get(42)
-    assert server.hang_ups == server.looks == 2
+    assert server.hang_ups == server.lookups == 2
 
 
-async def test_the_client_hangs_up_on_headers_without_end() -> None:
+async def test_the_client_hangs_up_on_endless_headers() -> None:
     def headers(_: socket.socket) -> Iterator[bytes]:
         return itertools.chain([b"HTTP/1.1 200 OK\r\n"], itertools.repeat(b"X: y\r\n" * 10_000, 20_000))
 
@@ -329,25 +341,25 @@ async def test_the_client_hangs_up_on_headers_without_end() -> None:
 
 @cache
 def gzip_of_a_gigabyte() -> bytes:
-    """Compress a gigabyte of zeros without having it: after a full flush, equal input is equal output."""
+    """Compress a gigabyte of zeros without holding it: after a full flush, equal input gives equal output."""
     compressor = zlib.compressobj(wbits=16 + zlib.MAX_WBITS)
     zeros = bytes(1 << 20)
     blocks = [compressor.compress(zeros) + compressor.flush(zlib.Z_FULL_FLUSH) for _ in range(2)]
     return blocks[0] + blocks[1] * (GIGABYTE // len(zeros) - 1) + compressor.flush()
 
 
-def test_the_bomb_is_gzip_beyond_the_limit() -> None:
+def test_the_decompression_bomb_is_gzip_and_exceeds_the_limit() -> None:
     decompressor = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
     assert len(decompressor.decompress(gzip_of_a_gigabyte(), 2 * MAX_RESPONSE_BYTES)) == 2 * MAX_RESPONSE_BYTES
 
 
 @pytest.mark.parametrize("headers", [("gzip",), ("gzip, gzip",), ("gzip", "gzip"), ("deflate, gzip",)], ids=str)
-async def test_a_decompression_bomb_does_not_go_off(headers: tuple[str, ...]) -> None:
+async def test_a_decompression_bomb_is_not_decompressed_beyond_the_limit(headers: tuple[str, ...]) -> None:
     bomb = gzip_of_a_gigabyte()
     if headers != ("gzip",):
         bomb = gzip.compress(bomb)
-    answer = http(200, bomb, *(f"Content-Encoding: {header}" for header in headers))
-    with HostileDesk(answer) as server:
+    response = http(200, bomb, *(f"Content-Encoding: {header}" for header in headers))
+    with HostileDesk(response) as server:
         async with client(server) as desk:
             tracemalloc.start()
             try:
@@ -380,102 +392,102 @@ def dripping(head: bytes) -> Callable[[socket.socket], Iterator[bytes]]:
     return pieces
 
 
-ENDLESS: dict[str, Answer] = {
+ENDLESS: dict[str, Response] = {
     "silence": hanging(),
     "silence after the head": hanging(http(200, CONVERTED).removesuffix(CONVERTED)),
     "a head byte by byte": dripping(b"HTTP/1.1 200 OK\r\nX: "),
     "a body byte by byte": dripping(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n"),
     "an error byte by byte": dripping(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 1000000\r\n\r\n"),
-    "interim answers": lambda _: itertools.repeat(b"HTTP/1.1 100 Continue\r\n\r\n"),
+    "interim responses": lambda _: itertools.repeat(b"HTTP/1.1 100 Continue\r\n\r\n"),
 }
 
 
-@each(ENDLESS)
-async def test_an_answer_without_end_ends_at_the_deadline_with_the_outcome_unknown(answer: Answer) -> None:
-    with HostileDesk(answer) as server:
+@for_each(ENDLESS)
+async def test_the_deadline_ends_an_endless_response_and_the_outcome_is_unknown(response: Response) -> None:
+    with HostileDesk(response) as server:
         async with client(server, deadline=1) as desk:
             with pytest.raises(OutcomeUnknownError) as caught:
                 await desk.conversations.convert(42)
     assert (caught.value.maybe_applied, caught.value.attempts, server.converts) == (True, 1, 1)
 
 
-ENDLESS_IN_SHORT = {name: ENDLESS[name] for name in ("silence", "a body byte by byte")}
+TWO_ENDLESS = {name: ENDLESS[name] for name in ("silence", "a body byte by byte")}
 
 
-@each(ENDLESS_IN_SHORT)
-async def test_a_look_without_end_ends_at_the_deadline_with_the_outcome_unknown(answer: Answer) -> None:
-    with HostileDesk(http(500), listing=answer) as server:
+@for_each(TWO_ENDLESS)
+async def test_the_deadline_ends_an_endless_lookup_and_the_outcome_is_unknown(response: Response) -> None:
+    with HostileDesk(http(500), listing=response) as server:
         async with client(server, deadline=1) as desk:
             with pytest.raises(OutcomeUnknownError) as caught:
                 await desk.conversations.convert(42)
     assert (caught.value.maybe_applied, caught.value.attempts, server.converts) == (True, 1, 1)
 
 
-@each(ENDLESS_IN_SHORT)
-async def test_a_read_without_end_ends_at_the_deadline(answer: Answer) -> None:
-    with HostileDesk(listing=answer) as server:
+@for_each(TWO_ENDLESS)
+async def test_the_deadline_ends_an_endless_read(response: Response) -> None:
+    with HostileDesk(listing=response) as server:
         async with client(server, deadline=1) as desk:
             with pytest.raises(DeadlineExceeded) as caught:
                 await desk.conversations.get(42)
     assert not caught.value.maybe_applied
 
 
-# An answer before the request was read whole
+# Responses that do not match the request
 
-LONG = "x" * (8 << 20)
+LONG_MESSAGE = "x" * (8 << 20)
 
 
-async def test_an_answer_that_comes_before_the_request_was_read_is_read() -> None:
-    def answer_first(connection: socket.socket) -> None:
+async def test_a_response_that_arrives_before_the_request_was_read_is_read() -> None:
+    def respond_first(connection: socket.socket) -> None:
         read_head(connection)
         connection.sendall(http(200, CONVERTED))
         while connection.recv(65536):
             pass
 
-    with RawServer(answer_first) as server:
+    with RawServer(respond_first) as server:
         async with client(server) as desk:
-            conversation = await desk.conversations.convert(42, message=LONG)
+            conversation = await desk.conversations.convert(42, message=LONG_MESSAGE)
     assert conversation.ticket_id == 7
 
 
-async def test_an_answer_that_another_call_left_on_the_connection_is_not_taken_for_this_ones() -> None:
-    def answer_twice(connection: socket.socket) -> None:
+async def test_a_surplus_response_on_a_connection_is_not_used_for_the_next_request() -> None:
+    def respond_twice(connection: socket.socket) -> None:
         if read_request(connection).line.startswith("GET "):
             connection.sendall(http(200, b'{"conversations": [{"id": 42, "ticket_id": 7}]}'))
             return
         connection.sendall(2 * http(200, b'{"id": 41, "ticket_id": 6}').replace(b"Connection: close\r\n", b""))
         read_request(connection)
 
-    with RawServer(answer_twice) as server:
+    with RawServer(respond_twice) as server:
         async with client(server) as desk:
             first = await desk.conversations.convert(41)
             second = await desk.conversations.convert(42)
-    assert [(one.id, one.ticket_id) for one in (first, second)] == [(41, 6), (42, 7)]
+    assert [(conversation.id, conversation.ticket_id) for conversation in (first, second)] == [(41, 6), (42, 7)]
 
 
-async def test_a_door_slammed_on_the_request_is_an_outcome_that_is_looked_up() -> None:
-    looks: list[str] = []
+async def test_the_outcome_is_looked_up_if_the_server_hangs_up_on_the_request_body() -> None:
+    lookups: list[str] = []
 
-    def slam(connection: socket.socket) -> None:
+    def hang_up(connection: socket.socket) -> None:
         head = read_head(connection)
         if head.startswith("GET "):
-            looks.append(head)
+            lookups.append(head)
             connection.sendall(http(200, b'{"conversations": [{"id": 42, "ticket_id": 7}]}'))
 
-    with RawServer(slam) as server:
+    with RawServer(hang_up) as server:
         async with client(server) as desk:
-            conversation = await desk.conversations.convert(42, message=LONG)
-    assert (conversation.ticket_id, len(looks)) == (7, 1)
+            conversation = await desk.conversations.convert(42, message=LONG_MESSAGE)
+    assert (conversation.ticket_id, len(lookups)) == (7, 1)
 
 
-# What must stay here
+# Redirects and cookies
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 async def test_a_redirect_is_never_followed(status: int) -> None:
     with RawServer(lambda connection: None) as elsewhere:
-        answer = http(status, b"", f"Location: {elsewhere.url}/desk/api/v2/conversations.json")
-        with HostileDesk(answer, listing=answer) as server:
+        response = http(status, b"", f"Location: {elsewhere.url}/desk/api/v2/conversations.json")
+        with HostileDesk(response, listing=response) as server:
             async with client(server) as desk:
                 for call in (desk.conversations.convert, desk.conversations.get):
                     with pytest.raises(StatusError) as caught:
@@ -487,7 +499,7 @@ async def test_a_redirect_is_never_followed(status: int) -> None:
 
 async def test_a_cookie_is_never_sent_back() -> None:
     with HostileDesk(http(200, CONVERTED, "Set-Cookie: a=b; Path=/", "Set-Cookie: c=d")) as server:
-        # By address: a cookie of a host without a dot would not be sent back anyhow.
+        # Use the address, because no client returns a cookie to a host name without a dot.
         async with AsyncDesk(server.url.replace("localhost", "127.0.0.1"), token="t", trust_env=False) as desk:
             await desk.conversations.convert(42)
             await desk.conversations.get(42)
@@ -495,12 +507,12 @@ async def test_a_cookie_is_never_sent_back() -> None:
     assert not any("cookie" in request.head.lower() for request in server.received)
 
 
-# What the caller gives
+# Hostile arguments
 
 INJECTION = "x\r\nX-Injected: yes\r\n\r\nPOST /desk/api/v2/conversations/43/convert.json HTTP/1.1\r\n\r\n"
 
 
-async def test_line_breaks_in_arguments_go_out_as_json() -> None:
+async def test_line_breaks_in_arguments_are_sent_as_json() -> None:
     with HostileDesk(http(200, CONVERTED)) as server:
         async with client(server) as desk:
             await desk.conversations.convert(
@@ -517,7 +529,7 @@ async def test_line_breaks_in_arguments_go_out_as_json() -> None:
     }
 
 
-async def test_line_breaks_in_a_query_go_out_percent_encoded() -> None:
+async def test_line_breaks_in_a_query_are_sent_percent_encoded() -> None:
     with HostileDesk() as server:
         async with client(server) as desk:
             page = desk.conversations.list(
@@ -529,7 +541,7 @@ async def test_line_breaks_in_a_query_go_out_percent_encoded() -> None:
     assert "\r\nX-Injected" not in request.head
 
 
-async def test_an_order_that_is_no_text_is_refused() -> None:
+async def test_an_order_that_is_not_valid_text_is_rejected() -> None:
     with HostileDesk() as server:
         async with client(server) as desk:
             with pytest.raises(RequestError):
@@ -538,7 +550,7 @@ async def test_an_order_that_is_no_text_is_refused() -> None:
 
 
 @pytest.mark.parametrize("token", ["", "a b", "a\r\nX-Injected: yes", "a\nb", "a\0", "\xe9", "a\x7f"], ids=repr)
-async def test_a_token_that_could_inject_a_header_is_refused(token: str) -> None:
+async def test_a_token_that_could_inject_a_header_is_rejected(token: str) -> None:
     with HostileDesk() as server:
         with pytest.raises(ConfigurationError):
             client(server, token=token)
@@ -548,11 +560,11 @@ async def test_a_token_that_could_inject_a_header_is_refused(token: str) -> None
     assert (caught.value.maybe_applied, server.connections) == (False, 0)
 
 
-NO_IDS: list[Any] = [True, False, 0, -1, 1.0, "1", b"1", None, [1], 10**30, 10**5000]
+INVALID_IDS: list[Any] = [True, False, 0, -1, 1.0, "1", b"1", None, [1], 10**30, 10**5000]
 
 
-@pytest.mark.parametrize("conversation_id", NO_IDS, ids=lambda value: "huge" if value == 10**5000 else repr(value))
-async def test_what_is_no_conversation_id_is_refused_before_anything_is_sent(conversation_id: Any) -> None:
+@pytest.mark.parametrize("conversation_id", INVALID_IDS, ids=lambda value: "huge" if value == 10**5000 else repr(value))
+async def test_an_invalid_conversation_id_is_rejected_before_anything_is_sent(conversation_id: Any) -> None:
     with HostileDesk() as server:
         async with client(server) as desk:
             for call in (

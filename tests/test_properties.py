@@ -1,4 +1,4 @@
-"""Properties: of answers, of the headers that ask to wait, and of any history of calls and faults."""
+"""Properties that hold for any response, any header that asks for a pause, and any history of calls and faults."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ T = TypeVar("T")
 URL = "https://desk.example.com"
 IMPATIENT = RetryPolicy(max_attempts=2, backoff_base=0, max_retry_after=0, settle=())
 
-# Answers
+# Any response
 
 KEYS = [
     *("conversation", "conversations", "id", "ticket_id", "contact", "messages", "createdAt"),
@@ -51,30 +51,30 @@ BODIES = st.binary(max_size=100) | (CONVERSATIONS | PAGES | JSON).map(lambda val
 STATUSES = st.sampled_from([200, 201, 204, 400, 401, 404, 408, 429, 500, 503, 504]) | st.integers(100, 999)
 
 
-async def all_of(desk: AsyncDesk) -> list[Conversation]:
+async def list_all(desk: AsyncDesk) -> list[Conversation]:
     return [conversation async for conversation in desk.conversations.list()]
 
 
 async def outcome(call: Awaitable[T]) -> T | DeskError:
-    """Return a call's result, or its error if it is one of ours."""
+    """Return the result of a call, or our own error that it raised."""
     try:
         return await call
     except DeskError as error:
         return error
 
 
-def applied(status: int) -> bool:
+def is_success(status: int) -> bool:
     return 200 <= status < 300
 
 
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(STATUSES, BODIES, STATUSES, BODIES)
-def test_no_answer_leads_to_anything_but_a_result_or_an_error_of_ours(
+def test_a_call_returns_a_result_or_raises_our_own_error_whatever_the_response(
     status: int, body: bytes, listing_status: int, listing: bytes
 ) -> None:
     sent: Counter[str] = Counter()
 
-    def answer(request: httpx.Request) -> httpx.Response:
+    def respond(request: httpx.Request) -> httpx.Response:
         sent[request.method] += 1
         if request.method == "POST":
             return httpx.Response(status, content=body)
@@ -83,26 +83,28 @@ def test_no_answer_leads_to_anything_but_a_result_or_an_error_of_ours(
         return httpx.Response(listing_status, content=listing)
 
     async def call() -> None:
-        async with AsyncDesk(URL, token="t", transport=httpx.MockTransport(answer), retry=IMPATIENT) as desk:
+        async with AsyncDesk(URL, token="t", transport=httpx.MockTransport(respond), retry=IMPATIENT) as desk:
             converted = await outcome(desk.conversations.convert(42))
             assert isinstance(converted, (Conversation, DeskError))
             if isinstance(converted, Conversation):
                 assert converted.id is not None
             else:
                 assert converted.attempts == sent["POST"]
-                assert converted.maybe_applied or not applied(status)
-            if applied(status):
+                assert converted.maybe_applied or not is_success(status)
+            if is_success(status):
                 assert sent["POST"] == 1
             got = await outcome(desk.conversations.get(42))
             assert isinstance(got, DeskError) or got.id == 42
-            listed = await outcome(all_of(desk))
-            assert isinstance(listed, DeskError) or all(isinstance(each, Conversation) for each in listed)
-            assert not any(isinstance(read, DeskError) and read.maybe_applied for read in (got, listed))
+            listed = await outcome(list_all(desk))
+            assert isinstance(listed, DeskError) or all(
+                isinstance(conversation, Conversation) for conversation in listed
+            )
+            assert not any(isinstance(result, DeskError) and result.maybe_applied for result in (got, listed))
 
     anyio.run(call)
 
 
-# The headers that ask to wait
+# Any header that asks for a pause
 
 NUMBERS = st.integers().map(str) | st.floats().map(str) | st.from_regex(r"[+-]?[0-9_]{1,30}(\.[0-9]*)?", fullmatch=True)
 DATES = st.datetimes(timezones=st.just(UTC)).map(partial(format_datetime, usegmt=True)) | st.from_regex(
@@ -132,14 +134,14 @@ HEADERS = st.fixed_dictionaries(
 
 @settings(max_examples=300, deadline=None)
 @given(HEADERS, st.integers(0, 2**40))
-def test_retry_after_asks_for_a_finite_pause_or_for_none(headers: httpx.Headers, now: int) -> None:
+def test_retry_after_is_a_finite_pause_or_none_whatever_the_headers(headers: httpx.Headers, now: int) -> None:
     seconds = retry_after(headers, now)
     assert seconds is None or 0 <= seconds < math.inf
 
 
 @settings(max_examples=300, deadline=None)
 @given(HEADERS)
-def test_a_rate_window_resets_within_the_longest_window_or_makes_no_sense(headers: httpx.Headers) -> None:
+def test_a_rate_window_resets_within_the_longest_window_or_is_ignored(headers: httpx.Headers) -> None:
     limit = RateLimit.from_headers(headers)
     assert limit is None or (limit.limit >= 1 and limit.remaining >= 0)
     seconds = limit.resets_in(headers) if limit else None
@@ -148,21 +150,23 @@ def test_a_rate_window_resets_within_the_longest_window_or_makes_no_sense(header
 
 @settings(max_examples=300, deadline=None)
 @given(VALUES)
-def test_a_date_is_finite_or_none(value: str) -> None:
+def test_an_http_date_is_finite_or_none(value: str) -> None:
     date = http_date(value)
     assert date is None or math.isfinite(date)
 
 
 @settings(max_examples=200, deadline=None)
 @given(st.sampled_from([200, 400, 425, 429, 503]), HEADERS)
-def test_no_headers_make_a_call_raise_anything_but_errors_of_ours(status: int, headers: httpx.Headers) -> None:
-    def answer(request: httpx.Request) -> httpx.Response:
+def test_a_call_returns_a_result_or_raises_our_own_error_whatever_the_headers(
+    status: int, headers: httpx.Headers
+) -> None:
+    def respond(request: httpx.Request) -> httpx.Response:
         return httpx.Response(status, headers=headers, content=b'{"id": 42, "ticket_id": 7}')
 
     async def call() -> None:
-        # A pause that is longer than the policy's or the deadline's is refused, not waited for.
+        # The call raises at once instead of a pause that the policy or the deadline does not allow.
         async with AsyncDesk(
-            URL, token="t", transport=httpx.MockTransport(answer), retry=IMPATIENT, deadline=0.001
+            URL, token="t", transport=httpx.MockTransport(respond), retry=IMPATIENT, deadline=0.001
         ) as desk:
             for _ in range(2):
                 result = await outcome(desk.conversations.convert(42))
@@ -177,7 +181,7 @@ def test_no_headers_make_a_call_raise_anything_but_errors_of_ours(status: int, h
 
 
 class AnyHistory(RuleBasedStateMachine):
-    """A client and a fake Desk, which is told to fail in between."""
+    """A client and a fake Desk that fails from time to time."""
 
     CONVERSATIONS = (1, 2, 3)
 
@@ -185,7 +189,7 @@ class AnyHistory(RuleBasedStateMachine):
         super().__init__()
         self.fake = FakeDesk(conversations=self.CONVERSATIONS, rate_limit=10**9)
         self.reported: Counter[int] = Counter()
-        """Convert calls that reported success, or that the conversation may have been converted."""
+        """How many convert calls reported success, or that the conversation may have been converted."""
         self.runner = asyncio.Runner()
         policy = RetryPolicy(max_attempts=3, backoff_base=0, settle=(0,))
         self.desk = AsyncDesk(URL, token="t", transport=self.fake.transport, retry=policy)
@@ -207,7 +211,8 @@ class AnyHistory(RuleBasedStateMachine):
         method=st.sampled_from([None, "GET", "POST"]),
     )
     def fail(self, status: int, headers: dict[str, str], times: int, method: str | None) -> None:
-        retry = {"Retry-After": "0"} if status == 429 else headers  # or it asks to wait for the window's end
+        # A 429 without Retry-After would make the client wait until the rate window ends.
+        retry = {"Retry-After": "0"} if status == 429 else headers
         self.fake.fail(status=status, headers=retry, times=times, method=method)
 
     @rule(
@@ -230,7 +235,7 @@ class AnyHistory(RuleBasedStateMachine):
         elif not result.maybe_applied:
             assert after == before
         self.reported[conversation_id] += isinstance(result, Conversation) or result.maybe_applied
-        # So there is one at most where there was one call, or where every call looked first.
+        # A call makes one ticket at most, and a call that looks up first makes none if there is a ticket already.
         assert len(after) - len(before) <= (0 if verify_first and before else 1)
 
     @rule(conversation_id=st.sampled_from((*CONVERSATIONS, 4)))
@@ -243,16 +248,17 @@ class AnyHistory(RuleBasedStateMachine):
             assert conversation_id == 4 or not isinstance(result, NotFoundError)
 
     @rule()
-    def list_all(self) -> None:
-        result = self.runner.run(outcome(all_of(self.desk)))
+    def list_conversations(self) -> None:
+        result = self.runner.run(outcome(list_all(self.desk)))
         if isinstance(result, DeskError):
             assert not result.maybe_applied
         else:
-            assert [one.id for one in result] == list(self.CONVERSATIONS)
-            assert [one.ticket_id for one in result] == [self.latest_ticket(number) for number in self.CONVERSATIONS]
+            assert [conversation.id for conversation in result] == list(self.CONVERSATIONS)
+            tickets = [conversation.ticket_id for conversation in result]
+            assert tickets == [self.latest_ticket(number) for number in self.CONVERSATIONS]
 
     @invariant()
-    def no_ticket_is_unaccounted_for(self) -> None:
+    def every_ticket_was_reported_by_a_call(self) -> None:
         for conversation_id in self.CONVERSATIONS:
             assert len(self.tickets(conversation_id)) <= self.reported[conversation_id]
 
