@@ -1,4 +1,4 @@
-"""What every test module shares."""
+"""Fixtures and plugins for every test module."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-# Here, and not by its entry point (see addopts), so that its lines are measured.
+# The plugin is loaded here and not through its entry point (addopts blocks that), so that coverage measures its lines.
 pytest_plugins = ["_teamwork_desk_pytest"]
 
 PACKAGES = ("teamwork_desk", "teamwork_desk_api")
@@ -20,7 +20,7 @@ LEVELS = (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR, logging.C
 
 @pytest.fixture(params=["asyncio", "trio"])
 def anyio_backend(request: pytest.FixtureRequest) -> str:
-    """Run async tests on both event loops."""
+    """Run every async test on asyncio and on trio."""
     return str(request.param)
 
 

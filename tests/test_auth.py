@@ -1,4 +1,4 @@
-"""The bearer token: asked for once, kept, and asked for once more when Desk refuses it."""
+"""The bearer token: the provider is called once, its token is kept, and a 401 causes one more call."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def tokens_sent(fake: FakeDesk) -> list[str]:
 
 
 class Provider:
-    """Gives one token after the other, and counts how often it is asked."""
+    """Returns one token after the other and counts its calls."""
 
     def __init__(self, tokens: Iterable[object]) -> None:
         self._tokens = iter(tokens)
@@ -40,7 +40,7 @@ class Provider:
 
 
 class AsyncProvider(Provider):
-    """Likewise, after letting everybody else run."""
+    """The same, but other tasks run before it returns."""
 
     async def __call__(self) -> Any:
         token = super().__call__()
@@ -51,11 +51,11 @@ class AsyncProvider(Provider):
 PROVIDERS = pytest.mark.parametrize("kind", [Provider, AsyncProvider], ids=["sync", "async"])
 
 
-# Asked once and kept
+# The first call of the provider
 
 
 @PROVIDERS
-async def test_a_provider_is_asked_when_first_needed_and_its_token_kept(kind: type[Provider]) -> None:
+async def test_a_provider_is_called_when_first_needed_and_its_token_is_kept(kind: type[Provider]) -> None:
     fake, provider = FakeDesk(token="first"), kind(["first", "second"])
     async with a_desk(fake, provider) as desk:
         assert provider.calls == 0
@@ -65,7 +65,7 @@ async def test_a_provider_is_asked_when_first_needed_and_its_token_kept(kind: ty
     assert tokens_sent(fake) == ["first"] * 3
 
 
-async def awaited(token: str) -> str:
+async def return_later(token: str) -> str:
     return token
 
 
@@ -73,25 +73,25 @@ async def awaited(token: str) -> str:
     "provider",
     [
         lambda: "a-token",
-        lambda: awaited("a-token"),
-        partial(awaited, "a-token"),
+        lambda: return_later("a-token"),
+        partial(return_later, "a-token"),
         "a-token".strip,
         Provider(["a-token"] * 9),
     ],
-    ids=["lambda", "lambda that gives an awaitable", "partial", "method", "object"],
+    ids=["lambda", "lambda that returns an awaitable", "partial", "method", "object"],
 )
-async def test_any_callable_is_a_provider(provider: Callable[[], str | Awaitable[str]]) -> None:
+async def test_any_callable_can_be_a_provider(provider: Callable[[], str | Awaitable[str]]) -> None:
     fake = FakeDesk(token="a-token")
     async with a_desk(fake, provider) as desk:
         await desk.conversations.convert(42)
     assert tokens_sent(fake) == ["a-token"]
 
 
-# Asked once more after a 401
+# One more call of the provider after a 401
 
 
 @PROVIDERS
-async def test_a_refused_token_is_replaced_by_a_fresh_one(kind: type[Provider]) -> None:
+async def test_a_rejected_token_is_replaced_by_a_fresh_token(kind: type[Provider]) -> None:
     fake, provider = FakeDesk(token="fresh"), kind(["stale", "fresh", "unused"])
     async with a_desk(fake, provider) as desk:
         await desk.conversations.convert(42)
@@ -101,36 +101,36 @@ async def test_a_refused_token_is_replaced_by_a_fresh_one(kind: type[Provider]) 
     assert [ticket.conversation_id for ticket in fake.tickets] == [42, 43]
 
 
-async def test_a_fresh_token_that_is_refused_too_is_the_end() -> None:
+async def test_a_fresh_token_that_is_rejected_too_raises_an_authentication_error() -> None:
     fake, provider = FakeDesk(token="another"), Provider(["stale", "fresh", "unused"])
     async with a_desk(fake, provider) as desk:
-        with pytest.raises(AuthenticationError) as refused:
+        with pytest.raises(AuthenticationError) as caught:
             await desk.conversations.convert(42)
     assert provider.calls == 2
     assert tokens_sent(fake) == ["stale", "fresh"]
-    assert (refused.value.attempts, refused.value.maybe_applied, refused.value.conversation_id) == (2, False, 42)
+    assert (caught.value.attempts, caught.value.maybe_applied, caught.value.conversation_id) == (2, False, 42)
 
 
-async def test_the_same_token_again_is_not_sent_again() -> None:
+async def test_a_provider_that_returns_the_rejected_token_again_causes_no_request() -> None:
     fake, provider = FakeDesk(token="another"), Provider(["stale", "stale", "unused"])
     async with a_desk(fake, provider) as desk:
-        with pytest.raises(AuthenticationError) as refused:
+        with pytest.raises(AuthenticationError) as caught:
             await desk.conversations.convert(42)
     assert provider.calls == 2
     assert tokens_sent(fake) == ["stale"]
-    assert refused.value.attempts == 1
+    assert caught.value.attempts == 1
 
 
-async def test_a_token_that_is_a_string_is_sent_once() -> None:
+async def test_a_rejected_token_that_is_a_string_is_sent_only_once() -> None:
     fake = FakeDesk(token="another")
     async with a_desk(fake, "stale") as desk:
-        with pytest.raises(AuthenticationError, match="rejected the token") as refused:
+        with pytest.raises(AuthenticationError, match="rejected the token") as caught:
             await desk.conversations.convert(42)
     assert tokens_sent(fake) == ["stale"]
-    assert refused.value.attempts == 1
+    assert caught.value.attempts == 1
 
 
-async def test_every_call_may_ask_again() -> None:
+async def test_every_call_may_call_the_provider_again() -> None:
     fake, provider = FakeDesk(token="good"), Provider(["bad", "bad", "worse", "good"])
     async with a_desk(fake, provider) as desk:
         for _ in range(2):
@@ -140,7 +140,7 @@ async def test_every_call_may_ask_again() -> None:
     assert tokens_sent(fake) == ["bad", "bad", "worse", "worse", "good"]
 
 
-async def test_a_403_asks_nobody() -> None:
+async def test_a_403_does_not_call_the_provider_again() -> None:
     fake, provider = FakeDesk(), Provider(["a-token"])
     fake.fail(status=403)
     async with a_desk(fake, provider) as desk:
@@ -149,7 +149,7 @@ async def test_a_403_asks_nobody() -> None:
     assert provider.calls == 1
 
 
-# Many at once
+# Concurrent callers
 
 CALLERS = 50
 
@@ -160,7 +160,7 @@ async def convert_all(desk: AsyncDesk) -> None:
             callers.start_soon(desk.conversations.convert, conversation_id)
 
 
-async def test_callers_who_come_at_once_share_one_answer_of_the_provider() -> None:
+async def test_concurrent_callers_share_one_call_of_the_provider() -> None:
     fake, provider = FakeDesk(token="first", rate_limit=1000), AsyncProvider(["first", "unused"])
     async with a_desk(fake, provider) as desk:
         await convert_all(desk)
@@ -168,33 +168,33 @@ async def test_callers_who_come_at_once_share_one_answer_of_the_provider() -> No
     assert len(fake.tickets) == CALLERS
 
 
-async def test_callers_who_are_refused_at_once_share_one_fresh_token() -> None:
+async def test_concurrent_callers_with_a_rejected_token_share_one_fresh_token() -> None:
     fake, provider = FakeDesk(token="fresh", rate_limit=1000), AsyncProvider(["stale", "fresh", "unused"])
     async with a_desk(fake, provider) as desk:
         await convert_all(desk)
     assert provider.calls == 2
     assert sorted(ticket.conversation_id for ticket in fake.tickets) == list(range(1, CALLERS + 1))
-    assert tokens_sent(fake).count("stale") > 1, "several callers were refused"
+    assert tokens_sent(fake).count("stale") > 1, "the token of several callers must be rejected"
 
 
-async def test_a_caller_who_gives_up_while_the_provider_is_asked_leaves_the_others_unharmed() -> None:
-    fake, asked, scope = FakeDesk(token="a-token"), anyio.Event(), anyio.CancelScope()
+async def test_cancelling_a_caller_while_the_provider_runs_does_not_affect_other_callers() -> None:
+    fake, provider_called, scope = FakeDesk(token="a-token"), anyio.Event(), anyio.CancelScope()
     calls: list[int] = []
 
     async def provider() -> str:
         calls.append(1)
         if len(calls) == 1:
-            asked.set()
+            provider_called.set()
             await anyio.sleep_forever()
         return "a-token"
 
-    async def give_up(desk: AsyncDesk) -> None:
+    async def call_until_cancelled(desk: AsyncDesk) -> None:
         with scope:
             await desk.conversations.convert(1)
 
     async with a_desk(fake, provider) as desk, anyio.create_task_group() as callers:
-        callers.start_soon(give_up, desk)
-        await asked.wait()
+        callers.start_soon(call_until_cancelled, desk)
+        await provider_called.wait()
         callers.start_soon(desk.conversations.convert, 2)
         await anyio.lowlevel.checkpoint()
         scope.cancel()
@@ -202,7 +202,7 @@ async def test_a_caller_who_gives_up_while_the_provider_is_asked_leaves_the_othe
     assert [ticket.conversation_id for ticket in fake.tickets] == [2]
 
 
-# What a provider may do wrong
+# Providers that fail
 
 
 class VaultError(Exception):
@@ -210,44 +210,44 @@ class VaultError(Exception):
 
 
 @PROVIDERS
-async def test_a_provider_that_fails_is_told_by_class_and_asked_again_next_time(kind: type[Provider]) -> None:
+async def test_a_providers_error_is_reported_by_class_and_the_next_call_tries_again(kind: type[Provider]) -> None:
     fake, failure = FakeDesk(), VaultError("s3cret")
     async with a_desk(fake, kind([failure, "a-token"])) as desk:
-        with pytest.raises(NotSentError, match="VaultError") as failed:
+        with pytest.raises(NotSentError, match="VaultError") as caught:
             await desk.conversations.convert(42)
-        assert "s3cret" not in str(failed.value)
-        assert failed.value.__cause__ is failure
-        assert (failed.value.attempts, failed.value.maybe_applied, failed.value.conversation_id) == (0, False, 42)
+        assert "s3cret" not in str(caught.value)
+        assert caught.value.__cause__ is failure
+        assert (caught.value.attempts, caught.value.maybe_applied, caught.value.conversation_id) == (0, False, 42)
         assert fake.requests == []
         await desk.conversations.convert(42)
     assert tokens_sent(fake) == ["a-token"]
 
 
-async def test_a_provider_that_fails_after_a_401_leaves_nothing_in_doubt() -> None:
+async def test_a_provider_that_fails_after_a_401_means_that_nothing_was_applied() -> None:
     fake = FakeDesk(token="another")
     async with a_desk(fake, Provider(["stale", VaultError()])) as desk:
-        with pytest.raises(NotSentError, match="VaultError") as failed:
+        with pytest.raises(NotSentError, match="VaultError") as caught:
             await desk.conversations.convert(42)
-    assert (failed.value.attempts, failed.value.maybe_applied) == (1, False)
+    assert (caught.value.attempts, caught.value.maybe_applied) == (1, False)
     assert len(fake.requests) == 1
 
 
 @PROVIDERS
-@pytest.mark.parametrize("junk", [None, 42, b"a-token", "", "two words", "line\n", "tökén", ["a-token"]], ids=repr)
-async def test_what_is_no_token_is_refused_and_not_kept(junk: object, kind: type[Provider]) -> None:
+@pytest.mark.parametrize("invalid", [None, 42, b"a-token", "", "two words", "line\n", "tökén", ["a-token"]], ids=repr)
+async def test_an_invalid_token_is_rejected_and_not_kept(invalid: object, kind: type[Provider]) -> None:
     fake = FakeDesk()
-    async with a_desk(fake, kind([junk, "a-token"])) as desk:
-        with pytest.raises(ConfigurationError, match="the token must be") as refused:
+    async with a_desk(fake, kind([invalid, "a-token"])) as desk:
+        with pytest.raises(ConfigurationError, match="the token must be") as caught:
             await desk.conversations.convert(42)
-        assert (refused.value.attempts, refused.value.maybe_applied) == (0, False)
+        assert (caught.value.attempts, caught.value.maybe_applied) == (0, False)
         assert fake.requests == []
         await desk.conversations.convert(42)
     assert tokens_sent(fake) == ["a-token"]
 
 
-async def test_junk_after_a_401_is_refused_too() -> None:
+async def test_an_invalid_token_after_a_401_is_rejected() -> None:
     fake = FakeDesk(token="another")
     async with a_desk(fake, Provider(["stale", "line\n"])) as desk:
-        with pytest.raises(ConfigurationError, match="the token must be") as refused:
+        with pytest.raises(ConfigurationError, match="the token must be") as caught:
             await desk.conversations.convert(42)
-    assert (refused.value.attempts, refused.value.maybe_applied) == (1, False)
+    assert (caught.value.attempts, caught.value.maybe_applied) == (1, False)

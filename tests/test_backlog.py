@@ -1,4 +1,4 @@
-"""A backlog: every job has one outcome, memory is bounded, and nothing is left behind."""
+"""A backlog: every job has one outcome, memory is bounded, and no task is left running."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-class Desk:
-    """Converts when it is told to, and counts."""
+class GatedDesk:
+    """Converts at once, or when a gate opens, and records its calls."""
 
     def __init__(self) -> None:
         self.running: set[int] = set()
         self.cancelled: set[int] = set()
-        self.most = 0
+        self.most_running = 0
         self.calls: list[dict[str, Any]] = []
         self.gates: dict[int, asyncio.Event] = {}
 
@@ -49,7 +49,7 @@ class Desk:
     async def convert(self, conversation_id: int, **keywords: Any) -> Conversation:
         self.calls.append({"conversation_id": conversation_id, **keywords})
         self.running.add(conversation_id)
-        self.most = max(self.most, len(self.running))
+        self.most_running = max(self.most_running, len(self.running))
         try:
             await asyncio.sleep(0)
             if conversation_id in self.gates:
@@ -66,8 +66,8 @@ def a_desk(fake: FakeDesk, **options: Any) -> AsyncDesk:
     return AsyncDesk("https://acme.teamwork.com", token="t", transport=fake.transport, **options)
 
 
-async def turns(number: int = 20) -> None:
-    """Let everything that can run do so."""
+async def let_other_tasks_run(number: int = 20) -> None:
+    """Let every task that is ready run."""
     for _ in range(number):
         await asyncio.sleep(0)
 
@@ -95,8 +95,8 @@ def test_an_outcome_is_frozen() -> None:
 # Outcomes
 
 
-class Stream:
-    """Can be iterated over asynchronously, and is no generator."""
+class AsyncIterableOnly:
+    """Supports `async for` but, unlike a generator, has no `aclose`."""
 
     def __init__(self, jobs: list[Job | int]) -> None:
         self.jobs = jobs
@@ -108,26 +108,26 @@ class Stream:
 
 
 def generator(jobs: list[Job | int]) -> Any:
-    return aiter(Stream(jobs))
+    return aiter(AsyncIterableOnly(jobs))
 
 
-@pytest.mark.parametrize("form", [list, Stream, generator])
+@pytest.mark.parametrize("form", [list, AsyncIterableOnly, generator])
 async def test_every_job_has_one_outcome(form: Callable[[list[Job | int]], Any]) -> None:
     fake = FakeDesk(rate_limit=1000)
     jobs: list[Job | int] = [*range(1, 50), {"conversation_id": 50, "subject": "Refund", "tags": ("billing",)}]
 
     async with a_desk(fake) as desk:
-        found = [one async for one in desk.conversations.convert_many(form(jobs))]
-    assert sorted(one.conversation_id or 0 for one in found) == list(range(1, 51))
-    assert {one.conversation_id: one.conversation.ticket_id for one in found if one.conversation} == {
-        ticket.conversation_id: ticket.id for ticket in fake.tickets
-    }
-    assert not any(one.error for one in found)
+        outcomes = [outcome async for outcome in desk.conversations.convert_many(form(jobs))]
+    assert sorted(outcome.conversation_id or 0 for outcome in outcomes) == list(range(1, 51))
+    assert {
+        outcome.conversation_id: outcome.conversation.ticket_id for outcome in outcomes if outcome.conversation
+    } == {ticket.conversation_id: ticket.id for ticket in fake.tickets}
+    assert not any(outcome.error for outcome in outcomes)
     (last,) = (ticket for ticket in fake.tickets if ticket.conversation_id == 50)
     assert last.body == {"subject": "Refund", "tags": ["billing"]}
 
 
-async def test_no_failure_stops_it() -> None:
+async def test_a_failed_job_does_not_stop_the_others() -> None:
     fake = FakeDesk()
     fake.fail(status=500, times=2, method="GET")
     jobs: list[Any] = [
@@ -144,8 +144,8 @@ async def test_no_failure_stops_it() -> None:
         {"conversation_id": 6},
     ]
     async with a_desk(fake) as desk:
-        found = [one async for one in desk.conversations.convert_many(jobs, concurrency=1)]
-    assert [(one.conversation_id, type(one.error)) for one in found] == [
+        outcomes = [outcome async for outcome in desk.conversations.convert_many(jobs, concurrency=1)]
+    assert [(outcome.conversation_id, type(outcome.error)) for outcome in outcomes] == [
         (1, type(None)),
         (404, NotFoundError),
         (2, RequestError),
@@ -158,27 +158,27 @@ async def test_no_failure_stops_it() -> None:
         (None, RequestError),
         (6, type(None)),
     ]
-    assert [str(one.error) for one in found[2:4]] == [
+    assert [str(outcome.error) for outcome in outcomes[2:4]] == [
         "unknown arguments: ..., ..., subjct (did you mean subject?)",
         "conversation_id: the job has none",
     ]
-    assert found[2].error is not None
-    assert found[2].error.conversation_id == 2
+    assert outcomes[2].error is not None
+    assert outcomes[2].error.conversation_id == 2
     assert [ticket.conversation_id for ticket in fake.tickets] == [1, 6]
 
 
-async def test_an_unknown_outcome_is_told() -> None:
+async def test_an_unknown_outcome_is_reported() -> None:
     fake = FakeDesk()
     fake.lose_answer("after", method="POST")
     fake.fail(status=403, method="GET")
     async with a_desk(fake) as desk:
-        (outcome,) = [one async for one in desk.conversations.convert_many([1])]
+        (outcome,) = [outcome async for outcome in desk.conversations.convert_many([1])]
     assert isinstance(outcome.error, OutcomeUnknownError)
     assert outcome.error.maybe_applied
 
 
-async def test_a_source_may_use_one_dict_for_all() -> None:
-    desk = Desk()
+async def test_a_source_may_reuse_one_dict_for_all_jobs() -> None:
+    desk = GatedDesk()
 
     def jobs() -> Iterator[Job]:
         job: Job = {"conversation_id": 0}
@@ -186,19 +186,19 @@ async def test_a_source_may_use_one_dict_for_all() -> None:
             job["conversation_id"], job["subject"] = number, f"of {number}"
             yield job
 
-    assert [one async for one in convert_many(desk.convert, jobs())]
+    assert [outcome async for outcome in convert_many(desk.convert, jobs())]
     assert desk.calls == [{"conversation_id": number, "subject": f"of {number}"} for number in range(1, 9)]
 
 
 @pytest.mark.parametrize("concurrency", [0, -1, True, 2.0, None])
-def test_what_is_no_concurrency_is_refused(concurrency: Any) -> None:
+def test_an_invalid_concurrency_is_rejected(concurrency: Any) -> None:
     with pytest.raises(RequestError, match=r"^concurrency: "):
-        convert_many(Desk().convert, [1], concurrency=concurrency)
+        convert_many(GatedDesk().convert, [1], concurrency=concurrency)
 
 
 @pytest.mark.parametrize("anyio_backend", ["trio"])
-async def test_trio_is_refused_with_a_reason() -> None:
-    outcomes = convert_many(Desk().convert, [1])
+async def test_trio_is_rejected_with_a_reason() -> None:
+    outcomes = convert_many(GatedDesk().convert, [1])
     with pytest.raises(RuntimeError, match="asyncio only"):
         await anext(outcomes)
 
@@ -206,14 +206,14 @@ async def test_trio_is_refused_with_a_reason() -> None:
 # Bounds
 
 
-async def test_at_most_so_many_are_under_way() -> None:
-    desk = Desk()
-    assert len([one async for one in convert_many(desk.convert, range(1, 100), concurrency=5)]) == 99
-    assert desk.most == 5
+async def test_no_more_jobs_run_at_once_than_the_concurrency_allows() -> None:
+    desk = GatedDesk()
+    assert len([outcome async for outcome in convert_many(desk.convert, range(1, 100), concurrency=5)]) == 99
+    assert desk.most_running == 5
 
 
-async def test_a_slow_consumer_stops_it() -> None:
-    desk = Desk()
+async def test_a_slow_consumer_stops_the_reading_of_the_source() -> None:
+    desk = GatedDesk()
     read: list[int] = []
 
     def jobs() -> Iterator[int]:
@@ -224,12 +224,12 @@ async def test_a_slow_consumer_stops_it() -> None:
     async with aclosing(convert_many(desk.convert, jobs(), concurrency=3)) as outcomes:
         for taken in range(1, 50):
             await anext(outcomes)
-            await turns()
-            assert len(read) == taken + 3, "three are held, and no more is read"
+            await let_other_tasks_run()
+            assert len(read) == taken + 3, "only the jobs that may run at once are read ahead"
     assert len(desk.calls) <= 52
 
 
-async def test_a_slow_source_holds_no_outcome_back() -> None:
+async def test_a_slow_source_does_not_delay_the_outcomes_of_finished_jobs() -> None:
     more = asyncio.Event()
 
     async def jobs() -> AsyncGenerator[int, None]:
@@ -238,27 +238,27 @@ async def test_a_slow_source_holds_no_outcome_back() -> None:
         await more.wait()
         yield 3
 
-    outcomes = convert_many(Desk().convert, jobs())
+    outcomes = convert_many(GatedDesk().convert, jobs())
     assert {(await anext(outcomes)).conversation_id, (await anext(outcomes)).conversation_id} == {1, 2}
     more.set()
-    assert [one.conversation_id async for one in outcomes] == [3]
+    assert [outcome.conversation_id async for outcome in outcomes] == [3]
 
 
-async def test_a_slow_job_holds_no_other_back() -> None:
-    desk = Desk()
+async def test_a_slow_job_does_not_delay_the_others() -> None:
+    desk = GatedDesk()
     desk.hold(1)
     outcomes = convert_many(desk.convert, range(1, 30), concurrency=2)
     assert [(await anext(outcomes)).conversation_id for _ in range(28)] == list(range(2, 30))
     desk.gates[1].set()
-    assert [one.conversation_id async for one in outcomes] == [1]
+    assert [outcome.conversation_id async for outcome in outcomes] == [1]
 
 
-# The source fails
+# The source or a conversion fails unexpectedly
 
 
-@pytest.mark.parametrize("as_stream", [False, True])
-async def test_outcomes_come_before_the_sources_failure(as_stream: bool) -> None:
-    desk = Desk()
+@pytest.mark.parametrize("as_stream", [False, True], ids=["iterable", "async iterable"])
+async def test_an_error_of_the_source_is_raised_after_all_outcomes(as_stream: bool) -> None:
+    desk = GatedDesk()
     desk.hold(1, 2)
 
     def jobs() -> Iterator[int]:
@@ -271,7 +271,7 @@ async def test_outcomes_come_before_the_sources_failure(as_stream: bool) -> None
 
     outcomes = convert_many(desk.convert, stream() if as_stream else jobs())
     first = asyncio.ensure_future(anext(outcomes))
-    await turns()
+    await let_other_tasks_run()
     desk.gates[2].set()
     assert (await first).conversation_id == 2
     desk.gates[1].set()
@@ -280,48 +280,48 @@ async def test_outcomes_come_before_the_sources_failure(as_stream: bool) -> None
         await anext(outcomes)
 
 
-@pytest.mark.parametrize("bug", [LookupError("a bug"), asyncio.CancelledError("a bug")])
-async def test_a_bug_is_raised_after_the_other_outcomes(bug: BaseException) -> None:
-    desk = Desk()
+@pytest.mark.parametrize("error", [LookupError("unexpected"), asyncio.CancelledError("unexpected")])
+async def test_an_unexpected_error_is_raised_after_the_other_outcomes(error: BaseException) -> None:
+    desk = GatedDesk()
     desk.hold(1)
 
     async def convert(conversation_id: int) -> Conversation:
         if conversation_id >= 2:
-            raise bug
+            raise error
         return await desk.convert(conversation_id)
 
     outcomes = convert_many(convert, range(1, 100), concurrency=3)
     first = asyncio.ensure_future(anext(outcomes))
-    await turns()
+    await let_other_tasks_run()
     assert not first.done()
     desk.gates[1].set()
     assert (await first).conversation_id == 1
-    with pytest.raises(type(bug), match="a bug"):
+    with pytest.raises(type(error), match="unexpected"):
         await anext(outcomes)
 
 
 # Stopping early
 
 
-def others() -> set[asyncio.Task[Any]]:
+def other_tasks() -> set[asyncio.Task[Any]]:
     return asyncio.all_tasks() - {cast("asyncio.Task[Any]", asyncio.current_task())}
 
 
-async def test_closing_cancels_what_is_under_way_and_waits_for_it() -> None:
-    before = others()
-    desk = Desk()
+async def test_closing_cancels_the_running_jobs_and_waits_for_them() -> None:
+    before = other_tasks()
+    desk = GatedDesk()
     desk.hold(2, 3)
     async with aclosing(convert_many(desk.convert, [1, 2, 3, 4], concurrency=3)) as outcomes:
         assert (await anext(outcomes)).conversation_id == 1
-        await turns()
+        await let_other_tasks_run()
         assert desk.running == {2, 3}
     assert desk.cancelled == {2, 3}
     assert not desk.running
-    assert others() == before
+    assert other_tasks() == before
 
 
 async def test_closing_closes_the_source_too() -> None:
-    desk = Desk()
+    desk = GatedDesk()
     closed = False
 
     async def jobs() -> AsyncGenerator[int]:
@@ -338,28 +338,28 @@ async def test_closing_closes_the_source_too() -> None:
     assert closed
 
 
-async def test_closing_before_the_first_outcome_does_nothing() -> None:
-    desk = Desk()
+async def test_closing_before_the_first_outcome_starts_no_job() -> None:
+    desk = GatedDesk()
     await convert_many(desk.convert, [1]).aclose()
     assert not desk.calls
 
 
-async def test_a_break_leaves_nothing_behind() -> None:
-    before = others()
-    desk = Desk()
+async def test_a_break_cancels_the_running_jobs_and_leaves_no_task() -> None:
+    before = other_tasks()
+    desk = GatedDesk()
     desk.hold(2)
     async for _ in convert_many(desk.convert, [1, 2]):
         break
     gc.collect()
-    await turns()
+    await let_other_tasks_run()
     assert desk.cancelled == {2}
-    assert others() == before
+    assert other_tasks() == before
 
 
-@pytest.mark.parametrize("read_slowly", [False, True])
-async def test_cancelling_the_consumer_leaves_nothing_behind(read_slowly: bool) -> None:
-    before = others()
-    desk = Desk()
+@pytest.mark.parametrize("read_slowly", [False, True], ids=["source has ended", "source is waiting"])
+async def test_cancelling_the_consumer_cancels_the_jobs_and_leaves_no_task(read_slowly: bool) -> None:
+    before = other_tasks()
+    desk = GatedDesk()
     desk.hold(1, 2)
     closed = asyncio.Event()
 
@@ -377,20 +377,20 @@ async def test_cancelling_the_consumer_leaves_nothing_behind(read_slowly: bool) 
             raise AssertionError
 
     consumer = asyncio.create_task(consume())
-    await turns()
+    await let_other_tasks_run()
     assert desk.running == {1, 2}
     consumer.cancel()
     with pytest.raises(asyncio.CancelledError):
         await consumer
     assert desk.cancelled == {1, 2}
     assert closed.is_set()
-    assert others() == before
+    assert other_tasks() == before
 
 
-async def test_a_cancelled_scope_waits_for_the_end_of_all() -> None:
-    """A cancelled scope of anyio cancels every wait in it again and again."""
-    desk = Desk()
-    before = others()
+async def test_a_cancelled_scope_waits_until_every_job_has_ended() -> None:
+    """anyio cancels every wait in a cancelled scope again and again, and waiting for the jobs must survive that."""
+    desk = GatedDesk()
+    before = other_tasks()
     ended: list[int] = []
 
     async def convert(conversation_id: int) -> Conversation:
@@ -398,7 +398,7 @@ async def test_a_cancelled_scope_waits_for_the_end_of_all() -> None:
             return await desk.convert(conversation_id)
         finally:
             with anyio.CancelScope(shield=True):
-                await turns()
+                await let_other_tasks_run()
             ended.append(conversation_id)
 
     desk.hold(1, 2)
@@ -407,18 +407,18 @@ async def test_a_cancelled_scope_waits_for_the_end_of_all() -> None:
         asyncio.get_running_loop().call_later(0, scope.cancel)
         await anext(outcomes)
     assert sorted(ended) == [1, 2]
-    assert others() == before
+    assert other_tasks() == before
 
 
-async def test_a_job_under_way_is_told_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+async def test_cancelling_a_running_job_logs_that_its_outcome_is_unknown(caplog: pytest.LogCaptureFixture) -> None:
     arrived = asyncio.Event()
 
-    async def never(request: httpx.Request) -> httpx.Response:
+    async def never_respond(request: httpx.Request) -> httpx.Response:
         arrived.set()
         await asyncio.Event().wait()
         raise AssertionError
 
-    async with AsyncDesk("https://acme.teamwork.com", token="t", transport=httpx.MockTransport(never)) as desk:
+    async with AsyncDesk("https://acme.teamwork.com", token="t", transport=httpx.MockTransport(never_respond)) as desk:
         outcomes = desk.conversations.convert_many([42])
         first = asyncio.ensure_future(anext(outcomes))
         await arrived.wait()
@@ -431,35 +431,35 @@ async def test_a_job_under_way_is_told_in_the_log(caplog: pytest.LogCaptureFixtu
 # The rate window
 
 
-class Queue:
-    """Lets nobody have a turn before so many tries."""
+class FullWindow:
+    """Fails a number of calls as a full rate window does, and converts after that."""
 
-    def __init__(self, tries: int) -> None:
-        self.tries = tries
+    def __init__(self, failures: int) -> None:
+        self.failures = failures
 
     async def convert(self, conversation_id: int, **_: Any) -> Conversation:
-        self.tries -= 1
-        if self.tries >= 0:
+        self.failures -= 1
+        if self.failures >= 0:
             raise DeadlineExceeded("the rate window is used up, and it resets only after the deadline")
         return Conversation(id=conversation_id)
 
 
-async def test_a_job_without_a_turn_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_job_that_finds_the_rate_window_full_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_backlog, "PAUSE", 0)
-    (outcome,) = [one async for one in convert_many(Queue(100).convert, [1])]
+    (outcome,) = [outcome async for outcome in convert_many(FullWindow(100).convert, [1])]
     assert outcome.conversation == Conversation(id=1)
 
 
-async def test_but_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_job_fails_if_the_rate_window_stays_full_for_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_backlog, "PATIENCE", -1)
-    (outcome,) = [one async for one in convert_many(Queue(1).convert, [1])]
+    (outcome,) = [outcome async for outcome in convert_many(FullWindow(1).convert, [1])]
     assert isinstance(outcome.error, DeadlineExceeded)
 
 
-async def test_a_deadline_shorter_than_the_window_fails_no_job(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_deadline_shorter_than_the_rate_window_fails_no_job(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_backlog, "PAUSE", 0.05)
     fake = FakeDesk(rate_limit=4, window=1.0)
     async with a_desk(fake, deadline=0.05) as desk:
-        found = [one async for one in desk.conversations.convert_many(range(1, 6))]
-    assert [one.error for one in found] == [None] * 5
+        outcomes = [outcome async for outcome in desk.conversations.convert_many(range(1, 6))]
+    assert [outcome.error for outcome in outcomes] == [None] * 5
     assert len(fake.tickets) == 5

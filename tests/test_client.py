@@ -1,4 +1,4 @@
-"""AsyncDesk: what it is built from, how it lives and ends, and what it puts into every request."""
+"""AsyncDesk: its options, how it is opened and closed, and the parts that every request has."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ONCE = RetryPolicy(max_attempts=1)
 
 
 def a_desk(**options: Any) -> AsyncDesk:
-    """Build a client that never pauses, of the defaults and what is given."""
+    """Build a client that never retries, from defaults and the given options."""
     defaults: dict[str, Any] = {"url": URL, "token": TOKEN, "transport": FakeDesk().transport, "retry": ONCE}
     return AsyncDesk(**defaults | options)
 
@@ -66,11 +66,11 @@ def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_an_origin_is_accepted_and_normalised(url: str, origin: str) -> None:
     seen: list[str] = []
 
-    def answer(request: httpx.Request) -> httpx.Response:
+    def respond(request: httpx.Request) -> httpx.Response:
         seen.extend([str(request.url), request.headers["host"]])
         return httpx.Response(200, json={"conversations": [{"id": 42}]})
 
-    async with a_desk(url=url, transport=httpx.MockTransport(answer)) as desk:
+    async with a_desk(url=url, transport=httpx.MockTransport(respond)) as desk:
         await desk.send(list_conversations())
         assert repr(desk) == f"AsyncDesk({origin!r})"
     assert seen == [f"{origin}/desk/api/v2/conversations.json", origin.partition("://")[2]]
@@ -103,7 +103,7 @@ async def test_an_origin_is_accepted_and_normalised(url: str, origin: str) -> No
         "https://acme.teamwork.com/desk/api/v2/conversations.json",
         "https://acme.teamwork.com?page=1",
         "https://acme.teamwork.com/#top",
-        # In the clear to somewhere else
+        # Plain HTTP is allowed only to a loopback address.
         "http://acme.teamwork.com",
         "http://192.168.1.7",
         "http://0.0.0.0",
@@ -111,14 +111,14 @@ async def test_an_origin_is_accepted_and_normalised(url: str, origin: str) -> No
         "http://127.0.0.1.example.com",
         "http://localhost.example.com",
         "http://localhost@example.com",
-        # No text
+        # Only a str is a URL.
         42,
         b"https://acme.teamwork.com",
         httpx.URL("https://acme.teamwork.com"),
     ],
     ids=repr,
 )
-def test_what_is_no_origin_is_refused(url: Any) -> None:
+def test_a_url_that_is_not_an_origin_is_rejected(url: Any) -> None:
     with pytest.raises(ConfigurationError, match=r"^url: "):
         a_desk(url=url)
 
@@ -140,10 +140,10 @@ def test_what_is_no_origin_is_refused(url: Any) -> None:
         "s3cret://acme.teamwork.com",
     ],
 )
-def test_a_refused_url_is_not_repeated(url: str) -> None:
-    with pytest.raises(ConfigurationError) as refused:
+def test_a_rejected_url_is_not_quoted_in_the_error(url: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
         a_desk(url=url)
-    assert "s3cret" not in "".join(traceback.format_exception(refused.value))
+    assert "s3cret" not in "".join(traceback.format_exception(caught.value))
 
 
 # The token
@@ -171,16 +171,16 @@ def test_a_refused_url_is_not_repeated(url: str) -> None:
     ],
     ids=repr,
 )
-def test_what_cannot_stand_in_a_header_is_no_token(token: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TEAMWORK_DESK_TOKEN", "not-this-one")
-    with pytest.raises(ConfigurationError, match=r"^the token must be") as refused:
+def test_a_token_that_cannot_be_a_header_value_is_rejected(token: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TEAMWORK_DESK_TOKEN", "not-this-token")
+    with pytest.raises(ConfigurationError, match=r"^the token must be") as caught:
         a_desk(token=token)
     if isinstance(token, str) and token.strip():
-        assert token not in str(refused.value)
+        assert token not in str(caught.value)
 
 
 @pytest.mark.parametrize("token", ["a", "tkn.v1_aB-9/+=~", "!" * 4096])
-async def test_any_visible_ascii_is_a_token(token: str) -> None:
+async def test_any_visible_ascii_text_can_be_a_token(token: str) -> None:
     fake = FakeDesk(token=token)
     async with a_desk(transport=fake.transport, token=token) as desk:
         await desk.conversations.get(42)
@@ -190,7 +190,7 @@ async def test_any_visible_ascii_is_a_token(token: str) -> None:
 # The environment
 
 
-async def test_url_and_token_come_from_the_environment_where_they_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_url_and_token_are_read_from_the_environment_if_they_are_omitted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TEAMWORK_DESK_URL", "https://env.teamwork.com/desk/api/v2")
     monkeypatch.setenv("TEAMWORK_DESK_TOKEN", "from-the-environment")
     fake = FakeDesk(token="from-the-environment")
@@ -199,7 +199,7 @@ async def test_url_and_token_come_from_the_environment_where_they_are_left_out(m
     assert fake.requests[0].headers["host"] == "env.teamwork.com"
 
 
-async def test_what_is_given_comes_before_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_arguments_take_precedence_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TEAMWORK_DESK_URL", "https://env.teamwork.com")
     monkeypatch.setenv("TEAMWORK_DESK_TOKEN", "from-the-environment")
     fake = FakeDesk(token=TOKEN)
@@ -211,13 +211,13 @@ async def test_what_is_given_comes_before_the_environment(monkeypatch: pytest.Mo
 @pytest.mark.parametrize(
     ("missing", "variable"), [("url", "TEAMWORK_DESK_URL"), ("token", "TEAMWORK_DESK_TOKEN")], ids=str
 )
-def test_what_is_neither_given_nor_set_is_named_with_its_variable(missing: str, variable: str) -> None:
+def test_an_error_names_the_missing_argument_and_its_environment_variable(missing: str, variable: str) -> None:
     with pytest.raises(ConfigurationError, match=f"^{missing}: .*{variable}"):
         a_desk(**{missing: None})
 
 
 @pytest.mark.parametrize(
-    ("variable", "value", "says"),
+    ("variable", "value", "message"),
     [
         ("TEAMWORK_DESK_URL", "", "url: "),
         ("TEAMWORK_DESK_URL", "acme", "url: "),
@@ -226,41 +226,41 @@ def test_what_is_neither_given_nor_set_is_named_with_its_variable(missing: str, 
     ],
     ids=repr,
 )
-def test_the_environment_is_held_to_the_same_rules(
-    variable: str, value: str, says: str, monkeypatch: pytest.MonkeyPatch
+def test_values_from_the_environment_are_checked_like_arguments(
+    variable: str, value: str, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TEAMWORK_DESK_URL", URL)
     monkeypatch.setenv("TEAMWORK_DESK_TOKEN", TOKEN)
     monkeypatch.setenv(variable, value)
-    with pytest.raises(ConfigurationError, match=f"^{says}"):
+    with pytest.raises(ConfigurationError, match=f"^{message}"):
         AsyncDesk()
 
 
 # The options
 
-NO_SECONDS = [0, -1, -0.5, math.nan, math.inf, True, "30", 1j]
-WRONG_OPTIONS: list[tuple[str, Any]] = [
-    *(("timeout", value) for value in NO_SECONDS),
-    *(("deadline", value) for value in NO_SECONDS),
+INVALID_SECONDS = [0, -1, -0.5, math.nan, math.inf, True, "30", 1j]
+INVALID_OPTIONS: list[tuple[str, Any]] = [
+    *(("timeout", value) for value in INVALID_SECONDS),
+    *(("deadline", value) for value in INVALID_SECONDS),
     *(("retry", value) for value in [3, True, {"max_attempts": 3}, RetryPolicy]),
     *(("email_fallback", value) for value in ["sometimes", "Auto", "", True, 1]),
 ]
 
 
-@pytest.mark.parametrize(("name", "value"), WRONG_OPTIONS)
-def test_an_option_that_makes_no_sense_is_refused_by_name(name: str, value: Any) -> None:
+@pytest.mark.parametrize(("name", "value"), INVALID_OPTIONS)
+def test_an_invalid_option_is_rejected_by_name(name: str, value: Any) -> None:
     with pytest.raises(ConfigurationError, match=f"^{name}: "):
         a_desk(**{name: value})
 
 
 @pytest.mark.parametrize("name", ["timeout", "deadline", "retry", "email_fallback"])
-def test_none_is_no_value_of_an_option(name: str) -> None:
+def test_none_is_not_a_valid_option(name: str) -> None:
     with pytest.raises(ConfigurationError, match=f"^{name}: "):
         a_desk(**{name: None})
 
 
-@pytest.mark.parametrize(("name", "value"), WRONG_OPTIONS)
-async def test_a_view_holds_its_options_to_the_same_rules(name: str, value: Any) -> None:
+@pytest.mark.parametrize(("name", "value"), INVALID_OPTIONS)
+async def test_a_view_checks_its_options_like_the_client(name: str, value: Any) -> None:
     async with a_desk() as desk:
         with pytest.raises(ConfigurationError, match=f"^{name}: "):
             desk.with_options(**{name: value})
@@ -268,7 +268,7 @@ async def test_a_view_holds_its_options_to_the_same_rules(name: str, value: Any)
 
 @pytest.mark.parametrize("transport", [None, FakeDesk().transport], ids=["own connections", "own transport"])
 @pytest.mark.parametrize("name", ["verfy", "base_url", "auth", "headers", "cookies", "follow_redirects"])
-def test_an_option_that_is_not_httpxs_to_take_is_refused_by_name(name: str, transport: Any) -> None:
+def test_an_option_that_httpx_must_not_get_is_rejected_by_name(name: str, transport: Any) -> None:
     with pytest.raises(ConfigurationError, match=name):
         a_desk(transport=transport, **{name: False})
 
@@ -281,22 +281,22 @@ def test_an_option_that_is_not_httpxs_to_take_is_refused_by_name(name: str, tran
 async def test_the_timeout_reaches_the_transport(given: Any, connect: float | None, read: float | None) -> None:
     seen: list[Any] = []
 
-    def answer(request: httpx.Request) -> httpx.Response:
+    def respond(request: httpx.Request) -> httpx.Response:
         seen.append(request.extensions["timeout"])
         return httpx.Response(200, json={"conversations": [{"id": 42}]})
 
-    async with a_desk(timeout=given, transport=httpx.MockTransport(answer)) as desk:
+    async with a_desk(timeout=given, transport=httpx.MockTransport(respond)) as desk:
         await desk.conversations.get(42)
     assert [(phases["connect"], phases["read"]) for phases in seen] == [(connect, read)]
 
 
-async def test_event_hooks_reach_httpx() -> None:
+async def test_event_hooks_are_called() -> None:
     seen: list[object] = []
 
-    async def note(event: httpx.Request | httpx.Response) -> None:
+    async def record_event(event: httpx.Request | httpx.Response) -> None:
         seen.append(type(event))
 
-    async with a_desk(event_hooks={"request": [note], "response": [note]}) as desk:
+    async with a_desk(event_hooks={"request": [record_event], "response": [record_event]}) as desk:
         await desk.conversations.get(42)
     assert seen == [httpx.Request, httpx.Response]
 
@@ -304,18 +304,18 @@ async def test_event_hooks_reach_httpx() -> None:
 # Views
 
 
-async def test_a_view_has_other_settings_and_leaves_the_clients_alone() -> None:
+async def test_a_view_has_its_own_settings_and_does_not_change_the_clients() -> None:
     fake = FakeDesk()
     async with a_desk(transport=fake.transport) as desk:
         view = desk.with_options(retry=RetryPolicy(max_attempts=3, backoff_base=0))
-        for one, attempts in ((view, 3), (desk, 1)):
+        for client, attempts in ((view, 3), (desk, 1)):
             fake.fail(status=500, times=attempts)
-            with pytest.raises(ServerError) as failed:
-                await one.conversations.get(42)
-            assert failed.value.attempts == attempts
+            with pytest.raises(ServerError) as caught:
+                await client.conversations.get(42)
+            assert caught.value.attempts == attempts
 
 
-async def test_a_view_keeps_what_it_does_not_change() -> None:
+async def test_a_view_keeps_the_settings_that_it_does_not_change() -> None:
     fake = FakeDesk(old_installation=True)
     async with a_desk(transport=fake.transport, email_fallback="never", retry=ONCE) as desk:
         view = desk.with_options(timeout=5).with_options(deadline=3)
@@ -327,16 +327,16 @@ async def test_a_view_keeps_what_it_does_not_change() -> None:
 
 
 async def test_a_view_shares_the_token() -> None:
-    asked: list[str] = []
+    provided: list[str] = []
 
     def provider() -> str:
-        asked.append(TOKEN)
+        provided.append(TOKEN)
         return TOKEN
 
     async with a_desk(token=provider) as desk:
         await desk.conversations.get(42)
         await desk.with_options(deadline=60).conversations.get(42)
-    assert asked == [TOKEN]
+    assert provided == [TOKEN]
 
 
 async def test_a_view_shares_the_pacing() -> None:
@@ -358,12 +358,12 @@ async def test_a_client_and_its_views_are_closed_together(transport: Any, closes
     desk = a_desk(transport=transport)
     view = desk.with_options(deadline=60)
     await (desk if closes == "client" else view).aclose()
-    for one in (desk, view):
+    for client in (desk, view):
         with pytest.raises(ConfigurationError, match="closed"):
-            await one.conversations.get(42)
+            await client.conversations.get(42)
 
 
-async def test_a_view_is_of_the_clients_class() -> None:
+async def test_a_view_has_the_class_of_its_client() -> None:
     class OurDesk(AsyncDesk):
         pass
 
@@ -371,10 +371,10 @@ async def test_a_view_is_of_the_clients_class() -> None:
         assert type(desk.with_options(deadline=60)) is OurDesk
 
 
-# Its life and end
+# Opening and closing
 
 
-async def test_entering_gives_the_client_and_leaving_closes_it() -> None:
+async def test_entering_returns_the_client_and_leaving_closes_it() -> None:
     desk = a_desk()
     async with desk as entered:
         assert entered is desk
@@ -383,7 +383,7 @@ async def test_entering_gives_the_client_and_leaving_closes_it() -> None:
         await desk.conversations.get(42)
 
 
-async def test_leaving_with_an_error_closes_it_and_lets_the_error_through() -> None:
+async def test_leaving_with_an_error_closes_the_client_and_raises_the_error() -> None:
     desk = a_desk()
     with pytest.raises(ZeroDivisionError):
         async with desk:
@@ -397,67 +397,67 @@ async def test_a_closed_client_sends_nothing_and_may_be_closed_again(transport: 
     desk = a_desk(transport=transport)
     await desk.aclose()
     await desk.aclose()
-    with pytest.raises(ConfigurationError, match="closed") as refused:
+    with pytest.raises(ConfigurationError, match="closed") as caught:
         await desk.conversations.convert(42)
-    assert (refused.value.attempts, refused.value.maybe_applied, refused.value.conversation_id) == (0, False, 42)
+    assert (caught.value.attempts, caught.value.maybe_applied, caught.value.conversation_id) == (0, False, 42)
 
 
-def warnings_of(forget: Callable[[], object]) -> list[str]:
-    """Return what is warned of when a client is forgotten."""
+def resource_warnings_of(drop: Callable[[], object]) -> list[str]:
+    """Return the messages of the ResourceWarnings that appear when `drop` drops the last reference to a client."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        forget()
+        drop()
         gc.collect()
     return [str(warning.message) for warning in caught if warning.category is ResourceWarning]
 
 
 @pytest.mark.parametrize("transport", [None, FakeDesk().transport], ids=["own connections", "own transport"])
-def test_a_client_that_is_never_closed_warns(transport: Any) -> None:
-    assert warnings_of(lambda: a_desk(transport=transport)) == [f"unclosed AsyncDesk({URL!r})"]
+def test_a_client_that_is_never_closed_warns_when_it_is_garbage_collected(transport: Any) -> None:
+    assert resource_warnings_of(lambda: a_desk(transport=transport)) == [f"unclosed AsyncDesk({URL!r})"]
 
 
-async def test_a_closed_client_is_forgotten_in_silence() -> None:
+async def test_a_closed_client_is_garbage_collected_without_a_warning() -> None:
     desks = [a_desk()]
     await desks[0].aclose()
-    assert warnings_of(desks.clear) == []
+    assert resource_warnings_of(desks.clear) == []
 
 
-async def test_a_view_is_forgotten_in_silence() -> None:
+async def test_a_view_is_garbage_collected_without_a_warning() -> None:
     async with a_desk() as desk:
-        assert warnings_of(lambda: desk.with_options(deadline=60)) == []
+        assert resource_warnings_of(lambda: desk.with_options(deadline=60)) == []
 
 
-def test_a_view_keeps_the_connections_alive_and_warns_in_the_clients_stead() -> None:
+def test_a_view_that_outlives_its_client_keeps_the_connections_and_warns_itself() -> None:
     views: list[AsyncDesk] = []
-    assert warnings_of(lambda: views.append(a_desk().with_options(deadline=60))) == []
-    assert warnings_of(views.clear) == [f"unclosed AsyncDesk({URL!r})"]
+    assert resource_warnings_of(lambda: views.append(a_desk().with_options(deadline=60))) == []
+    assert resource_warnings_of(views.clear) == [f"unclosed AsyncDesk({URL!r})"]
 
 
-def test_a_client_that_was_refused_is_forgotten_in_silence() -> None:
-    def refused() -> None:
+def test_a_client_with_a_rejected_option_is_garbage_collected_without_a_warning() -> None:
+    def build_with_an_invalid_option() -> None:
         with pytest.raises(ConfigurationError):
             a_desk(deadline=0)
 
-    assert warnings_of(refused) == []
+    assert resource_warnings_of(build_with_an_invalid_option) == []
 
 
 @pytest.mark.parametrize("duplicate", [pickle.dumps, copy.copy, copy.deepcopy])
 async def test_a_client_cannot_be_pickled_or_copied(duplicate: Callable[[object], object]) -> None:
     async with a_desk() as desk:
-        for one in (desk, desk.with_options(deadline=60)):
+        for client in (desk, desk.with_options(deadline=60)):
             with pytest.raises(TypeError, match="AsyncDesk"):
-                duplicate(one)
+                duplicate(client)
 
 
-async def test_a_repr_names_the_origin_and_no_more() -> None:
+async def test_the_repr_shows_only_the_origin() -> None:
     async with a_desk() as desk:
         assert repr(desk) == str(desk) == f"AsyncDesk({URL!r})"
 
 
-# What is sent
+# The requests
 
 
-async def test_a_convert_request_is_what_the_contract_says() -> None:
+async def test_a_convert_request_is_as_the_contract_describes_it() -> None:
     fake = FakeDesk()
     async with a_desk(transport=fake.transport) as desk:
         await desk.conversations.convert(

@@ -1,4 +1,4 @@
-"""`get` and `list`, and where they stop."""
+"""`get` and `list`: what they return, what they request, and when they stop."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ def desk_over(transport: httpx.AsyncBaseTransport) -> AsyncDesk:
     return AsyncDesk("https://desk.example", token="t", transport=transport)
 
 
-class Pages:
-    """Answers listings with the same page for ever, as told."""
+class SamePage:
+    """Responds to every listing request with the same page."""
 
     def __init__(self, **page: Any) -> None:
         self.page = page
-        self.asked: list[str] = []
+        self.requested_pages: list[str] = []
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
-        self.asked.append(parse_qs(request.url.query.decode())["page"][0])
+        self.requested_pages.append(parse_qs(request.url.query.decode())["page"][0])
         return httpx.Response(200, json=self.page)
 
 
@@ -35,23 +35,23 @@ async def test_get_returns_the_conversation() -> None:
     assert fake.requests[0].query["filter"] == '{"id":{"$eq":42}}'
 
 
-async def test_get_raises_where_there_is_none() -> None:
+async def test_get_raises_not_found_for_an_unknown_conversation() -> None:
     async with desk_over(FakeDesk(conversations=[1]).transport) as desk:
         with pytest.raises(NotFoundError, match="does not show conversation 42") as caught:
             await desk.conversations.get(42)
     assert (caught.value.status_code, caught.value.conversation_id, caught.value.attempts) == (404, 42, 1)
 
 
-async def test_get_does_not_take_another_conversation_for_the_one_asked_for() -> None:
-    def answer(request: httpx.Request) -> httpx.Response:
+async def test_get_does_not_return_another_conversation() -> None:
+    def respond(request: httpx.Request) -> httpx.Response:
         return httpx.Response(200, json={"conversations": [{"id": 1}, {"id": True}, {"id": None}]})
 
-    async with desk_over(httpx.MockTransport(answer)) as desk:
+    async with desk_over(httpx.MockTransport(respond)) as desk:
         with pytest.raises(NotFoundError):
             await desk.conversations.get(42)
 
 
-async def test_list_goes_over_all_pages_and_stops() -> None:
+async def test_list_yields_the_conversations_of_all_pages_and_stops() -> None:
     fake = FakeDesk(conversations=range(1, 251))
     async with desk_over(fake.transport) as desk:
         listed = [conversation.id async for conversation in desk.conversations.list(order_by="id", order_mode="asc")]
@@ -60,7 +60,7 @@ async def test_list_goes_over_all_pages_and_stops() -> None:
     assert {request.query["pageSize"] for request in fake.requests} == {"100"}
 
 
-async def test_list_asks_for_a_page_only_when_it_is_needed() -> None:
+async def test_list_requests_a_page_only_when_it_is_needed() -> None:
     fake = FakeDesk(conversations=range(1, 251))
     async with desk_over(fake.transport) as desk:
         listing = desk.conversations.list()
@@ -72,7 +72,7 @@ async def test_list_asks_for_a_page_only_when_it_is_needed() -> None:
         await listing.aclose()
 
 
-async def test_list_filters() -> None:
+async def test_list_yields_only_what_matches_the_filter() -> None:
     fake = FakeDesk()
     async with desk_over(fake.transport) as desk:
         await desk.conversations.convert(1)
@@ -80,13 +80,13 @@ async def test_list_filters() -> None:
         assert [conversation.id async for conversation in converted] == [1]
 
 
-async def test_list_of_nothing() -> None:
+async def test_list_yields_nothing_if_there_are_no_conversations() -> None:
     async with desk_over(FakeDesk(conversations=[]).transport) as desk:
         assert [conversation async for conversation in desk.conversations.list()] == []
 
 
 @pytest.mark.parametrize(
-    ("page", "asked"),
+    ("page", "requests"),
     [
         ({"conversations": [{"id": 1}], "pagination": {"hasMorePages": False}}, 1),
         ({"conversations": [{"id": 1}], "pagination": {"hasMorePages": None}}, 1),
@@ -98,16 +98,16 @@ async def test_list_of_nothing() -> None:
     ],
     ids=str,
 )
-async def test_list_stops_on_its_own(page: dict[str, Any], asked: int) -> None:
-    pages = Pages(**page)
+async def test_list_stops_even_if_the_pagination_is_missing_or_wrong(page: dict[str, Any], requests: int) -> None:
+    pages = SamePage(**page)
     async with desk_over(httpx.MockTransport(pages)) as desk:
         async for _ in desk.conversations.list():
-            assert len(pages.asked) < 10
-    assert len(pages.asked) == asked
+            assert len(pages.requested_pages) < 10
+    assert len(pages.requested_pages) == requests
 
 
 @pytest.mark.parametrize("filter", [{"id": object()}, {"id": float("nan")}, {"id": {1, 2}}])
-async def test_a_filter_without_a_json_form_is_refused(filter: dict[str, Any]) -> None:
+async def test_a_filter_without_a_json_form_is_rejected(filter: dict[str, Any]) -> None:
     fake = FakeDesk()
     async with desk_over(fake.transport) as desk:
         with pytest.raises(RequestError, match="JSON form"):
@@ -119,6 +119,6 @@ async def test_a_filter_without_a_json_form_is_refused(filter: dict[str, Any]) -
     "options", [{"proxy": "bad://proxy"}, {"verify": "no/such/file"}, {"limits": 3}, {"event_hooks": 3}], ids=str
 )
 @pytest.mark.filterwarnings("ignore:`verify=<str>` is deprecated")
-def test_an_option_that_httpx_refuses_is_refused_at_once(options: Any) -> None:
+def test_an_option_that_httpx_rejects_is_rejected_at_construction(options: Any) -> None:
     with pytest.raises(ConfigurationError, match="httpx rejected an option"):
         AsyncDesk("https://desk.example", token="t", **options)

@@ -1,4 +1,4 @@
-"""One customer, once: which of the two email fields an address goes out in, and when it goes out in the other."""
+"""The email fallback: which of the two email fields has the customer's address, and when the other field is tried."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import logging
 import warnings
 from collections import Counter
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import anyio
 import httpx
@@ -55,11 +55,11 @@ def a_desk(fake: FakeDesk, email_fallback: EmailFallback = "auto", token: Any = 
 
 
 def sent(fake: FakeDesk) -> list[Any]:
-    """The bodies of the convert requests."""
+    """Return the bodies of the convert requests."""
     return [request.json for request in fake.requests if request.method == "POST"]
 
 
-# Which customer both arguments name
+# The customer that the two arguments name
 
 
 @pytest.mark.parametrize(
@@ -81,14 +81,14 @@ def sent(fake: FakeDesk) -> list[Any]:
     ],
     ids=repr,
 )
-def test_both_arguments_name_one_customer(
+def test_the_two_arguments_resolve_to_one_customer(
     customer: CustomerRef | int | str | None, email: str | None, expected: CustomerRef | None
 ) -> None:
     assert resolve_customer(customer, email) == expected
 
 
 @pytest.mark.parametrize(
-    ("customer", "email", "says"),
+    ("customer", "email", "message"),
     [
         (CustomerRef(id=7, email=JO), None, "customer: .* not both"),
         (CustomerRef(id=7, email=JO), JO, "customer: .* not both"),
@@ -110,12 +110,12 @@ def test_both_arguments_name_one_customer(
     ],
     ids=repr,
 )
-def test_none_or_more_than_one_customer_is_refused_by_the_arguments_name(
-    customer: Any, email: str | None, says: str
+def test_no_customer_or_two_customers_are_rejected_with_the_arguments_name(
+    customer: Any, email: str | None, message: str
 ) -> None:
-    with pytest.raises(RequestError, match=f"^{says}") as refused:
+    with pytest.raises(RequestError, match=f"^{message}") as caught:
         resolve_customer(customer, email)
-    assert JO not in str(refused.value)
+    assert JO not in str(caught.value)
 
 
 # The body with the deprecated field
@@ -134,14 +134,14 @@ def test_none_or_more_than_one_customer_is_refused_by_the_arguments_name(
     ],
     ids=["no customer", "by id", "by email", "with other fields"],
 )
-def test_the_address_and_nothing_else_moves_to_the_deprecated_field(
+def test_only_the_address_moves_to_the_deprecated_field(
     body: ConvertConversation, expected: ConvertConversation | None
 ) -> None:
     request = convert_conversation(42, body=body)
     assert with_deprecated_email(request) == (expected and convert_conversation(42, body=expected))
 
 
-# What says that the customer is missing
+# Field errors that mean that the customer is missing
 
 
 @pytest.mark.parametrize(
@@ -169,13 +169,13 @@ def test_the_address_and_nothing_else_moves_to_the_deprecated_field(
     ],
     ids=str,
 )
-def test_only_must_be_set_under_a_customers_field_says_that_the_customer_is_missing(
+def test_only_must_be_set_at_a_customer_field_means_that_the_customer_is_missing(
     errors: dict[str, list[str]], missing: bool
 ) -> None:
     assert says_customer_is_missing(errors) is missing
 
 
-# What is sent
+# The field that is sent
 
 NEW: dict[str, Any] = {"customer": {"email": JO}}
 OLD: dict[str, Any] = {"email": JO}
@@ -191,7 +191,7 @@ OLD: dict[str, Any] = {"email": JO}
         (True, "always", [OLD], [OLD]),
     ],
 )
-async def test_each_mode_sends_the_field_it_promises(
+async def test_each_mode_sends_the_field_that_it_documents(
     old_installation: bool, mode: EmailFallback, first_call: list[Any], second_call: list[Any]
 ) -> None:
     fake = FakeDesk(old_installation=old_installation)
@@ -203,18 +203,18 @@ async def test_each_mode_sends_the_field_it_promises(
         assert (sent(fake), len(fake.tickets)) == (first_call + second_call, 2)
 
 
-async def test_never_raises_what_an_old_installation_says() -> None:
+async def test_without_a_fallback_the_error_of_an_old_installation_is_raised() -> None:
     fake = FakeDesk(old_installation=True)
     async with a_desk(fake, "never") as desk:
         for _ in range(2):
-            with pytest.raises(ValidationError, match="customer must be set") as refused:
+            with pytest.raises(ValidationError, match="customer must be set") as caught:
                 await desk.conversations.convert(42, customer=JO)
-            assert (refused.value.attempts, refused.value.maybe_applied) == (1, False)
+            assert (caught.value.attempts, caught.value.maybe_applied) == (1, False)
     assert sent(fake) == [NEW, NEW]
 
 
 @pytest.mark.parametrize("mode", ["auto", "always", "never"])
-async def test_a_customer_given_by_id_has_no_other_field(mode: EmailFallback) -> None:
+async def test_a_customer_given_by_id_is_never_sent_in_the_deprecated_field(mode: EmailFallback) -> None:
     fake = FakeDesk()
     fake.fail(status=400, body=MUST_BE_SET)
     async with a_desk(fake, mode) as desk:
@@ -223,7 +223,7 @@ async def test_a_customer_given_by_id_has_no_other_field(mode: EmailFallback) ->
     assert sent(fake) == [{"customer": {"id": 7}}]
 
 
-async def test_the_other_fields_go_out_in_both_requests() -> None:
+async def test_both_requests_have_the_other_fields() -> None:
     fake = FakeDesk(old_installation=True)
     async with a_desk(fake) as desk:
         await desk.conversations.convert(42, customer=JO, subject="Refund", cc=[MO], notify_customer=False)
@@ -231,7 +231,7 @@ async def test_the_other_fields_go_out_in_both_requests() -> None:
     assert sent(fake) == [{**NEW, **rest}, {**OLD, **rest}]
 
 
-async def test_what_a_caller_changes_meanwhile_goes_out_in_neither_request() -> None:
+async def test_a_list_that_the_caller_changes_during_the_call_changes_neither_request() -> None:
     fake, cc = FakeDesk(old_installation=True), [MO]
 
     async def change(_: httpx.Request) -> None:
@@ -243,7 +243,7 @@ async def test_what_a_caller_changes_meanwhile_goes_out_in_neither_request() -> 
 
 
 @pytest.mark.parametrize("status", [400, 409, 422])
-async def test_any_other_refusal_is_raised_as_it_is(status: int) -> None:
+async def test_any_other_error_response_is_raised_without_a_fallback(status: int) -> None:
     fake = FakeDesk()
     fake.fail(status=status, body=MALFORMED)
     async with a_desk(fake) as desk:
@@ -252,7 +252,7 @@ async def test_any_other_refusal_is_raised_as_it_is(status: int) -> None:
     assert sent(fake) == [NEW]
 
 
-async def test_the_words_must_be_set_in_anything_but_a_400_trigger_nothing() -> None:
+async def test_must_be_set_in_a_response_other_than_400_causes_no_fallback() -> None:
     fake = FakeDesk()
     fake.fail(status=422, body=MUST_BE_SET)
     async with a_desk(fake) as desk:
@@ -264,39 +264,39 @@ async def test_the_words_must_be_set_in_anything_but_a_400_trigger_nothing() -> 
 async def test_a_malformed_address_is_not_sent_again() -> None:
     fake = FakeDesk()
     async with a_desk(fake) as desk:
-        with pytest.raises(ValidationError) as refused:
+        with pytest.raises(ValidationError) as caught:
             await desk.conversations.convert(42, customer="jo at example")
-    assert refused.value.errors == {"customer.email": ["must be a valid email address"]}
+    assert caught.value.errors == {"customer.email": ["must be a valid email address"]}
     assert sent(fake) == [{"customer": {"email": "jo at example"}}]
 
 
-async def test_what_is_refused_twice_raises_the_first_error() -> None:
+async def test_the_first_error_is_raised_if_both_fields_are_rejected() -> None:
     fake = FakeDesk()
     fake.fail(status=400, body=MUST_BE_SET, headers={"X-Request-Id": "first"})
     fake.fail(status=400, body=MALFORMED, headers={"X-Request-Id": "second"})
     async with a_desk(fake) as desk:
-        with pytest.raises(ValidationError) as refused:
+        with pytest.raises(ValidationError) as caught:
             await desk.conversations.convert(42, customer=JO)
         assert sent(fake) == [NEW, OLD]
-        assert (refused.value.request_id, refused.value.errors) == ("first", MUST_BE_SET["errors"])
-        assert (refused.value.attempts, refused.value.maybe_applied, refused.value.conversation_id) == (2, False, 42)
+        assert (caught.value.request_id, caught.value.errors) == ("first", MUST_BE_SET["errors"])
+        assert (caught.value.attempts, caught.value.maybe_applied, caught.value.conversation_id) == (2, False, 42)
         await desk.conversations.convert(42, customer=JO)
-    assert sent(fake) == [NEW, OLD, NEW], "what was refused too is not remembered"
+    assert sent(fake) == [NEW, OLD, NEW], "a fallback that was rejected too is not remembered"
 
 
-async def test_another_error_of_the_second_request_is_raised_and_nothing_remembered() -> None:
+async def test_another_error_of_the_second_request_is_raised_and_nothing_is_remembered() -> None:
     fake = FakeDesk()
     fake.fail(status=400, body=MUST_BE_SET)
     fake.fail(status=403)
     async with a_desk(fake) as desk:
-        with pytest.raises(PermissionDeniedError) as refused:
+        with pytest.raises(PermissionDeniedError) as caught:
             await desk.conversations.convert(42, customer=JO)
-        assert refused.value.attempts == 2
+        assert caught.value.attempts == 2
         await desk.conversations.convert(42, customer=JO)
     assert sent(fake) == [NEW, OLD, NEW]
 
 
-async def test_the_second_request_is_not_sent_again_when_its_answer_is_lost() -> None:
+async def test_the_second_request_is_not_sent_again_when_its_response_is_lost() -> None:
     fake = FakeDesk()
     fake.fail(status=400, body=MUST_BE_SET)
     fake.lose_answer("after", method="POST")
@@ -312,45 +312,45 @@ async def test_both_requests_share_the_attempts_of_the_call() -> None:
     fake.fail(status=400, body=MUST_BE_SET)
     fake.fail(status=425, times=3)
     async with a_desk(fake) as desk:
-        with pytest.raises(StatusError, match=" 425: ") as refused:
+        with pytest.raises(StatusError, match=" 425: ") as caught:
             await desk.conversations.convert(42, customer=JO)
-    assert refused.value.attempts == NO_PAUSES.max_attempts + 1
+    assert caught.value.attempts == NO_PAUSES.max_attempts + 1
 
 
-async def test_both_requests_share_the_one_fresh_token_of_the_call() -> None:
+async def test_both_requests_share_the_single_fresh_token_of_the_call() -> None:
     fake, tokens = FakeDesk(), iter(["first", "second", "third"])
     fake.fail(status=401)
     fake.fail(status=400, body=MUST_BE_SET)
     fake.fail(status=401)
     async with a_desk(fake, token=lambda: next(tokens)) as desk:
-        with pytest.raises(AuthenticationError) as refused:
+        with pytest.raises(AuthenticationError) as caught:
             await desk.conversations.convert(42, customer=JO)
-    assert (refused.value.attempts, next(tokens)) == (3, "third")
+    assert (caught.value.attempts, next(tokens)) == (3, "third")
 
 
-# What is remembered
+# The fallback is remembered
 
 
-@pytest.mark.parametrize("learns_first", ["client", "view"])
-async def test_a_client_and_its_views_remember_together(learns_first: str) -> None:
+@pytest.mark.parametrize("falls_back_first", ["client", "view"])
+async def test_a_client_and_its_views_share_what_is_remembered(falls_back_first: str) -> None:
     fake = FakeDesk(old_installation=True)
     async with a_desk(fake) as desk:
         view = desk.with_options(deadline=60)
-        first, second = (desk, view) if learns_first == "client" else (view, desk)
+        first, second = (desk, view) if falls_back_first == "client" else (view, desk)
         await first.conversations.convert(42, customer=JO)
         await second.conversations.convert(43, customer=JO)
     assert sent(fake) == [NEW, OLD, OLD]
 
 
-async def test_another_client_remembers_nothing() -> None:
+async def test_another_client_does_not_share_what_is_remembered() -> None:
     fake = FakeDesk(old_installation=True)
-    async with a_desk(fake) as one, a_desk(fake) as other:
-        await one.conversations.convert(42, customer=JO)
-        await other.conversations.convert(43, customer=JO)
+    async with a_desk(fake) as first, a_desk(fake) as second:
+        await first.conversations.convert(42, customer=JO)
+        await second.conversations.convert(43, customer=JO)
     assert sent(fake) == [NEW, OLD, NEW, OLD]
 
 
-async def test_what_is_remembered_means_nothing_to_a_view_that_never_falls_back() -> None:
+async def test_a_view_that_never_falls_back_ignores_what_is_remembered() -> None:
     fake = FakeDesk(old_installation=True)
     async with a_desk(fake) as desk:
         await desk.conversations.convert(42, customer=JO)
@@ -359,19 +359,19 @@ async def test_what_is_remembered_means_nothing_to_a_view_that_never_falls_back(
     assert sent(fake) == [NEW, OLD, NEW]
 
 
-async def test_callers_who_learn_at_the_same_time_log_one_warning_once(caplog: pytest.LogCaptureFixture) -> None:
+async def test_concurrent_calls_that_all_fall_back_log_a_single_warning(caplog: pytest.LogCaptureFixture) -> None:
     fake = FakeDesk(old_installation=True)
-    waiting, everybody_waits = iter(range(5)), anyio.Event()
+    arrivals, all_arrived = iter(range(5)), anyio.Event()
 
     async def wait_for_each_other(request: httpx.Request) -> None:
-        if next(waiting, 4) == 4:
-            everybody_waits.set()
-        await everybody_waits.wait()
+        if next(arrivals, 4) == 4:
+            all_arrived.set()
+        await all_arrived.wait()
 
     async with a_desk(fake, event_hooks={"request": [wait_for_each_other]}) as desk:
-        async with anyio.create_task_group() as callers:
+        async with anyio.create_task_group() as calls:
             for conversation_id in range(5):
-                callers.start_soon(partial(desk.conversations.convert, 1 + conversation_id, customer=JO))
+                calls.start_soon(partial(desk.conversations.convert, 1 + conversation_id, customer=JO))
         await desk.conversations.convert(42, customer=JO)
     assert Counter(map(str, sent(fake))) == {str(NEW): 5, str(OLD): 6}
     assert len(fake.tickets) == 6
@@ -380,7 +380,7 @@ async def test_callers_who_learn_at_the_same_time_log_one_warning_once(caplog: p
 
 
 @pytest.mark.parametrize(("old_installation", "mode"), [(False, "auto"), (False, "always"), (True, "always")], ids=str)
-async def test_nothing_is_logged_where_nothing_is_learned(
+async def test_nothing_is_logged_without_a_fallback(
     old_installation: bool, mode: EmailFallback, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with a_desk(FakeDesk(old_installation=old_installation), mode) as desk:
@@ -391,7 +391,7 @@ async def test_nothing_is_logged_where_nothing_is_learned(
 # The deprecated argument
 
 
-async def test_the_deprecated_argument_goes_out_as_the_customers_email() -> None:
+async def test_the_deprecated_argument_is_sent_as_the_customers_email() -> None:
     fake = FakeDesk()
     async with a_desk(fake) as desk:
         with pytest.deprecated_call():
@@ -399,7 +399,7 @@ async def test_the_deprecated_argument_goes_out_as_the_customers_email() -> None
     assert sent(fake) == [NEW]
 
 
-async def test_the_deprecated_argument_falls_back_like_the_other() -> None:
+async def test_the_deprecated_argument_falls_back_like_the_customer_argument() -> None:
     fake = FakeDesk(old_installation=True)
     async with a_desk(fake) as desk:
         with pytest.deprecated_call():
@@ -407,7 +407,7 @@ async def test_the_deprecated_argument_falls_back_like_the_other() -> None:
     assert sent(fake) == [NEW, OLD]
 
 
-async def test_the_deprecation_points_at_the_line_that_awaits() -> None:
+async def test_the_deprecation_warning_points_at_the_line_that_awaits_the_call() -> None:
     async with a_desk(FakeDesk()) as desk:
         with pytest.warns(DeprecationWarning, match="customer=") as caught:
             await desk.conversations.convert(42, email=JO)  # here
@@ -415,7 +415,7 @@ async def test_the_deprecation_points_at_the_line_that_awaits() -> None:
     assert linecache.getline(__file__, caught[0].lineno).endswith("# here\n")
 
 
-async def test_without_the_deprecated_argument_nothing_warns() -> None:
+async def test_there_is_no_warning_without_the_deprecated_argument() -> None:
     async with a_desk(FakeDesk(old_installation=True)) as desk:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
@@ -427,16 +427,16 @@ async def test_without_the_deprecated_argument_nothing_warns() -> None:
     ("customer", "email"), [(7, JO), (CustomerRef(id=7), JO), (CustomerRef(id=7, email=JO), None), (JO, MO)], ids=repr
 )
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-async def test_two_customers_are_refused_before_anything_is_sent(customer: Any, email: str | None) -> None:
+async def test_two_customers_are_rejected_before_anything_is_sent(customer: Any, email: str | None) -> None:
     fake = FakeDesk()
     async with a_desk(fake) as desk:
-        with pytest.raises(RequestError) as refused:
+        with pytest.raises(RequestError) as caught:
             await desk.conversations.convert(42, customer=customer, email=email)
-    assert (refused.value.attempts, refused.value.maybe_applied, refused.value.conversation_id) == (0, False, 42)
+    assert (caught.value.attempts, caught.value.maybe_applied, caught.value.conversation_id) == (0, False, 42)
     assert fake.requests == []
 
 
-# For all arguments
+# Any arguments
 
 ADDRESSES = st.sampled_from([JO, MO, "", "no address", "jö@exämple.com"]) | st.emails()
 IDS = st.integers(1, 10)
@@ -450,8 +450,10 @@ CUSTOMERS = (
 
 
 def leaves(value: Any) -> list[Any]:
-    """The scalars of nested objects."""
-    return [leaf for entry in value.values() for leaf in leaves(entry)] if value.__class__ is dict else [value]
+    """Return the scalars in nested objects."""
+    if not isinstance(value, dict):
+        return [value]
+    return [leaf for entry in cast("dict[str, Any]", value).values() for leaf in leaves(entry)]
 
 
 @settings(deadline=None, max_examples=60)
@@ -462,12 +464,12 @@ def leaves(value: Any) -> list[Any]:
     old_installation=st.booleans(),
 )
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-async def test_whatever_is_given_one_customer_at_most_is_sent_and_every_address_once(
+async def test_any_arguments_send_at_most_one_customer_and_each_address_once(
     customer: CustomerRef | int | str | None, email: str | None, mode: EmailFallback, old_installation: bool
 ) -> None:
-    given_by = customer if isinstance(customer, CustomerRef) else CustomerRef()
-    addresses = {one for one in (email, given_by.email, customer) if isinstance(one, str)}
-    ids = {one for one in (given_by.id, customer) if isinstance(one, int)}
+    customer_reference = customer if isinstance(customer, CustomerRef) else CustomerRef()
+    addresses = {value for value in (email, customer_reference.email, customer) if isinstance(value, str)}
+    ids = {value for value in (customer_reference.id, customer) if isinstance(value, int)}
     fake = FakeDesk(old_installation=old_installation)
     async with a_desk(fake, mode) as desk:
         try:

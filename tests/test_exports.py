@@ -1,4 +1,4 @@
-"""The public surface: exactly these names, documented, and cheap to import."""
+"""The public surface: exactly these names, all documented, and cheap to import."""
 
 from __future__ import annotations
 
@@ -49,23 +49,23 @@ PUBLIC = [
 
 PACKAGE = Path(teamwork_desk.__file__).parent
 COMPANIONS = sorted(path.stem for path in PACKAGE.iterdir() if path.suffix in ("", ".py") and path.stem[0] != "_")
-DOORS = {
-    "backlog": {"_backlog", "_conversations"},  # it publishes what these define
+ALLOWED = {
+    "backlog": {"_backlog", "_conversations"},  # its public names are defined there
     "cli": {"_arguments", "_checks"},
     "fleet": {"_arguments", "_checks"},
-    "otel": {"_observe"},  # it implements the observer
+    "otel": {"_observe"},  # it implements the core's observer
     "probe": {"_checks"},
 }
-"""The private modules that a companion may import from, beside the public surface."""
+"""The private modules that a companion may import from, in addition to the public surface."""
 
 
-def test_the_public_names_are_these_and_sorted() -> None:
+def test_the_package_exports_exactly_these_names_in_order() -> None:
     assert teamwork_desk.__all__ == PUBLIC == sorted(PUBLIC)
 
 
 @cache
 def fresh_import() -> dict[str, list[str]]:
-    """Return what an interpreter has that has imported the package and nothing else."""
+    """Return the package's names and all loaded modules of an interpreter that imported only the package."""
     script = (
         "import json, sys, teamwork_desk\n"
         "print(json.dumps({'names': sorted(vars(teamwork_desk)), 'modules': sorted(sys.modules)}))"
@@ -75,34 +75,33 @@ def fresh_import() -> dict[str, list[str]]:
     return result
 
 
-def test_no_other_public_name_leaks() -> None:
+def test_the_package_has_no_other_public_name() -> None:
     assert [name for name in fresh_import()["names"] if not name.startswith("_")] == PUBLIC
 
 
 @pytest.mark.parametrize(
     "module",
     [
-        *(
-            "dateutil",
-            "h2",
-            "limits",
-            "opentelemetry",
-            "pytest",
-            "redis",
-            "starlette",
-            "taskiq",
-            "trio",
-            "typer",
-        ),
-        *("uvicorn", *(f"teamwork_desk.{name}" for name in COMPANIONS)),
+        "dateutil",
+        "h2",
+        "limits",
+        "opentelemetry",
+        "pytest",
+        "redis",
+        "starlette",
+        "taskiq",
+        "trio",
+        "typer",
+        "uvicorn",
+        *(f"teamwork_desk.{name}" for name in COMPANIONS),
     ],
 )
-def test_importing_the_package_leaves_alone_what_few_need(module: str) -> None:
+def test_importing_the_package_does_not_import_what_only_some_users_need(module: str) -> None:
     assert module not in fresh_import()["modules"]
 
 
 def core_modules_used_by(companion: str) -> set[str]:
-    """The core's own modules that a companion imports from."""
+    """Return the private modules of the core that a companion imports from."""
     used: set[str] = set()
     for path in [PACKAGE / f"{companion}.py", *(PACKAGE / companion).glob("**/*.py")]:
         if path.exists():
@@ -117,8 +116,8 @@ def core_modules_used_by(companion: str) -> set[str]:
 
 
 @pytest.mark.parametrize("companion", COMPANIONS)
-def test_a_companion_uses_the_public_surface(companion: str) -> None:
-    assert core_modules_used_by(companion) == DOORS.get(companion, set())
+def test_a_companion_imports_only_public_names_and_its_allowed_modules(companion: str) -> None:
+    assert core_modules_used_by(companion) == ALLOWED.get(companion, set())
 
 
 @pytest.mark.parametrize("name", PUBLIC)
@@ -128,7 +127,7 @@ def test_a_public_class_is_documented(name: str) -> None:
 
 
 def public_members(owner: type) -> list[tuple[str, Any]]:
-    """The functions and properties that a class itself defines."""
+    """Return the public functions and properties that a class itself defines."""
     return [
         (f"{owner.__name__}.{name}", member)
         for name, member in vars(owner).items()
@@ -141,7 +140,7 @@ MEMBERS = dict(
 )
 
 
-def test_the_clients_members_are_the_documented_ones() -> None:
+def test_the_client_has_exactly_these_public_members() -> None:
     assert sorted(MEMBERS) == [
         "AsyncDesk.aclose",
         "AsyncDesk.rate_limit",
@@ -164,11 +163,11 @@ def test_a_member_and_its_arguments_are_documented(name: str) -> None:
             assert f"    {argument}: " in documentation
 
 
-def test_the_version_is_the_distributions() -> None:
+def test_the_version_is_that_of_the_distribution() -> None:
     assert teamwork_desk.__version__ == version("teamwork-desk")
 
 
 @pytest.mark.parametrize("name", ["nothing"])
-def test_there_is_nothing_else(name: str) -> None:
+def test_an_unknown_name_raises_an_attribute_error(name: str) -> None:
     with pytest.raises(AttributeError, match=f"no attribute '{name}'"):
         getattr(teamwork_desk, name)

@@ -19,7 +19,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 
 
 def run(*command: str | Path, cwd: Path) -> str:
-    """Run a command that must succeed, without this interpreter's settings, and return what it prints."""
+    """Run a command without this interpreter's environment variables, check that it succeeds, and return its output."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VIRTUAL_ENV"))}
     done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -28,7 +28,7 @@ def run(*command: str | Path, cwd: Path) -> str:
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, built."""
+    """Build the wheel and return its path."""
     folder = tmp_path_factory.mktemp("dist")
     run(sys.executable, "-m", "build", "--no-isolation", "--wheel", "--outdir", folder, ROOT, cwd=folder)
     (built,) = folder.iterdir()
@@ -37,7 +37,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The interpreter of a fresh environment that has the wheel installed."""
+    """Return the interpreter of a fresh environment in which only the wheel and its dependencies are installed."""
     environment = tmp_path_factory.mktemp("installed") / "venv"
     uv = shutil.which("uv", path=str(Path(sys.executable).parent)) or "uv"
     run(uv, "venv", "--quiet", "--python", sys.executable, environment, cwd=wheel.parent)
@@ -46,7 +46,7 @@ def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return interpreter
 
 
-def test_the_wheel_holds_the_packages_the_plugin_and_nothing_else(wheel: Path) -> None:
+def test_the_wheel_contains_only_the_packages_and_the_plugin(wheel: Path) -> None:
     sources = {
         str(path.relative_to(ROOT / folder))
         for folder in ("generated", "overrides")
@@ -78,7 +78,7 @@ def test_both_packages_are_imported_from_the_wheel(python: Path, tmp_path: Path)
         assert (package / "py.typed").is_file()
 
 
-def test_the_metadata_is_the_projects(python: Path, tmp_path: Path) -> None:
+def test_the_metadata_matches_pyproject(python: Path, tmp_path: Path) -> None:
     script = (
         "import json; from importlib.metadata import metadata; m = metadata('teamwork-desk')\n"
         "print(json.dumps([m['Version'], m['Requires-Python'], m['License-Expression'], m.get_all('Provides-Extra')]))"
@@ -108,7 +108,7 @@ asyncio.run(main())
     assert run(python, "-c", script, cwd=tmp_path) == "True\n"
 
 
-def test_the_fake_server_without_its_extra_says_what_to_install(python: Path, tmp_path: Path) -> None:
+def test_the_fake_server_names_the_extra_to_install_if_it_is_missing(python: Path, tmp_path: Path) -> None:
     started = subprocess.run(
         [python, "-m", "teamwork_desk.testing", "--port", "0"],
         cwd=tmp_path,
@@ -127,7 +127,9 @@ def test_the_fake_server_without_its_extra_says_what_to_install(python: Path, tm
     [("mypy", "--strict", "--config-file=", "--python-executable"), ("pyright", "--pythonpath")],
     ids=lambda checker: checker[0],
 )
-def test_a_service_is_fully_typed_against_the_wheel(checker: tuple[str, ...], python: Path, tmp_path: Path) -> None:
+def test_the_code_of_a_service_passes_type_checkers_against_the_wheel(
+    checker: tuple[str, ...], python: Path, tmp_path: Path
+) -> None:
     shutil.copy(CONSUMER, tmp_path)
     (tmp_path / "pyrightconfig.json").write_text(json.dumps({"typeCheckingMode": "strict"}), "utf-8")
     files = ["consumer.py"] if checker[0] == "mypy" else []

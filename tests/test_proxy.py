@@ -1,4 +1,4 @@
-"""Proxies, as httpx takes them from the environment or as an option; what they get to see holds no token."""
+"""Proxies from the environment or from an option: they are used, and a proxy of HTTPS never sees the token."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CONVERTED = http(200, b'{"id": 42, "ticket_id": 7}')
 
 
 class Desk(RawServer):
-    """Converts whatever it is asked for."""
+    """Responds to every request with a converted conversation."""
 
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         super().__init__(self._exchange, tls=tls)
@@ -33,19 +33,23 @@ class Desk(RawServer):
 
 
 class Proxy(RawServer):
-    """Tunnels what it is asked to with CONNECT and answers anything else; keeps every byte it sees."""
+    """Opens a tunnel for CONNECT, responds to every other request itself, and keeps every byte that it sees.
 
-    def __init__(self, refusal: bytes = b"") -> None:
+    Args:
+        response: What it responds to every request instead, if it is not empty.
+    """
+
+    def __init__(self, response: bytes = b"") -> None:
         super().__init__(self._exchange)
         self.seen = bytearray()
-        self._refusal = refusal
+        self._response = response
 
     def _exchange(self, connection: socket.socket) -> None:
         head = read_head(connection)
         self.seen += head.encode("latin-1")
         method, target, _ = head.split(" ", 2)
-        if self._refusal:
-            connection.sendall(self._refusal)
+        if self._response:
+            connection.sendall(self._response)
         elif method == "CONNECT":
             host, _, port = target.rpartition(":")
             with socket.create_connection((host, int(port))) as upstream:
@@ -74,7 +78,7 @@ def ca() -> trustme.CA:
 
 
 @pytest.fixture(autouse=True)
-def no_proxy_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_proxy_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)
@@ -86,7 +90,7 @@ def secure_desk_and_proxy(ca: trustme.CA) -> Generator[tuple[Desk, Proxy]]:
         yield server, proxy
 
 
-async def test_https_proxy_is_honoured_and_sees_neither_token_nor_path(
+async def test_the_variable_https_proxy_is_used_and_the_proxy_sees_neither_token_nor_path(
     ca: trustme.CA, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with secure_desk_and_proxy(ca) as (server, proxy):
@@ -97,13 +101,13 @@ async def test_https_proxy_is_honoured_and_sees_neither_token_nor_path(
     assert server.received[0].line == "POST /desk/api/v2/conversations/42/convert.json HTTP/1.1"
     assert f"Bearer {TOKEN}" in server.received[0].head
     assert proxy.seen.startswith(b"CONNECT localhost:%d HTTP/1.1\r\n" % server.port)
-    assert len(proxy.seen) > 1000  # the tunnel's bytes are among them
+    assert len(proxy.seen) > 1000, "the encrypted bytes of the tunnel are included"
     for secret in (TOKEN.encode(), b"Bearer", b"conversations", b"very private"):
         assert secret not in proxy.seen
 
 
 @pytest.mark.parametrize("kind", [str, httpx.URL, httpx.Proxy])
-async def test_the_option_proxy_is_honoured_and_sees_no_token(
+async def test_the_option_proxy_is_used_and_the_proxy_does_not_see_the_token(
     ca: trustme.CA, kind: type[str] | type[httpx.URL] | type[httpx.Proxy]
 ) -> None:
     with secure_desk_and_proxy(ca) as (server, proxy):
@@ -113,7 +117,7 @@ async def test_the_option_proxy_is_honoured_and_sees_no_token(
     assert TOKEN.encode() not in proxy.seen
 
 
-async def test_the_option_mounts_is_honoured(ca: trustme.CA) -> None:
+async def test_the_option_mounts_is_used(ca: trustme.CA) -> None:
     with secure_desk_and_proxy(ca) as (server, proxy):
         mounts = {"https://": httpx.AsyncHTTPTransport(proxy=proxy.url, verify=client_tls(ca))}
         async with AsyncDesk(server.url, token=TOKEN, mounts=mounts) as desk:
@@ -123,7 +127,9 @@ async def test_the_option_mounts_is_honoured(ca: trustme.CA) -> None:
 
 
 @pytest.mark.parametrize("no_proxy", ["localhost", "*", "example.com, localhost"])
-async def test_no_proxy_is_honoured(ca: trustme.CA, monkeypatch: pytest.MonkeyPatch, no_proxy: str) -> None:
+async def test_a_host_in_the_variable_no_proxy_is_reached_directly(
+    ca: trustme.CA, monkeypatch: pytest.MonkeyPatch, no_proxy: str
+) -> None:
     with secure_desk_and_proxy(ca) as (server, proxy):
         monkeypatch.setenv("HTTPS_PROXY", proxy.url)
         monkeypatch.setenv("NO_PROXY", no_proxy)
@@ -132,7 +138,7 @@ async def test_no_proxy_is_honoured(ca: trustme.CA, monkeypatch: pytest.MonkeyPa
     assert (conversation.ticket_id, proxy.connections) == (7, 0)
 
 
-async def test_without_trust_env_the_environment_is_ignored(ca: trustme.CA, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_environment_is_ignored_without_trust_env(ca: trustme.CA, monkeypatch: pytest.MonkeyPatch) -> None:
     with secure_desk_and_proxy(ca) as (server, proxy):
         monkeypatch.setenv("HTTPS_PROXY", proxy.url)
         async with AsyncDesk(server.url, token=TOKEN, verify=client_tls(ca), trust_env=False) as desk:
@@ -140,7 +146,9 @@ async def test_without_trust_env_the_environment_is_ignored(ca: trustme.CA, monk
     assert (conversation.ticket_id, proxy.connections) == (7, 0)
 
 
-async def test_a_loopback_address_goes_through_http_proxy_in_the_clear(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_variable_http_proxy_is_used_for_plain_http_to_a_loopback_address(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     with Desk() as server, Proxy() as proxy:
         monkeypatch.setenv("HTTP_PROXY", proxy.url)
         async with AsyncDesk(server.url, token=TOKEN) as desk:
@@ -149,7 +157,7 @@ async def test_a_loopback_address_goes_through_http_proxy_in_the_clear(monkeypat
     assert proxy.seen.startswith(f"POST {server.url}/desk/api/v2/conversations/42/convert.json HTTP/1.1\r\n".encode())
 
 
-async def test_a_certificate_is_checked_through_the_tunnel(ca: trustme.CA) -> None:
+async def test_the_servers_certificate_is_verified_through_the_tunnel(ca: trustme.CA) -> None:
     with secure_desk_and_proxy(ca) as (server, proxy):
         context = client_tls(trustme.CA())
         async with AsyncDesk(server.url, token=TOKEN, verify=context, proxy=proxy.url, retry=POLICY) as desk:
@@ -160,7 +168,7 @@ async def test_a_certificate_is_checked_through_the_tunnel(ca: trustme.CA) -> No
 
 
 @pytest.mark.parametrize("status", [403, 407, 502])
-async def test_a_proxy_that_refuses_to_connect_lets_nothing_leave(ca: trustme.CA, status: int) -> None:
+async def test_nothing_is_sent_if_the_proxy_refuses_to_connect(ca: trustme.CA, status: int) -> None:
     with Desk(server_tls(ca)) as server, Proxy(http(status)) as proxy:
         url = proxy.url.replace("://", "://worker:proxy-password@")
         async with AsyncDesk(server.url, token=TOKEN, verify=client_tls(ca), proxy=url, retry=POLICY) as desk:
@@ -172,7 +180,7 @@ async def test_a_proxy_that_refuses_to_connect_lets_nothing_leave(ca: trustme.CA
     assert TOKEN.encode() not in proxy.seen
 
 
-async def test_a_proxy_that_hangs_up_lets_nothing_leave(ca: trustme.CA) -> None:
+async def test_nothing_is_sent_if_the_proxy_closes_the_connection(ca: trustme.CA) -> None:
     with Desk(server_tls(ca)) as server, RawServer(lambda connection: None) as proxy:
         async with AsyncDesk(server.url, token=TOKEN, verify=client_tls(ca), proxy=proxy.url, retry=POLICY) as desk:
             with pytest.raises(NotSentError) as caught:

@@ -1,4 +1,4 @@
-"""TLS: who is talked to is proven before anything is said."""
+"""TLS: the server proves who it is before the client sends a request."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ POLICY = RetryPolicy(max_attempts=3, backoff_base=0, settle=())
 
 
 class SecureDesk(RawServer):
-    """Converts whatever it is asked for, over TLS."""
+    """Responds to every request over TLS with a converted conversation."""
 
     def __init__(self, tls: ssl.SSLContext | None) -> None:
         super().__init__(self._exchange, tls=tls)
@@ -34,14 +34,14 @@ def ca() -> trustme.CA:
 
 
 @pytest.fixture(scope="module")
-def demanding(ca: trustme.CA) -> ssl.SSLContext:
-    """A server's context that demands a certificate of the client."""
+def mutual_tls(ca: trustme.CA) -> ssl.SSLContext:
+    """Return a server's context that requires a client certificate."""
     context = trust(server_tls(ca), ca)
     context.verify_mode = ssl.CERT_REQUIRED
     return context
 
 
-async def test_a_server_of_an_unknown_ca_is_refused_at_once_by_default(ca: trustme.CA) -> None:
+async def test_a_certificate_of_an_unknown_ca_is_rejected_by_default_without_a_retry(ca: trustme.CA) -> None:
     with SecureDesk(server_tls(ca)) as server:
         async with AsyncDesk(server.url, token="t", retry=POLICY) as desk:
             with pytest.raises(NotSentError, match="certificate verify failed") as caught:
@@ -50,7 +50,7 @@ async def test_a_server_of_an_unknown_ca_is_refused_at_once_by_default(ca: trust
     assert (server.connections, server.received) == (1, [])
 
 
-async def test_a_server_of_another_name_is_refused_at_once(ca: trustme.CA) -> None:
+async def test_a_certificate_for_another_host_is_rejected_without_a_retry(ca: trustme.CA) -> None:
     with SecureDesk(server_tls(ca, "desk.example.com")) as server:
         async with AsyncDesk(server.url, token="t", retry=POLICY, verify=client_tls(ca)) as desk:
             with pytest.raises(NotSentError, match="Hostname mismatch") as caught:
@@ -59,7 +59,7 @@ async def test_a_server_of_another_name_is_refused_at_once(ca: trustme.CA) -> No
     assert (server.connections, server.received) == (1, [])
 
 
-async def test_a_private_ca_is_trusted_through_verify(ca: trustme.CA) -> None:
+async def test_a_private_ca_can_be_trusted_with_the_option_verify(ca: trustme.CA) -> None:
     with SecureDesk(server_tls(ca)) as server:
         async with AsyncDesk(server.url, token="t", verify=client_tls(ca)) as desk:
             conversation = await desk.conversations.convert(42)
@@ -67,7 +67,7 @@ async def test_a_private_ca_is_trusted_through_verify(ca: trustme.CA) -> None:
     assert len(server.received) == 1
 
 
-async def test_a_private_ca_is_trusted_through_the_environment(
+async def test_a_private_ca_can_be_trusted_with_an_environment_variable(
     ca: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ca.cert_pem.write_to_path(tmp_path / "ca.pem")
@@ -81,34 +81,36 @@ async def test_a_private_ca_is_trusted_through_the_environment(
     assert len(server.received) == 1
 
 
-async def test_a_client_certificate_is_shown(ca: trustme.CA, demanding: ssl.SSLContext) -> None:
+async def test_a_client_certificate_is_sent_to_a_server_that_requires_it(
+    ca: trustme.CA, mutual_tls: ssl.SSLContext
+) -> None:
     context = certify(client_tls(ca), ca, "worker@example.com")
-    with SecureDesk(demanding) as server:
+    with SecureDesk(mutual_tls) as server:
         async with AsyncDesk(server.url, token="t", verify=context) as desk:
             conversation = await desk.conversations.convert(42)
     assert conversation.ticket_id == 7
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
-async def test_a_missing_client_certificate_is_an_error_of_ours(
-    ca: trustme.CA, demanding: ssl.SSLContext, version: ssl.TLSVersion
+async def test_a_missing_client_certificate_raises_a_desk_error(
+    ca: trustme.CA, mutual_tls: ssl.SSLContext, version: ssl.TLSVersion
 ) -> None:
     context = client_tls(ca)
     context.maximum_version = version
-    with SecureDesk(demanding) as server:
+    with SecureDesk(mutual_tls) as server:
         async with AsyncDesk(server.url, token="t", retry=POLICY, verify=context) as desk:
-            # With TLS 1.3 the refusal may come after the request, whose outcome is then not known.
+            # With TLS 1.3 the rejection may arrive after the request was sent, and then the outcome is unknown.
             with pytest.raises(DeskError):
                 await desk.conversations.convert(42)
     assert server.received == []
 
 
-async def test_plain_http_on_a_tls_port_is_an_error_of_ours(ca: trustme.CA) -> None:
-    def speak_plainly(connection: socket.socket) -> None:
+async def test_a_server_that_speaks_plain_http_instead_of_tls_raises_a_not_sent_error(ca: trustme.CA) -> None:
+    def respond_in_plain_http(connection: socket.socket) -> None:
         connection.recv(1)
         connection.sendall(http(400, b"speak HTTP"))
 
-    with RawServer(speak_plainly) as server:
+    with RawServer(respond_in_plain_http) as server:
         url = server.url.replace("http", "https")
         async with AsyncDesk(url, token="t", retry=POLICY, verify=client_tls(ca)) as desk:
             with pytest.raises(NotSentError, match="SSL") as caught:
@@ -116,7 +118,7 @@ async def test_plain_http_on_a_tls_port_is_an_error_of_ours(ca: trustme.CA) -> N
     assert (caught.value.attempts, caught.value.maybe_applied) == (3, False)
 
 
-async def test_tls_on_a_port_of_plain_http_is_an_error_of_ours(ca: trustme.CA) -> None:
+async def test_plain_http_to_a_server_that_speaks_tls_raises_a_desk_error(ca: trustme.CA) -> None:
     with SecureDesk(server_tls(ca)) as server:
         async with AsyncDesk(server.url.replace("https", "http"), token="t", retry=POLICY) as desk:
             with pytest.raises(DeskError) as caught:
@@ -125,14 +127,14 @@ async def test_tls_on_a_port_of_plain_http_is_an_error_of_ours(ca: trustme.CA) -
     assert server.received == []
 
 
-async def test_a_handshake_without_end_ends_at_the_deadline_with_nothing_sent(ca: trustme.CA) -> None:
+async def test_a_handshake_that_never_finishes_ends_at_the_deadline_with_nothing_sent(ca: trustme.CA) -> None:
     hellos: list[bytes] = []
 
-    def keep_silent(connection: socket.socket) -> None:
+    def never_respond(connection: socket.socket) -> None:
         hellos.append(connection.recv(65536))
         assert hung_up(connection, within=5)
 
-    with RawServer(keep_silent) as server:
+    with RawServer(never_respond) as server:
         url = server.url.replace("http", "https")
         async with AsyncDesk(url, token="t", retry=POLICY, verify=client_tls(ca), deadline=1) as desk:
             with pytest.raises(DeadlineExceeded) as caught:

@@ -1,4 +1,4 @@
-"""What type checkers accept and refuse, seen from a service that uses the package."""
+"""Type checkers accept the code of a service that uses the package, and reject wrong uses."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ TYPING = Path(__file__).parent / "typing"
 
 
 @pytest.fixture(scope="module", params=["mypy", "pyright"])
-def complaints(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[int]]:
-    """The lines that a type checker, at its strictest, refuses in each file."""
+def rejected_lines(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[int]]:
+    """Return the lines of each file that a type checker rejects in its strict mode."""
     sources = tmp_path_factory.mktemp("typing")
     for source in TYPING.glob("*.py"):
-        # The first line keeps the checkers silent where they check the whole project.
+        # The first line turns the errors off for a check of the whole project, so remove it here.
         text = source.read_text("utf-8").replace("# type: ignore", "#", 1)
         (sources / source.name).write_text(text, "utf-8")
     (sources / "pyrightconfig.json").write_text(json.dumps({"typeCheckingMode": "strict"}), "utf-8")
     arguments = {
-        "mypy": ["--strict", "--config-file=", "--python-executable", sys.executable, "consumer.py", "refused.py"],
+        "mypy": ["--strict", "--config-file=", "--python-executable", sys.executable, "consumer.py", "rejected.py"],
         "pyright": ["--pythonpath", sys.executable],
     }[request.param]
     run = subprocess.run(
@@ -31,15 +31,15 @@ def complaints(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
     )
     found = re.findall(r"(\w+)\.py:(\d+)(?::\d+)?(?: -|:) error", run.stdout)
     assert found, run.stdout + run.stderr
-    return {name: {int(line) for file, line in found if file == name} for name in ("consumer", "refused")}
+    return {name: {int(line) for file, line in found if file == name} for name in ("consumer", "rejected")}
 
 
-def test_what_a_service_writes_is_accepted(complaints: dict[str, set[int]]) -> None:
-    assert complaints["consumer"] == set()
+def test_the_code_of_a_service_is_accepted(rejected_lines: dict[str, set[int]]) -> None:
+    assert rejected_lines["consumer"] == set()
 
 
-def test_what_is_wrong_is_refused_line_by_line(complaints: dict[str, set[int]]) -> None:
-    lines = (TYPING / "refused.py").read_text("utf-8").splitlines()
-    marked = {number: line for number, line in enumerate(lines, 1) if "# refused: " in line}
+def test_every_marked_line_is_rejected_and_no_other(rejected_lines: dict[str, set[int]]) -> None:
+    lines = (TYPING / "rejected.py").read_text("utf-8").splitlines()
+    marked = {number: line for number, line in enumerate(lines, 1) if "# rejected: " in line}
     assert len(marked) > 40
-    assert complaints["refused"] == marked.keys()
+    assert rejected_lines["rejected"] == marked.keys()

@@ -1,4 +1,4 @@
-"""What a service writes: every line of it is accepted by mypy --strict and pyright strict."""
+"""Code of a service: mypy --strict and pyright in strict mode accept every line."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from teamwork_desk.testing import FakeDesk, RecordedRequest, Ticket
 
 
 async def token() -> str:
-    """Give a token."""
+    """Return a token."""
     return "a-token"
 
 
@@ -56,12 +56,12 @@ async def build() -> None:
     assert_type(await desk.aclose(), None)
 
 
-async def convert(desk: AsyncDesk, words: tuple[str, ...], fields: list[CustomField]) -> Conversation:
+async def convert(desk: AsyncDesk, texts: tuple[str, ...], fields: list[CustomField]) -> Conversation:
     """Convert with every kind of argument."""
     conversation = await desk.conversations.convert(
         42,
         agent=EntityRef(id=7),
-        bcc=words,
+        bcc=texts,
         cc=["jo@example.com"],
         customer=CustomerRef(email="jo@example.com"),
         customfields=fields,
@@ -76,7 +76,7 @@ async def convert(desk: AsyncDesk, words: tuple[str, ...], fields: list[CustomFi
         tags=["billing", 7, EntityRef(id=8)],
         verify_first=True,
     )
-    await desk.conversations.convert(42, customer=7, tags=words, files=(7,), edit_method="a-new-one")
+    await desk.conversations.convert(42, customer=7, tags=texts, files=(7,), edit_method="a-new-one")
     await desk.conversations.convert(conversation_id=42, customer="jo@example.com", customfields=())
     assert_type(conversation.id, int | None)
     assert_type(conversation.ticket_id, int | None)
@@ -87,7 +87,7 @@ async def convert(desk: AsyncDesk, words: tuple[str, ...], fields: list[CustomFi
 
 
 async def read(desk: AsyncDesk) -> None:
-    """Read one and many."""
+    """Read a single conversation and a listing."""
     assert_type(await desk.conversations.get(42), Conversation)
     conversations = desk.conversations.list(filter={"ticket_id": {"$eq": None}}, order_by="id", order_mode="desc")
     assert_type(conversations, AsyncGenerator[Conversation])
@@ -96,7 +96,7 @@ async def read(desk: AsyncDesk) -> None:
 
 
 def explain(error: DeskError) -> None:
-    """Look into errors."""
+    """Read the attributes of errors."""
     assert_type(error.attempts, int)
     assert_type(error.maybe_applied, bool)
     assert_type(error.conversation_id, int | None)
@@ -116,7 +116,7 @@ def explain(error: DeskError) -> None:
 
 
 def test_a_service() -> None:
-    """Look into the fake."""
+    """Read what the fake recorded and make it fail."""
     fake = FakeDesk(old_installation=True)
     assert_type(fake.tickets, list[Ticket])
     assert_type(fake.requests, list[RecordedRequest])

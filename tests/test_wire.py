@@ -1,4 +1,4 @@
-"""JSON in and out, with orjson and without it: the same bytes, the same values, the same refusals."""
+"""JSON in requests and responses: orjson and json give the same bytes, the same values and the same errors."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
 )
-DEEP: Any = reduce(lambda inner, _: [inner], range(100_000), list[Any]())
+TOO_DEEP: Any = reduce(lambda inner, _: [inner], range(100_000), list[Any]())
 
 
 @pytest.fixture(params=["orjson", "json"], autouse=True)
@@ -36,7 +36,7 @@ def library(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 
 @given(value=VALUES)
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_what_goes_out_comes_in(value: Any) -> None:
+def test_encoded_json_is_decoded_to_the_same_value(value: Any) -> None:
     content = encode_json(value)
     assert decode_json(content) == value
     if content:
@@ -53,7 +53,7 @@ def test_what_goes_out_comes_in(value: Any) -> None:
         ({1: 2}, b'{"1":2}'),
     ],
 )
-def test_what_goes_out(body: Any, content: bytes) -> None:
+def test_a_request_body_is_encoded_without_spaces_in_utf_8(body: Any, content: bytes) -> None:
     assert encode_json(body) == content
 
 
@@ -67,14 +67,14 @@ def test_what_goes_out(body: Any, content: bytes) -> None:
         {"a": {1, 2}},
         {"a": datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)},
         {"a": b"bytes"},
-        DEEP,
+        TOO_DEEP,
     ],
     ids=["NaN", "infinity", "a lone surrogate", "an object", "a set", "a datetime", "bytes", "too deep"],
 )
-def test_what_has_no_json_form_is_refused(body: Any) -> None:
-    with pytest.raises(RequestError, match="no JSON form") as raised:
+def test_a_request_body_without_a_json_form_is_rejected(body: Any) -> None:
+    with pytest.raises(RequestError, match="no JSON form") as caught:
         encode_json(body)
-    assert raised.value.__context__ is None
+    assert caught.value.__context__ is None
 
 
 @pytest.mark.parametrize(
@@ -86,30 +86,30 @@ def test_what_has_no_json_form_is_refused(body: Any) -> None:
         (b'"\\ud800"', "\ud800"),
         (b"[1e400]", [math.inf]),
     ],
-    ids=["nothing", "white space", "UTF-16", "a lone surrogate", "too large"],
+    ids=["empty", "white space", "UTF-16", "a lone surrogate", "too large"],
 )
-def test_what_comes_in(content: bytes, value: Any) -> None:
+def test_a_response_body_is_decoded(content: bytes, value: Any) -> None:
     assert decode_json(content) == value
 
 
 @pytest.mark.parametrize(
     ("content", "reason"),
     [(b"<html>", "not JSON"), (b"\xff", "not JSON"), (b'{"a": 1', "not JSON"), (b"[" * 10**5, "nested too deeply")],
-    ids=["HTML", "no text", "cut off", "too deep"],
+    ids=["HTML", "not UTF-8", "cut off", "too deep"],
 )
-def test_what_cannot_be_read(content: bytes, reason: str) -> None:
-    with pytest.raises(DecodeError, match=reason) as raised:
+def test_a_response_body_that_is_not_json_is_rejected(content: bytes, reason: str) -> None:
+    with pytest.raises(DecodeError, match=reason) as caught:
         decode_json(content)
-    assert raised.value.__context__ is None
+    assert caught.value.__context__ is None
 
 
-def test_without_orjson_there_is_json(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_json_module_is_used_if_orjson_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "orjson", None)
     source = importlib.util.spec_from_file_location("teamwork_desk._without_orjson", _wire.__file__)
     assert source is not None
     assert source.loader is not None
     module = importlib.util.module_from_spec(source)
-    monkeypatch.setitem(sys.modules, source.name, module)  # attrs looks there
+    monkeypatch.setitem(sys.modules, source.name, module)
     source.loader.exec_module(module)
     assert module.orjson is None
     assert module.encode_json({"a": [1]}) == b'{"a":[1]}'
