@@ -44,7 +44,7 @@ def global_state() -> dict[str, object]:
             and getattr(modules.get(name.rpartition(".")[0]), name.rpartition(".")[2], module) is not module
         ],
     }
-    # Loggers cache which levels they log, and setLevel() empties all caches: what is cached later is the test's.
+    # Loggers cache which levels they log. setLevel() empties every cache, so that only a test can fill it again.
     logging.root.setLevel(logging.root.level)
     return state
 

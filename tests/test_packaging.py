@@ -63,7 +63,7 @@ def test_the_tests_run_from_an_unpacked_sdist(tmp_path: Path) -> None:
     run(sys.executable, "-m", "build", "--no-isolation", "--sdist", "--outdir", tmp_path, ROOT, cwd=tmp_path)
     (sdist,) = tmp_path.iterdir()
     shutil.unpack_archive(sdist, tmp_path, filter="data")
-    modules = ("tests/test_contract.py", "tests/test_json.py", "tests/test_readme.py")
+    modules = ("tests/test_contract.py", "tests/test_wire.py", "tests/test_readme.py")
     folder = tmp_path / sdist.name.removesuffix(".tar.gz")
     output = run(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *modules, cwd=folder)
     assert " passed" in output
