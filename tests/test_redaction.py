@@ -1,4 +1,4 @@
-"""No token, no address and no text of a message shows up where nobody looks for it.
+"""No token, no address and no message text appears in a log, a repr, the text of an error, a traceback or a pickle.
 
 Every secret here holds the word `s3cret`, so that one search finds them all.
 """
@@ -73,17 +73,17 @@ def a_desk(fake: FakeDesk, **options: Any) -> AsyncDesk:
 
 
 def reachable(error: BaseException) -> Iterator[BaseException]:
-    """The error and all that led to it, also what `from None` hides."""
+    """Yield the error and everything that led to it, including what `from None` hides."""
     found: list[BaseException] = [error]
-    for one in found:
-        yield one
-        members: tuple[BaseException, ...] = getattr(one, "exceptions", ())
-        others = (one.__cause__, one.__context__, *members)
-        found += [other for other in others if other and not any(other is it for it in found)]
+    for current in found:
+        yield current
+        members: tuple[BaseException, ...] = getattr(current, "exceptions", ())
+        others = (current.__cause__, current.__context__, *members)
+        found += [other for other in others if other and not any(other is known for known in found)]
 
 
 def held_by(value: object, seen: dict[int, object]) -> Iterator[str]:
-    """The text of everything that an object holds: what attributes, slots and containers lead to."""
+    """Yield every text that an object holds in its attributes, slots and containers, at any depth."""
     if id(value) in seen or isinstance(value, (type, int, float, type(None))):
         return
     seen[id(value)] = value
@@ -102,17 +102,17 @@ def held_by(value: object, seen: dict[int, object]) -> Iterator[str]:
 
 
 def shown_by(error: BaseException) -> Iterator[tuple[str, str]]:
-    """What an error shows to whoever prints, formats, pickles or walks it, each with its place."""
+    """Yield each text that an error shows if it is printed, formatted, pickled or walked, with its place."""
     yield "traceback", "".join(traceback.format_exception(error))
-    for one in reachable(error):
-        name = type(one).__name__
-        yield f"str of {name}", str(one)
-        yield f"repr of {name}", repr(one)
-        # What an answer said is kept on purpose, in these two alone.
-        state = {key: value for key, value in vars(one).items() if key not in ("body", "errors")}
-        yield f"attributes of {name}", "\n".join(held_by([one.args, state], {}))
-        for frame in traceback.StackSummary.extract(traceback.walk_tb(one.__traceback__), capture_locals=True):
-            # The caller's own arguments are in the caller's frames.
+    for current in reachable(error):
+        name = type(current).__name__
+        yield f"str of {name}", str(current)
+        yield f"repr of {name}", repr(current)
+        # Only these two attributes keep what a response said, and they do so on purpose.
+        state = {key: value for key, value in vars(current).items() if key not in ("body", "errors")}
+        yield f"attributes of {name}", "\n".join(held_by([current.args, state], {}))
+        for frame in traceback.StackSummary.extract(traceback.walk_tb(current.__traceback__), capture_locals=True):
+            # The frames of the caller hold the caller's own arguments, so they are skipped.
             if frame.filename != __file__ and frame.name != Conversations.convert.__name__:
                 yield f"locals of {frame.name} under {name}", str(frame.locals)
     if isinstance(error, DeskError):
@@ -125,18 +125,18 @@ def shown_by(error: BaseException) -> Iterator[tuple[str, str]]:
 
 
 def logged(caplog: pytest.LogCaptureFixture) -> Iterator[tuple[str, str]]:
-    """What every logger was told."""
+    """Yield the message and the arguments of every log record."""
     for record in caplog.records:
         yield f"log of {record.name}", record.getMessage()
         yield f"arguments of a log of {record.name}", repr(record.args)
 
 
 def leaks(*shown: Iterator[tuple[str, str]]) -> list[tuple[str, str]]:
-    return [(place, text) for one in shown for place, text in one if SECRET in text]
+    return [(place, text) for texts in shown for place, text in texts if SECRET in text]
 
 
 @pytest.fixture(autouse=True)
-def every_logger_tells_everything(caplog: pytest.LogCaptureFixture) -> None:
+def log_everything(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
 
 
@@ -162,7 +162,7 @@ def test_the_search_finds_a_secret_in_every_place(place: str, monkeypatch: pytes
     assert leaks(shown_by(raised.value))
 
 
-# What goes well
+# Successful calls
 
 
 async def test_a_conversion_shows_nothing(caplog: pytest.LogCaptureFixture) -> None:
@@ -170,7 +170,7 @@ async def test_a_conversion_shows_nothing(caplog: pytest.LogCaptureFixture) -> N
     fake.add_conversation(42, token=SECRET, socket_id=SECRET, contact={"id": 1, "type": "email", "value": ADDRESS})
     async with a_desk(fake) as desk:
         conversation = await desk.conversations.convert(42, **ARGUMENTS)
-        listed = [await desk.conversations.get(42)] + [one async for one in desk.conversations.list()]
+        listed = [await desk.conversations.get(42)] + [found async for found in desk.conversations.list()]
         assert SECRET not in repr([desk, desk.conversations, desk.with_options(deadline=9), conversation, listed])
         assert SECRET not in f"{desk} {conversation}"
     assert SECRET not in repr([fake, fake.requests, fake.tickets])
@@ -196,11 +196,11 @@ BODY = ConvertConversation(**PERSONAL)
     ids=lambda value: type(value).__name__,
 )
 def test_a_value_that_holds_a_secret_does_not_show_it(value: object) -> None:
-    assert SECRET in "\n".join(held_by(value, {})), "it holds one"
+    assert SECRET in "\n".join(held_by(value, {})), "the value must hold the secret"
     assert SECRET not in f"{value!r} {value}"
 
 
-async def test_what_an_answer_holds_beyond_the_contract_is_told_without_its_values(
+async def test_what_the_contract_does_not_expect_in_a_response_is_logged_without_its_values(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     fake = FakeDesk()
@@ -219,7 +219,7 @@ async def test_what_an_answer_holds_beyond_the_contract_is_told_without_its_valu
     assert leaks(logged(caplog)) == []
 
 
-# What Desk and the gateways before it do
+# Error responses of Desk and of gateways
 
 
 def fault(**fault: Any) -> Callable[[FakeDesk], None]:
@@ -229,11 +229,11 @@ def fault(**fault: Any) -> Callable[[FakeDesk], None]:
     return inject
 
 
-def lose(when: Any, *then: Callable[[FakeDesk], None], times: int = 1) -> Callable[[FakeDesk], None]:
+def lose_response(when: Any, *then: Callable[[FakeDesk], None], times: int = 1) -> Callable[[FakeDesk], None]:
     def inject(fake: FakeDesk) -> None:
         fake.lose_answer(when, method="POST", times=times)
-        for one in then:
-            one(fake)
+        for inject_next in then:
+            inject_next(fake)
 
     return inject
 
@@ -241,36 +241,42 @@ def lose(when: Any, *then: Callable[[FakeDesk], None], times: int = 1) -> Callab
 QUOTED = json.dumps({"message": ARGUMENTS["message"], "email": ADDRESS, "token": TOKEN})
 REASONS = {"customer.email": [f"cannot be '{ADDRESS}'"], "cc[0]": [f"cc.{ADDRESS} bounced"]}
 
-ANSWERS: dict[str, tuple[Callable[[FakeDesk], None], type[DeskError]]] = {
-    "400 with reasons that quote": (fault(status=400, body={"errors": REASONS}), ValidationError),
-    "400 that is no validator": (fault(status=400, body=QUOTED), ValidationError),
+RESPONSES: dict[str, tuple[Callable[[FakeDesk], None], type[DeskError]]] = {
+    "400 with reasons that quote values": (fault(status=400, body={"errors": REASONS}), ValidationError),
+    "400 without reasons": (fault(status=400, body=QUOTED), ValidationError),
     "401": (fault(status=401, body=QUOTED), AuthenticationError),
     "403": (fault(status=403, body=QUOTED), PermissionDeniedError),
     "429": (fault(status=429, body=QUOTED, headers={"Retry-After": "300"}), RateLimitedError),
-    "429 that does not fit": (fault(status=429, body=QUOTED, headers={"Retry-After": "99"}), DeadlineExceeded),
-    "500 again and again": (fault(status=500, body=QUOTED, times=2, method="POST"), ServerError),
+    "429 with a pause that exceeds the deadline": (
+        fault(status=429, body=QUOTED, headers={"Retry-After": "99"}),
+        DeadlineExceeded,
+    ),
+    "500 until the last attempt": (fault(status=500, body=QUOTED, times=2, method="POST"), ServerError),
     "504": (fault(status=504, body=QUOTED), OutcomeUnknownError),
-    "success that is no JSON": (fault(status=200, body=f"<p>{QUOTED}"), ResponseDecodeError),
+    "success that is not JSON": (fault(status=200, body=f"<p>{QUOTED}"), ResponseDecodeError),
     "success that is cut off": (fault(status=200, body=QUOTED[:-1]), ResponseDecodeError),
     "success that is a list": (fault(status=200, body=f"[{QUOTED}]"), ResponseDecodeError),
     "success without an id": (fault(status=200, body=QUOTED), ResponseDecodeError),
     "success with another id": (fault(status=200, body={"id": ADDRESS}), ResponseDecodeError),
-    "success that is no gzip": (
+    "success that is not gzip": (
         fault(status=200, body=QUOTED, headers={"Content-Encoding": "gzip"}),
         ResponseDecodeError,
     ),
-    "lost answers": (lose("before", times=2), TransportError),
-    "lost answer, look refused": (lose("after", fault(status=403, body=QUOTED)), OutcomeUnknownError),
-    "lost answer, look is no JSON": (lose("after", fault(status=200, body=QUOTED[1:])), OutcomeUnknownError),
-    "lost answer, look shows another": (
-        lose("after", fault(status=200, body={"conversations": [{"id": 42, "ticket_id": ADDRESS}]})),
+    "every response is lost": (lose_response("before", times=2), TransportError),
+    "lost response, rejected lookup": (lose_response("after", fault(status=403, body=QUOTED)), OutcomeUnknownError),
+    "lost response, lookup that is not JSON": (
+        lose_response("after", fault(status=200, body=QUOTED[1:])),
+        OutcomeUnknownError,
+    ),
+    "lost response, lookup with another type of id": (
+        lose_response("after", fault(status=200, body={"conversations": [{"id": 42, "ticket_id": ADDRESS}]})),
         OutcomeUnknownError,
     ),
 }
 
 
-@pytest.mark.parametrize(("inject", "kind"), ANSWERS.values(), ids=ANSWERS)
-async def test_an_answer_shows_nothing(
+@pytest.mark.parametrize(("inject", "kind"), RESPONSES.values(), ids=RESPONSES)
+async def test_a_response_shows_nothing(
     inject: Callable[[FakeDesk], None], kind: type[DeskError], caplog: pytest.LogCaptureFixture
 ) -> None:
     fake = FakeDesk()
@@ -282,22 +288,22 @@ async def test_an_answer_shows_nothing(
     assert leaks(shown_by(raised.value), logged(caplog)) == []
 
 
-# What connections do
+# Connections
 
 
-def answering(answer: bytes) -> Callable[[socket.socket], None]:
-    """Answer with bytes, in which `ECHO` is the request as it came, on one line."""
+def responding(response: bytes) -> Callable[[socket.socket], None]:
+    """Respond with bytes in which `ECHO` stands for the received request, on one line."""
 
     def serve(connection: socket.socket) -> None:
         request = read_request(connection)
         lines = [*request.head.splitlines(), request.body.decode()]
-        connection.sendall(answer.replace(b"ECHO", " ".join(lines).encode()))
+        connection.sendall(response.replace(b"ECHO", " ".join(lines).encode()))
 
     return serve
 
 
-async def error_over_a_connection(answer: bytes) -> DeskError:
-    with RawServer(answering(answer)) as server:
+async def error_over_a_connection(response: bytes) -> DeskError:
+    with RawServer(responding(response)) as server:
         async with AsyncDesk(server.url, token=TOKEN, retry=NO_PAUSES, verify=NO_TLS, trust_env=False) as desk:
             with pytest.raises(DeskError) as raised:
                 await desk.conversations.convert(42, **ARGUMENTS)
@@ -305,46 +311,46 @@ async def error_over_a_connection(answer: bytes) -> DeskError:
 
 
 @pytest.mark.parametrize(
-    ("answer", "kind"),
+    ("response", "kind"),
     [
         (b"", OutcomeUnknownError),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 99999\r\n\r\nECHO", ResponseDecodeError),
         (b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nECHO", ResponseDecodeError),
         (b"HTTP/1.1 403 Forbidden\r\nConnection: close\r\n\r\nECHO", PermissionDeniedError),
     ],
-    ids=["none", "half a body", "no JSON", "an error"],
+    ids=["no response", "half a body", "not JSON", "an error"],
 )
-async def test_an_answer_over_a_connection_shows_nothing(
-    answer: bytes, kind: type[DeskError], caplog: pytest.LogCaptureFixture
+async def test_a_response_over_a_connection_shows_nothing(
+    response: bytes, kind: type[DeskError], caplog: pytest.LogCaptureFixture
 ) -> None:
-    error = await error_over_a_connection(answer)
+    error = await error_over_a_connection(response)
     assert type(error) is kind
     assert any(record.name.startswith("httpcore") for record in caplog.records)
     assert leaks(shown_by(error), logged(caplog)) == []
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "response",
     [
         b"ECHO\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nECHO\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nContent-Length: ECHO\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nECHO\r\n",
     ],
-    ids=["no status line", "no header", "no length", "no chunk"],
+    ids=["in the status line", "in a header", "in the length", "in a chunk size"],
 )
-async def test_bytes_that_are_no_http_and_echo_the_request_show_nothing(
-    answer: bytes, caplog: pytest.LogCaptureFixture
+async def test_bytes_that_are_not_http_and_echo_the_request_show_nothing(
+    response: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
-    error = await error_over_a_connection(answer)
+    error = await error_over_a_connection(response)
     assert "RemoteProtocolError" in str(error)
-    # httpcore's own DEBUG log says what the bytes were.
+    # The debug log of httpcore quotes the bytes, and the client cannot change that.
     ours = (entry for entry in logged(caplog) if "httpcore" not in entry[0])
     assert leaks(shown_by(error), ours) == []
 
 
 async def do_nothing(request: httpx.Request) -> None:
-    """A hook: with one, an httpx client stands around the connection."""
+    """An event hook that does nothing. With any hook, the requests go through a whole httpx client."""
 
 
 @pytest.mark.parametrize(
@@ -355,8 +361,8 @@ async def do_nothing(request: httpx.Request) -> None:
 async def test_a_conversion_over_a_connection_shows_nothing(
     hooks: dict[str, Any], loggers: set[str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    answer = http(200, json.dumps({"id": 42, "ticket_id": 7, "token": SECRET}).encode())
-    with RawServer(answering(answer)) as server:
+    response = http(200, json.dumps({"id": 42, "ticket_id": 7, "token": SECRET}).encode())
+    with RawServer(responding(response)) as server:
         async with AsyncDesk(server.url, token=TOKEN, verify=NO_TLS, trust_env=False, event_hooks=hooks) as desk:
             await desk.conversations.convert(42, **ARGUMENTS)
     assert {record.name.partition(".")[0] for record in caplog.records} >= loggers
@@ -365,7 +371,8 @@ async def test_a_conversion_over_a_connection_shows_nothing(
 
 async def test_a_refused_connection_shows_nothing(caplog: pytest.LogCaptureFixture) -> None:
     with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))  # bound and not listening: nobody else gets the port, and nobody answers
+        # The socket does not listen, so that a connection is refused, and no other process can take the port.
+        taken.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{taken.getsockname()[1]}"
         async with AsyncDesk(url, token=TOKEN, retry=NO_PAUSES, verify=NO_TLS, trust_env=False) as desk:
             with pytest.raises(NotSentError) as raised:
@@ -374,7 +381,7 @@ async def test_a_refused_connection_shows_nothing(caplog: pytest.LogCaptureFixtu
 
 
 class Hanging(httpx.AsyncBaseTransport):
-    """Reads a request and never answers."""
+    """Reads a request and never responds."""
 
     def __init__(self) -> None:
         self.reached = anyio.Event()
@@ -394,7 +401,7 @@ async def test_a_deadline_shows_nothing(caplog: pytest.LogCaptureFixture) -> Non
     assert leaks(shown_by(raised.value), logged(caplog)) == []
 
 
-async def test_a_deadline_in_the_midst_of_sending_shows_nothing(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_deadline_while_the_request_is_sent_shows_nothing(caplog: pytest.LogCaptureFixture) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
         async with AsyncDesk(url, token=TOKEN, retry=NO_PAUSES, deadline=1) as desk:
@@ -457,51 +464,52 @@ async def test_an_event_hook_that_fails_shows_nothing_of_the_request(
     async with a_desk(FakeDesk(), event_hooks={place: [broken]}) as desk:
         with pytest.raises(DeskError) as raised:
             await desk.conversations.convert(42, **ARGUMENTS)
-    raised.value.__traceback__ = None  # the caller's own
-    monkeypatch.setitem(globals(), "__file__", "elsewhere")  # a hook's frames are the request's, too
+    # Drop the caller's own frames, and search the frames of the hook, which are in this file: they hold the request.
+    raised.value.__traceback__ = None
+    monkeypatch.setitem(globals(), "__file__", "elsewhere")
     assert leaks(shown_by(raised.value), logged(caplog)) == []
 
 
-# What a caller does
+# Invalid values from the caller
 
 
 class Unspeakable:
-    """Has no JSON form, and a repr that nobody is to see."""
+    """Has no JSON form, and its repr holds a secret."""
 
     def __repr__(self) -> str:
         return SECRET
 
 
-WRONG: dict[str, dict[str, Any]] = {
-    "another type beside secrets": {"notify_customer": SECRET},
-    "text where there must be none": {"inbox": ADDRESS},
-    "one address for a list": {"cc": ADDRESS},
+INVALID_ARGUMENTS: dict[str, dict[str, Any]] = {
+    "another type next to secrets": {"notify_customer": SECRET},
+    "a text for a reference": {"inbox": ADDRESS},
+    "an address for a list": {"cc": ADDRESS},
     "a customer as a dict": {"customer": {"email": ADDRESS}},
     "two customers": {"customer": CustomerRef(id=7, email=ADDRESS)},
     "bytes": {"message": SECRET.encode()},
     "broken text": {"message": f"{SECRET} \ud800"},
     "no JSON form": {"customfields": [CustomField(id=7, value=Unspeakable())]},
-    "no finite number": {"customfields": [CustomField(id=7, value=float("nan"))]},
-    "a key that is no text": {"scheduled_email": {(SECRET,): 1}},
+    "a number that is not finite": {"customfields": [CustomField(id=7, value=float("nan"))]},
+    "a key that is not a text": {"scheduled_email": {(SECRET,): 1}},
 }
 
 
-@pytest.mark.parametrize("arguments", WRONG.values(), ids=WRONG)
-async def test_a_refused_argument_shows_nothing(arguments: dict[str, Any], caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("arguments", INVALID_ARGUMENTS.values(), ids=INVALID_ARGUMENTS)
+async def test_a_rejected_argument_shows_nothing(arguments: dict[str, Any], caplog: pytest.LogCaptureFixture) -> None:
     async with a_desk(FakeDesk()) as desk:
         with pytest.raises(RequestError) as raised:
             await desk.conversations.convert(42, **ARGUMENTS | arguments)
     assert leaks(shown_by(raised.value), logged(caplog)) == []
 
 
-async def test_a_refused_id_shows_nothing() -> None:
+async def test_an_invalid_id_shows_nothing() -> None:
     async with a_desk(FakeDesk()) as desk:
         with pytest.raises(RequestError) as raised:
             await desk.conversations.convert(cast("int", ADDRESS))
     assert SECRET not in "".join(traceback.format_exception(raised.value))
 
 
-async def test_a_fresh_token_that_is_refused_shows_nothing(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_fresh_token_that_is_rejected_shows_nothing(caplog: pytest.LogCaptureFixture) -> None:
     tokens = iter([f"{TOKEN}-1", f"{TOKEN}-2"])
     async with a_desk(FakeDesk(token="another"), token=lambda: next(tokens)) as desk:
         with pytest.raises(AuthenticationError) as raised:
@@ -509,9 +517,9 @@ async def test_a_fresh_token_that_is_refused_shows_nothing(caplog: pytest.LogCap
     assert leaks(shown_by(raised.value), logged(caplog)) == []
 
 
-@pytest.mark.parametrize("junk", [f"two {SECRET}", f"{SECRET}\n", SECRET.encode(), [SECRET]], ids=repr)
-async def test_a_token_that_is_none_shows_nothing(junk: Any, caplog: pytest.LogCaptureFixture) -> None:
-    async with a_desk(FakeDesk(), token=lambda: junk) as desk:
+@pytest.mark.parametrize("invalid", [f"two {SECRET}", f"{SECRET}\n", SECRET.encode(), [SECRET]], ids=repr)
+async def test_an_invalid_token_shows_nothing(invalid: Any, caplog: pytest.LogCaptureFixture) -> None:
+    async with a_desk(FakeDesk(), token=lambda: invalid) as desk:
         with pytest.raises(DeskError) as raised:
             await desk.conversations.convert(42, **ARGUMENTS)
     assert leaks(shown_by(raised.value), logged(caplog)) == []
@@ -527,7 +535,7 @@ async def test_a_token_that_is_none_shows_nothing(junk: Any, caplog: pytest.LogC
         ("HTTPS_PROXY", f"http://jo:{SECRET}/@127.0.0.1"),
     ],
 )
-def test_an_environment_that_is_refused_shows_nothing(
+def test_an_invalid_environment_variable_shows_nothing(
     variable: str, value: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TEAMWORK_DESK_TOKEN", TOKEN)
