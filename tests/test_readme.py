@@ -1,4 +1,4 @@
-"""What the README and the demo show works as they stand."""
+"""The examples of the README and the demo work as they are shown."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_every_error_is_in_the_table() -> None:
     assert errors == set(re.findall(r"`(\w+(?:Error|Exceeded))`(?=[^|]*\|)", README.partition("| error |")[2]))
 
 
-def test_the_demo_tells_what_it_does() -> None:
+def test_the_demo_prints_what_it_does() -> None:
     demo = subprocess.run(
         [sys.executable, str(ROOT / "examples" / "demo.py")], capture_output=True, text=True, check=False
     )
