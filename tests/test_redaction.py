@@ -6,6 +6,7 @@ Every secret here holds the word `s3cret`, so that one search finds them all.
 from __future__ import annotations
 
 import copy
+import inspect
 import json
 import logging
 import pickle
@@ -42,6 +43,7 @@ from teamwork_desk import (
     ValidationError,
 )
 from teamwork_desk._auth import BearerAuth, check_token
+from teamwork_desk._call import Call
 from teamwork_desk._conversations import Conversations
 from teamwork_desk.testing import FakeDesk
 from teamwork_desk_api.api.conversations.convert_conversation import convert_conversation
@@ -544,3 +546,37 @@ def test_an_invalid_environment_variable_shows_nothing(
     with pytest.raises(ConfigurationError) as raised:
         AsyncDesk()
     assert leaks(shown_by(raised.value)) == []
+
+
+class Failing(Hanging):
+    """Reads a request, fails with it in a local variable, and hangs while it handles the failure."""
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        header = request.headers["Authorization"]
+        try:
+            raise ValueError(f"{len(header)} letters")
+        except ValueError:
+            return await super().handle_async_request(request)
+
+
+async def test_a_deadline_shows_nothing_of_the_failure_that_it_interrupts(caplog: pytest.LogCaptureFixture) -> None:
+    async with a_desk(FakeDesk(), transport=Failing(), deadline=0.05) as desk:
+        with pytest.raises(OutcomeUnknownError) as raised:
+            await desk.conversations.convert(42, **ARGUMENTS)
+    frames = [frame.name for one in reachable(raised.value) for frame in traceback.extract_tb(one.__traceback__)]
+    assert "handle_async_request" not in frames
+    assert leaks(shown_by(raised.value), logged(caplog)) == []
+
+
+@pytest.mark.parametrize(("inject", "kind"), ANSWERS.values(), ids=ANSWERS)
+async def test_no_error_and_no_cause_has_frames_of_the_engine(
+    inject: Callable[[FakeDesk], None], kind: type[DeskError]
+) -> None:
+    fake = FakeDesk()
+    inject(fake)
+    async with a_desk(fake, deadline=60) as desk:
+        with pytest.raises(kind) as raised:
+            await desk.conversations.convert(42, **ARGUMENTS)
+    frames = [frame for one in reachable(raised.value) for frame in traceback.extract_tb(one.__traceback__)]
+    # A call raises its error in __exit__, so that this frame is the first.
+    assert {frame.name for frame in frames if frame.filename == inspect.getfile(Call)} == {"__exit__"}
