@@ -49,12 +49,12 @@ def desk_fleet(blocks: Iterable[str], folder: Path) -> Generator[None]:
         yield
 
 
-def run(block: str, url: str) -> str:
+def run(block: str, url: str, *, log: str = "error") -> str:
     """Run a block with the environment of a Desk, check that it neither fails nor warns, and return what it prints.
 
     The block must also print the messages that it shows in comments, as `print(error)  # the message`.
     """
-    environment = {**os.environ, "TEAMWORK_DESK_URL": url, "TEAMWORK_DESK_TOKEN": "t", "TEAMWORK_DESK_LOG": "error"}
+    environment = {**os.environ, "TEAMWORK_DESK_URL": url, "TEAMWORK_DESK_TOKEN": "t", "TEAMWORK_DESK_LOG": log}
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", block], env=environment, capture_output=True, text=True, check=False
     )

@@ -58,7 +58,7 @@ def test_a_code_block_fits_the_page(block: str) -> None:
 def test_the_log_that_a_page_shows_is_what_its_example_logs(url: str) -> None:
     page = PAGES / "observing.md"
     (shown,) = re.findall(r"```text\n(.*?)```", page.read_text("utf-8"), re.DOTALL)
-    logged = [line for line in run(blocks(page)[0], url).splitlines() if "asyncio" not in line]
+    logged = [line for line in run(blocks(page)[0], url, log="debug").splitlines() if "asyncio" not in line]
     assert [re.sub(r"\d\.\d{3} s", "", line) for line in logged] == [
         re.sub(r"\d\.\d{3} s", "", line) for line in shown.splitlines()
     ]

@@ -580,3 +580,22 @@ async def test_no_error_and_no_cause_has_frames_of_the_engine(
     frames = [frame for one in reachable(raised.value) for frame in traceback.extract_tb(one.__traceback__)]
     # A call raises its error in __exit__, so that this frame is the first.
     assert {frame.name for frame in frames if frame.filename == inspect.getfile(Call)} == {"__exit__"}
+
+
+async def test_a_call_cancelled_in_its_pause_shows_nothing_of_the_response() -> None:
+    fake, caught = FakeDesk(), list[BaseException]()
+    fake.fail(status=429, body=QUOTED, headers={"Retry-After": "60"})
+
+    async def call(desk: AsyncDesk) -> None:
+        try:
+            await desk.conversations.convert(42, **ARGUMENTS)
+        except BaseException as error:
+            caught.append(error)
+            raise
+
+    async with a_desk(fake) as desk, anyio.create_task_group() as calls:
+        calls.start_soon(call, desk)
+        await anyio.wait_all_tasks_blocked()
+        calls.cancel_scope.cancel()
+    assert len(fake.requests) == 1
+    assert leaks(shown_by(caught[0])) == []
