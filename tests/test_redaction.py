@@ -45,9 +45,11 @@ from teamwork_desk import (
 from teamwork_desk._auth import BearerAuth, check_token
 from teamwork_desk._call import Call
 from teamwork_desk._conversations import Conversations
+from teamwork_desk._wire import decode_json, encode_json
 from teamwork_desk.testing import FakeDesk
 from teamwork_desk_api.api.conversations.convert_conversation import convert_conversation
 from teamwork_desk_api.models import ConvertConversation
+from teamwork_desk_api.types import DecodeError
 
 SECRET = "s3cret"
 TOKEN = f"tkn-{SECRET}"
@@ -599,3 +601,16 @@ async def test_a_call_cancelled_in_its_pause_shows_nothing_of_the_response() -> 
         calls.cancel_scope.cancel()
     assert len(fake.requests) == 1
     assert leaks(shown_by(caught[0])) == []
+
+
+@pytest.mark.parametrize("body", [{"message": f"{SECRET} \ud800"}, {"value": Unspeakable()}], ids=["text", "object"])
+def test_an_error_of_encoding_json_does_not_hold_the_text(body: dict[str, Any]) -> None:
+    with pytest.raises(RequestError) as raised:
+        encode_json(body)
+    assert list(reachable(raised.value)) == [raised.value]
+
+
+def test_an_error_of_decoding_json_does_not_hold_the_response() -> None:
+    with pytest.raises(DecodeError) as raised:
+        decode_json(QUOTED[:-1].encode())
+    assert list(reachable(raised.value)) == [raised.value]
