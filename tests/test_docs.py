@@ -64,6 +64,14 @@ def test_the_log_that_a_page_shows_is_what_its_example_logs(url: str) -> None:
     ]
 
 
+def test_every_test_that_a_page_names_exists() -> None:
+    pages = "".join((ROOT / page).read_text("utf-8") for page in ("CONTRIBUTING.md", "SECURITY.md"))
+    named = set(re.findall(r"`(test_\w+)`", pages))
+    tests = "".join(file.read_text("utf-8") for file in (ROOT / "tests").glob("test_*.py"))
+    assert named
+    assert named <= set(re.findall(r"def (test_\w+)", tests))
+
+
 @pytest.mark.parametrize("name", PUBLIC)
 def test_a_public_name_has_an_entry_and_an_example(name: str) -> None:
     text = "".join(page.read_text("utf-8") for page in PAGES.rglob("*.md"))
