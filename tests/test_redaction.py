@@ -614,3 +614,13 @@ def test_an_error_of_decoding_json_does_not_hold_the_response() -> None:
     with pytest.raises(DecodeError) as raised:
         decode_json(QUOTED[:-1].encode())
     assert list(reachable(raised.value)) == [raised.value]
+
+
+@pytest.mark.parametrize("quote", ["'{}'", '"{}"', "\u2018{}\u2019", "\u201c{}\u201d"])
+async def test_a_reason_that_quotes_a_value_is_not_in_the_message(quote: str, caplog: pytest.LogCaptureFixture) -> None:
+    fake = FakeDesk()
+    fake.fail(status=400, body={"errors": {"subject": [f"cannot be {quote.format(SECRET)}"]}})
+    async with a_desk(fake) as desk:
+        with pytest.raises(ValidationError, match="subject") as raised:
+            await desk.conversations.convert(42, subject=SECRET)
+    assert leaks(shown_by(raised.value), logged(caplog)) == []
