@@ -624,3 +624,29 @@ async def test_a_reason_that_quotes_a_value_is_not_in_the_message(quote: str, ca
         with pytest.raises(ValidationError, match="subject") as raised:
             await desk.conversations.convert(42, subject=SECRET)
     assert leaks(shown_by(raised.value), logged(caplog)) == []
+
+
+async def fail_with_a_secret(*_: object) -> str:
+    raise ValueError(SECRET)
+
+
+async def test_a_message_names_the_exception_of_a_hook_or_a_provider_by_its_class_only(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    for options in ({"event_hooks": {"request": [fail_with_a_secret]}}, {"token": fail_with_a_secret}):
+        async with a_desk(FakeDesk(), **options) as desk:
+            with pytest.raises(NotSentError, match="ValueError") as raised:
+                await desk.conversations.convert(42)
+        assert SECRET not in str(raised.value)
+    assert leaks(logged(caplog)) == []
+
+
+async def test_a_message_names_a_request_without_its_query(caplog: pytest.LogCaptureFixture) -> None:
+    fake = FakeDesk()
+    fake.fail(status=403)
+    async with a_desk(fake) as desk:
+        with pytest.raises(PermissionDeniedError, match=r"GET /desk/api/v2/conversations\.json was") as raised:
+            _ = [found async for found in desk.conversations.list(filter={"token": {"$eq": SECRET}})]
+    assert SECRET in str(fake.requests[0].query)
+    assert SECRET not in f"{raised.value!r}"
+    assert leaks(logged(caplog)) == []
