@@ -44,6 +44,7 @@ from teamwork_desk import (
 )
 from teamwork_desk._auth import BearerAuth, check_token
 from teamwork_desk._call import Call
+from teamwork_desk._checks import unknown_names
 from teamwork_desk._conversations import Conversations
 from teamwork_desk._wire import decode_json, encode_json
 from teamwork_desk.testing import FakeDesk
@@ -649,4 +650,18 @@ async def test_a_message_names_a_request_without_its_query(caplog: pytest.LogCap
             _ = [found async for found in desk.conversations.list(filter={"token": {"$eq": SECRET}})]
     assert SECRET in str(fake.requests[0].query)
     assert SECRET not in f"{raised.value!r}"
+    assert leaks(logged(caplog)) == []
+
+
+def test_a_message_hides_an_argument_name_that_may_be_misplaced_data() -> None:
+    assert unknown_names("argument", [ADDRESS, "custmer"], ["customer"]) == (
+        "unknown arguments: ..., custmer (did you mean customer?)"
+    )
+
+
+async def test_an_invalid_id_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    async with a_desk(FakeDesk()) as desk:
+        with pytest.raises(RequestError) as raised:
+            await desk.conversations.convert(cast("int", ADDRESS))
+    assert raised.value.conversation_id is None
     assert leaks(logged(caplog)) == []
