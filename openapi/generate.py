@@ -1,7 +1,7 @@
 """Turn the contract into the generated package.
 
-`python openapi/generate.py` regenerates generated/teamwork_desk_api; `--check` only compares. A failed generation
-changes nothing: the output is swapped in when it is whole.
+`python openapi/generate.py` regenerates generated/teamwork_desk_api, and `--check` only compares. A failed generation
+changes nothing, because the package is replaced only after the new one is complete.
 """
 
 from __future__ import annotations
@@ -25,46 +25,61 @@ PACKAGE = HERE.parent / "generated" / "teamwork_desk_api"
 
 
 def lint(contract: Any) -> list[str]:
-    """Name what the generator would drop in silence, or turn into something else than the contract says."""
+    """List the parts of a contract that the generator would silently drop or change.
+
+    Args:
+        contract: The parsed contract.
+
+    Returns:
+        A line for each broken rule, with the path of the part that breaks it.
+    """
     return [f"{'/'.join(path)}: {fault}" for path, node in _walk(contract, ()) for fault in _faults(path, node)]
 
 
-def _walk(node: Any, path: tuple[str, ...], names: bool = False) -> Iterator[tuple[tuple[str, ...], dict[str, Any]]]:
-    """Yield every object but examples and those whose keys are names."""
+def _walk(
+    node: Any, path: tuple[str, ...], keys_are_names: bool = False
+) -> Iterator[tuple[tuple[str, ...], dict[str, Any]]]:
+    """Yield every object that follows the rules of OpenAPI, with its path.
+
+    Examples are skipped, because they are data. Objects such as `properties` are not yielded themselves, because their
+    keys are names of the contract's own: a property may be called `enum`.
+    """
     if isinstance(node, dict):
         fields = cast("dict[str, Any]", node)
-        if not names:
+        if not keys_are_names:
             yield path, fields
         for key, child in fields.items():
-            if names or key not in ("default", "example", "examples"):
-                yield from _walk(child, (*path, str(key)), not names and key in ("properties", "schemas", "responses"))
+            if keys_are_names or key not in ("default", "example", "examples"):
+                child_keys_are_names = not keys_are_names and key in ("properties", "schemas", "responses")
+                yield from _walk(child, (*path, str(key)), child_keys_are_names)
     elif isinstance(node, list):
         for index, child in enumerate(cast("Any", node)):
             yield from _walk(child, (*path, str(index)))
 
 
 def _faults(path: tuple[str, ...], node: dict[str, Any]) -> Iterator[str]:
+    """Yield the rules that an object breaks."""
     is_component = path[:2] == ("components", "schemas") and len(path) == 3
     is_part = path[:2] == ("components", "schemas") and len(path) == 5 and path[3] == "allOf"
-    kinds = node.get("type") or ()  # a name or a list of names
+    kinds = node.get("type") or ()  # The type is a string or a list of strings, and `in` works for both.
     parts = [part for key in ("allOf", "anyOf", "oneOf") for part in node.get(key, ())]
     if "$ref" in node and len(node) > 1:
-        yield "the siblings of a $ref are lost: wrap it in allOf"
+        yield "properties beside a $ref are dropped: wrap the $ref in allOf"
     if ("object" in kinds or "properties" in node) and not is_component and not is_part:
-        yield "an inline object: make it a named component"
+        yield "inline object: make it a named component"
     if is_component and len(parts) == 1 and "$ref" in parts[0]:
-        yield "an alias, and what it adds is lost: refer to the schema itself"
+        yield "alias of another schema, whose own keys are dropped: refer to the other schema directly"
     if "properties" in node and ("anyOf" in node or "oneOf" in node):
-        yield "properties beside anyOf or oneOf are lost"
+        yield "properties beside anyOf or oneOf are dropped"
     if "enum" in node:
-        yield "a closed enum refuses new values: use x-extensible-enum"
+        yield "a closed enum rejects new values: use x-extensible-enum"
     if "x-secret" in node and path[-2:-1] != ("properties",):
-        yield "x-secret works on a property only"
+        yield "x-secret has an effect only on a property"
     if node.get("in") in ("query", "path", "header", "cookie"):
         if "schema" not in node:
             yield "a parameter without a schema is dropped"
         elif "array" in node["schema"].get("type", ()) and node.get("explode") is not False and node["in"] == "query":
-            yield "an array in a query is sent comma-separated: say explode: false"
+            yield "an array in a query is sent comma-separated: add explode: false"
         if "style" in node:
             yield "the style of a parameter is ignored"
     if path[:1] == ("paths",) and "responses" in node:
@@ -74,17 +89,21 @@ def _faults(path: tuple[str, ...], node: dict[str, Any]) -> Iterator[str]:
 def generate(contract: Path, output: Path) -> None:
     """Generate a package from a contract.
 
+    Args:
+        contract: The contract's file.
+        output: The folder to create. It may be incomplete after an error.
+
     Raises:
-        SystemExit: The contract breaks a rule, or the generator fails or warns; the output is not to be used.
+        SystemExit: The contract breaks a rule, or the generator fails or prints a warning.
     """
     if faults := lint(yaml.safe_load(contract.read_text("utf-8"))):
-        raise SystemExit("\n".join([f"{contract.name} breaks the house rules:", *faults]))
+        raise SystemExit("\n".join([f"{contract.name} breaks these rules:", *faults]))
     command = [
         *(sys.executable, "-m", "openapi_python_client", "generate", "--meta", "none", "--fail-on-warning"),
         *("--path", str(contract), "--output-path", str(output)),
         *("--config", str(HERE / "generator.yaml"), "--custom-template-path", str(HERE / "templates")),
     ]
-    # The post hooks find ruff beside this interpreter.
+    # The post hooks call ruff by its name, so the folder of this interpreter must be on the PATH.
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     run = subprocess.run(
         command,
@@ -94,12 +113,14 @@ def generate(contract: Path, output: Path) -> None:
         check=False,
     )
     if run.returncode:
+        # A template can stop the generator only by including a template that does not exist. The name of that template
+        # is the reason, which is the last line of the traceback.
         reason = next((line for line in reversed(run.stderr.splitlines()) if "unsupported: " in line), "")
         raise SystemExit(reason.partition("unsupported: ")[2].strip(" │'") or run.stdout + run.stderr)
 
 
 def differences(left: Path, right: Path) -> list[str]:
-    """List the files that differ between two trees, or are in one only."""
+    """List the files that differ between two folders or are in only one of them."""
     files = {
         file.relative_to(root)
         for root in (left, right)
@@ -116,9 +137,9 @@ def differences(left: Path, right: Path) -> list[str]:
 
 
 def main() -> None:
-    """Regenerate, or compare."""
+    """Regenerate the package, or compare it with the contract."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="only compare the package with what the contract yields")
+    parser.add_argument("--check", action="store_true", help="only compare the package with the contract")
     parser.add_argument("--contract", type=Path, default=CONTRACT)
     parser.add_argument("--package", type=Path, default=PACKAGE)
     options = parser.parse_args()
@@ -127,7 +148,7 @@ def main() -> None:
         generate(options.contract, fresh)
         changed = differences(fresh, options.package)
         if options.check and changed:
-            raise SystemExit("generated/ is not what the contract yields, run `make generate`:\n" + "\n".join(changed))
+            raise SystemExit("generated/ differs from the contract, run `make generate`:\n" + "\n".join(changed))
         if changed:
             shutil.rmtree(options.package, ignore_errors=True)
             shutil.copytree(fresh, options.package)

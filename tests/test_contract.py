@@ -1,4 +1,4 @@
-"""The contract: valid, true to the page it was written from, and kept in full by the generated models."""
+"""The contract: it is valid, it agrees with the API page, and the generated models cover all of it."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ CONTRACT: dict[str, Any] = yaml.safe_load(
 SCHEMAS: dict[str, Any] = CONTRACT["components"]["schemas"]
 CONVERT: dict[str, Any] = CONTRACT["paths"]["/desk/api/v2/conversations/{id}/convert.json"]["post"]
 EXAMPLE: dict[str, Any] = CONVERT["responses"]["200"]["content"]["application/json"]["example"]
-"""The page's own example of an answer."""
+"""The example of a response on the API page."""
 
 BODY_FIELDS = [
     *("agent", "bcc", "cc", "customer", "customfields", "editMethod", "email", "files", "fromThreadId", "fromTicketId"),
     *("inbox", "message", "notifyCustomer", "parent", "priority", "scheduledEmail", "sendFrom", "source", "status"),
     *("subject", "tags", "tickettemplate", "type"),
 ]
-"""The body fields of the page."""
+"""The body fields on the API page."""
 
 MOMENT = datetime.datetime(2024, 12, 19, 16, 2, 34, 102_000, tzinfo=datetime.UTC)
-"""The moment that stands everywhere in the example."""
+"""The time of every field in the example."""
 
 PYTHON_NAMES = {
     "Distinct": "distinct",
@@ -54,11 +54,11 @@ PYTHON_NAMES = {
     "updatedAt": "updated_at",
     "updatedBy": "updated_by",
 }
-"""The properties of an answer that are called otherwise in Python."""
+"""The properties of a response that have another name in Python."""
 
 
 class Drift(list[tuple[str, str, str]]):
-    """A hook that remembers what it is told."""
+    """A hook that collects its reports: the path, the expected and the actual JSON type."""
 
     def __call__(self, path: str, expected: str, got: str) -> None:
         self.append((path, expected, got))
@@ -100,11 +100,11 @@ def test_the_contract_is_valid_openapi() -> None:
     assert [error.message for error in OpenAPIV31SpecValidator(CONTRACT).iter_errors()] == []
 
 
-# The page's example
+# The example on the API page
 
 
 def assert_found(value: Any, decoded: Any, path: str) -> None:
-    """Find every part of a JSON value again, under its attribute."""
+    """Assert that every part of a JSON value is decoded under its attribute."""
     if isinstance(decoded, datetime.datetime):
         assert (value, decoded) == ("2024-12-19T16:02:34.102Z", MOMENT), path
     elif isinstance(value, list):
@@ -112,7 +112,7 @@ def assert_found(value: Any, decoded: Any, path: str) -> None:
         for (index, child), item in zip(children(cast("Any", value)), decoded, strict=True):
             assert_found(child, item, f"{path}[{index}]")
     elif hasattr(decoded, "from_dict"):
-        assert decoded.additional_properties == {}, f"{path} holds what the contract does not know"
+        assert decoded.additional_properties == {}, f"{path} has properties that the contract does not describe"
         for key, child in children(value):
             assert_found(child, getattr(decoded, PYTHON_NAMES.get(key, key)), f"{path}.{key}")
     else:
@@ -135,8 +135,8 @@ def test_the_example_of_the_page_is_decoded_field_by_field() -> None:
     assert conversation.deleted_at == MOMENT
 
 
-def test_the_example_of_the_page_survives_a_round_trip() -> None:
-    # Python writes a moment with an offset and in microseconds; the page with a Z and in milliseconds.
+def test_the_example_of_the_page_is_the_same_after_decoding_and_encoding() -> None:
+    # Python writes a time in microseconds with an offset, and the page in milliseconds with a Z.
     encoded = Conversation.from_dict(EXAMPLE).to_dict()
     assert with_strings(encoded, lambda text: text.replace("000+00:00", "Z")) == EXAMPLE
 
@@ -167,11 +167,11 @@ def test_the_email_and_nothing_else_is_deprecated() -> None:
     assert deprecated == [("components", "schemas", "ConvertConversation", "properties", "email")]
 
 
-# The house rules
+# The contract's own rules
 
 
-def answer_schemas() -> set[str]:
-    """The schemas that a 2xx or 400 answer leads to."""
+def response_schemas() -> set[str]:
+    """The schemas that a 2xx or 400 response refers to, directly or through other schemas."""
     seen: set[str] = set()
 
     def follow(node: dict[str, Any]) -> None:
@@ -194,8 +194,8 @@ def may_be_null(schema: dict[str, Any]) -> bool:
     return "null" in schema.get("type", ()) or {"type": "null"} in schema.get("anyOf", ())
 
 
-def test_every_property_of_an_answer_may_be_null() -> None:
-    reachable = answer_schemas()
+def test_every_property_of_a_response_may_be_null() -> None:
+    reachable = response_schemas()
     assert {"Conversation", "Contact", "EntityRef", "ConversationPage", "Pagination", "Validator"} <= reachable
     assert [
         f"{name}.{key}"
@@ -205,8 +205,8 @@ def test_every_property_of_an_answer_may_be_null() -> None:
     ] == []
 
 
-@pytest.mark.parametrize("name", sorted(name for name in answer_schemas() if "properties" in SCHEMAS[name]))
-def test_an_answer_of_nulls_is_an_empty_one_and_not_told(name: str) -> None:
+@pytest.mark.parametrize("name", sorted(name for name in response_schemas() if "properties" in SCHEMAS[name]))
+def test_a_response_of_nulls_equals_an_empty_one_without_a_report(name: str) -> None:
     model = getattr(models, name)
     drift = Drift()
     nulls = model.from_dict(dict.fromkeys(SCHEMAS[name]["properties"]), None, drift)
@@ -228,7 +228,7 @@ SECRETS = [
 ]
 
 
-def test_every_mark_of_a_secret_stands_on_a_property_and_none_is_missing() -> None:
+def test_every_secret_is_a_marked_property() -> None:
     assert len(SECRETS) == sum(1 for _, node in walk(CONTRACT) if node.get("x-secret"))
     assert {
         ("Contact", "value"),
@@ -244,7 +244,7 @@ def test_every_mark_of_a_secret_stands_on_a_property_and_none_is_missing() -> No
 
 
 @pytest.mark.parametrize(("schema", "name"), SECRETS)
-def test_a_secret_is_kept_but_not_shown(schema: str, name: str) -> None:
+def test_a_secret_is_decoded_but_not_in_the_repr(schema: str, name: str) -> None:
     declared = SCHEMAS[schema]["properties"][name]
     is_array, is_map = "array" in declared.get("type", ""), "anyOf" in declared or "allOf" in declared
     value: Any = ["hush"] if is_array else {"hush": "hush"} if is_map else "hush"
@@ -254,7 +254,7 @@ def test_a_secret_is_kept_but_not_shown(schema: str, name: str) -> None:
     assert "hush" not in repr(model)
 
 
-def test_what_the_contract_does_not_know_is_not_shown() -> None:
+def test_unknown_properties_are_not_in_the_repr() -> None:
     assert "hush" not in repr(Conversation.from_dict({"unknown": "hush"}))
 
 

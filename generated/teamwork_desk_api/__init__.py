@@ -1,1 +1,1 @@
-"""Teamwork Desk: requests and answers as values, without any I/O. Generated from the contract."""
+"""Teamwork Desk: requests and responses as values, without any I/O. Generated from the contract."""

@@ -1,7 +1,8 @@
-"""What the generated modules stand on: lenient decoding, encoding, and a request as a value.
+"""The runtime of the generated modules: lenient decoding, encoding, and a request as a value.
 
-A decoder takes a value from JSON, the object it stands in, its key and a hook. A value that the contract does not
-foresee becomes None and is told to the hook, so that an answer is never lost to it.
+A decoder takes a value from JSON, the path of the object that contains it, its key and a hook. A value that the
+contract does not allow becomes None and is reported to the hook, so that one unexpected value never costs the whole
+response.
 """
 
 from __future__ import annotations
@@ -17,11 +18,17 @@ from attrs import field, frozen
 
 T = TypeVar("T")
 
+Json: TypeAlias = "dict[str, Any] | list[Any] | str | int | float | bool | None"
+"""A value that was decoded from JSON. A value of a subclass of these types does not count."""
 At: TypeAlias = "tuple[At, str] | None"
-"""An object or array in an answer: the one that holds it, and its key. Linked, so that a path is only made when told."""
+"""Where an object or array is in a response: the place of its container, and its own key.
+
+Places are linked tuples, because the path is written out only when an unexpected value is reported.
+"""
 Hook: TypeAlias = Callable[[str, str, str], None]
-"""Is told of a value that the contract does not foresee: its path, the JSON type expected, the JSON type got."""
+"""Called for each value that the contract does not allow: its path, the expected JSON type, the actual JSON type."""
 Decoder: TypeAlias = Callable[[Any, At, str, Hook], T | None]
+"""Decodes one value, given its container's place, its own key and the hook."""
 
 _PLAIN = frozenset({bool, float, int, str})
 _fromisoformat = datetime.datetime.fromisoformat
@@ -37,19 +44,19 @@ _JSON_TYPES = {
 
 
 class DecodeError(ValueError):
-    """An answer that cannot be read at all; the message never holds a value of it."""
+    """A response that cannot be decoded at all. The message never contains a value of the response."""
 
 
 @frozen(kw_only=True)
 class Request(Generic[T]):
-    """One call of an operation, ready to be sent.
+    """A call of an operation, ready to be sent.
 
     Attributes:
         operation: The operationId.
         method: The HTTP method.
         target: The path and the query, percent-encoded.
-        body: What is sent as JSON, or None for no body.
-        decode: Turns the JSON of a 2xx answer into the result. Raises `DecodeError` if the answer cannot be read.
+        body: The JSON body, or None if the request has no body.
+        decode: Turns the JSON of a 2xx response into the result. Raises `DecodeError` if it cannot be decoded.
     """
 
     operation: str
@@ -60,46 +67,47 @@ class Request(Generic[T]):
 
 
 def ignore(path: str, expected: str, got: str) -> None:
-    """Take note of nothing: the default hook."""
+    """Do nothing. This is the default hook."""
 
 
-def unforeseen(value: Any, at: At, key: str, hook: Hook, expected: str) -> None:
-    """Tell the hook of a value that the contract does not foresee."""
+def unforeseen(value: Json, at: At, key: str, hook: Hook, expected: str) -> None:
+    """Report a value that the contract does not allow to the hook."""
     keys = [key]
     while at is not None:
         at, key = at
         keys.append(key)
+    # The key of an array's item is "[]", which follows the array's name without a dot.
     hook(".".join(reversed(keys)).replace(".[]", "[]"), expected, _json_type(value))
 
 
-def _json_type(value: Any) -> str:
-    return _JSON_TYPES.get(value.__class__, "a value")
+def _json_type(value: Json) -> str:
+    return _JSON_TYPES.get(type(value), "a value")
 
 
 def decode_any(value: Any, at: At, key: str, hook: Hook) -> Any:
-    """Decode JSON of any kind."""
+    """Return JSON of any type as it is."""
     return value
 
 
 def decode_str(value: Any, at: At, key: str, hook: Hook) -> str | None:
     """Decode a string."""
-    if value is None or value.__class__ is str:
+    if value is None or type(value) is str:
         return value
     unforeseen(value, at, key, hook, "string")
     return None
 
 
 def decode_int(value: Any, at: At, key: str, hook: Hook) -> int | None:
-    """Decode an integer; a boolean is none."""
-    if value is None or value.__class__ is int:
+    """Decode an integer. A boolean is not an integer, although bool is a subclass of int."""
+    if value is None or type(value) is int:
         return value
     unforeseen(value, at, key, hook, "integer")
     return None
 
 
 def decode_float(value: Any, at: At, key: str, hook: Hook) -> float | None:
-    """Decode a number; a boolean is none."""
-    if value is None or value.__class__ is float or value.__class__ is int:
+    """Decode a number. A boolean is not a number, although bool is a subclass of int."""
+    if value is None or type(value) is float or type(value) is int:
         return value
     unforeseen(value, at, key, hook, "number")
     return None
@@ -107,26 +115,27 @@ def decode_float(value: Any, at: At, key: str, hook: Hook) -> float | None:
 
 def decode_bool(value: Any, at: At, key: str, hook: Hook) -> bool | None:
     """Decode a boolean."""
-    if value is None or value.__class__ is bool:
+    if value is None or type(value) is bool:
         return value
     unforeseen(value, at, key, hook, "boolean")
     return None
 
 
 def decode_datetime(value: Any, at: At, key: str, hook: Hook) -> datetime.datetime | None:
-    """Decode a date-time: UTC where it names no zone, None for Go's zero time."""
+    """Decode a date-time. Without a time zone it is UTC, and Go's zero time is None."""
     if value is None:
         return None
     try:
         moment = _fromisoformat(value)
     except (TypeError, ValueError):
-        from dateutil.parser import isoparse  # noqa: PLC0415 (slow to import, rarely needed)
+        from dateutil.parser import isoparse  # noqa: PLC0415 - it is slow to import and rarely needed
 
         try:
             moment = isoparse(value)
-        except Exception:  # isoparse raises whatever its helpers raise
+        except Exception:  # isoparse does not document which exceptions it raises
             unforeseen(value, at, key, hook, "date-time")
             return None
+    # Go writes a time that was never set as 0001-01-01T00:00:00Z.
     if moment.year == 1:
         return None
     return moment if moment.tzinfo is not None else moment.replace(tzinfo=datetime.timezone.utc)
@@ -155,44 +164,45 @@ def decode_uuid(value: Any, at: At, key: str, hook: Hook) -> uuid.UUID | None:
 
 
 def decode_object(
-    model: Callable[[Mapping[str, Any], At, Hook], T], value: Any, at: At, key: str, hook: Hook
+    model: Callable[[Mapping[str, Any], At, Hook], T], value: Json, at: At, key: str, hook: Hook
 ) -> T | None:
-    """Decode an object as a model; what is nested too deeply for the stack is unforeseen."""
-    if value.__class__ is not dict:
+    """Decode an object as a model. An object that is nested too deeply for the stack is reported as unexpected."""
+    if type(value) is not dict:
         if value is not None:
             unforeseen(value, at, key, hook, "object")
         return None
     try:
         return model(value, (at, key), hook)
     except RecursionError:
-        unforeseen(value, at, key, hook, "object of less depth")
+        unforeseen(value, at, key, hook, "object with less nesting")
         return None
 
 
-def decode_list(value: Any, at: At, key: str, hook: Hook, item: Decoder[T]) -> list[T] | None:
-    """Decode an array; an item that is null or unforeseen is left out."""
+def decode_list(value: Json, at: At, key: str, hook: Hook, item: Decoder[T]) -> list[T] | None:
+    """Decode an array. Items that are null or unexpected are left out."""
     if value is None:
         return None
-    if value.__class__ is not list:
+    if type(value) is not list:
         unforeseen(value, at, key, hook, "array")
         return None
     if item is decode_any:
         return list(value)
     inner = (at, key)
     items: list[T] = []
+    # A loop is faster than a comprehension here: before Python 3.12 a comprehension is a function call of its own.
     for entry in value:
         if (decoded := item(entry, inner, "[]", hook)) is not None:
-            items.append(decoded)  # a comprehension is a call of its own before Python 3.12
+            items.append(decoded)
     if None in value:
         unforeseen(None, inner, "[]", hook, "a value")
     return items
 
 
-def decode_map(value: Any, at: At, key: str, hook: Hook, item: Decoder[T]) -> dict[str, T] | None:
-    """Decode an object whose keys are data; a value that is null or unforeseen is left out."""
+def decode_map(value: Json, at: At, key: str, hook: Hook, item: Decoder[T]) -> dict[str, T] | None:
+    """Decode an object whose keys are data. Values that are null or unexpected are left out."""
     if value is None:
         return None
-    if value.__class__ is not dict:
+    if type(value) is not dict:
         unforeseen(value, at, key, hook, "object")
         return None
     if item is decode_any:
@@ -201,15 +211,15 @@ def decode_map(value: Any, at: At, key: str, hook: Hook, item: Decoder[T]) -> di
 
 
 def decode_values(values: Mapping[str, Any], at: At, hook: Hook, item: Decoder[T]) -> dict[str, T]:
-    """Decode the values of an object whose keys are data; one that is null or unforeseen is left out."""
+    """Decode the values of an object whose keys are data. Values that are null or unexpected are left out."""
     return {name: decoded for name, entry in values.items() if (decoded := item(entry, at, "*", hook)) is not None}
 
 
-def decode_union(value: Any, at: At, key: str, hook: Hook, members: Mapping[type, Decoder[Any]]) -> Any:
-    """Decode one of several JSON types."""
+def decode_union(value: Json, at: At, key: str, hook: Hook, members: Mapping[type, Decoder[Any]]) -> Any:
+    """Decode a value of one of several JSON types with the decoder of its type."""
     if value is None:
         return None
-    decode = members.get(value.__class__)
+    decode = members.get(type(value))
     if decode is None:
         unforeseen(value, at, key, hook, " or ".join(_JSON_TYPES[member] for member in members))
         return None
@@ -218,41 +228,40 @@ def decode_union(value: Any, at: At, key: str, hook: Hook, members: Mapping[type
 
 def decode_answer(
     model: Callable[[Mapping[str, Any], At, Hook], T],
-    payload: Any,
+    payload: Json,
     hook: Hook,
     *,
     envelope: str,
     required: Iterable[str],
 ) -> T:
-    """Decode a whole answer, bare or in its envelope.
+    """Decode a whole response, with or without its envelope.
 
     Raises:
-        DecodeError: It is no object, or one of the required properties is missing.
+        DecodeError: The response is not an object, or it lacks a required property.
     """
-    if envelope and payload.__class__ is dict and payload.get(envelope).__class__ is dict:
-        payload = payload[envelope]
-    if payload.__class__ is not dict:
+    if type(payload) is not dict:
         raise DecodeError(f"expected an object, got {_json_type(payload)}")
-    answer = model(payload, None, hook)
+    inner: Json = payload.get(envelope) if envelope else None
+    decoded = model(inner if type(inner) is dict else payload, None, hook)
     for name in required:
-        if getattr(answer, name) is None:
-            raise DecodeError(f"the answer has no usable {name!r}")
-    return answer
+        if getattr(decoded, name) is None:
+            raise DecodeError(f"the response has no usable {name!r}")
+    return decoded
 
 
 def encode(value: Any) -> Any:
-    """Encode a value as JSON holds it.
+    """Turn a value into plain JSON values.
 
     Raises:
-        TypeError: It has no JSON form.
-        ValueError: A datetime has no zone, or the value holds itself or is nested too deeply.
+        TypeError: The value has no JSON form.
+        ValueError: A datetime has no time zone, or the value contains itself or is nested too deeply.
     """
-    if value is None or value.__class__ in _PLAIN:
+    if value is None or type(value) in _PLAIN:
         return value
     try:
         return _encode(value)
     except RecursionError:
-        raise ValueError("an object is nested too deeply, or holds itself") from None
+        raise ValueError("an object is nested too deeply or contains itself") from None
 
 
 def _encode(value: Any) -> Any:
@@ -270,16 +279,22 @@ def _encode(value: Any) -> Any:
         return str(value)
     if isinstance(value, enum.Enum):
         return encode(value.value)
-    if isinstance(value, (str, int, float)):
-        return value
+    # A caller's subclass, such as an IntEnum member or a Markup, becomes the plain value. The methods of the builtin
+    # types are called directly, because a subclass may override `__str__` to return something else.
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, int):
+        return int.__int__(value)
+    if isinstance(value, float):
+        return float.__float__(value)
     raise TypeError(f"{type(value).__name__} has no JSON form")
 
 
 def path_segment(value: Any) -> str:
-    """Encode a value for one segment of a path.
+    """Percent-encode a value as a single segment of a path.
 
     Raises:
-        ValueError: The path would lead elsewhere.
+        ValueError: The value is empty, "." or "..", which would change the rest of the path.
     """
     text = _text(value)
     if text in ("", ".", ".."):
@@ -288,7 +303,7 @@ def path_segment(value: Any) -> str:
 
 
 def target(path: str, query: Mapping[str, Any]) -> str:
-    """Join a path and a query; what is None is left out, a list is comma-separated."""
+    """Join a path and a query. Parameters that are None are omitted, and a list is comma-separated."""
     pairs = [(name, _text(value)) for name, value in query.items() if value is not None]
     return f"{path}?{urlencode(pairs, quote_via=quote)}" if pairs else path
 

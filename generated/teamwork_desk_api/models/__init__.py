@@ -1,4 +1,4 @@
-"""The models of requests and answers."""
+"""The models of requests and responses."""
 
 from .aggregate import Aggregate
 from .contact import Contact

@@ -14,45 +14,45 @@ class Aggregate:
     """How results are aggregated."""
 
     distinct: bool | None = None
-    """Whether only distinct values count."""
+    """Whether to count only distinct values."""
     field: str | None = None
-    """The field aggregated."""
+    """The aggregated field."""
     operation: str | None = None
     """The operation."""
     additional_properties: dict[str, Any] = _field(factory=dict[str, Any], repr=False)
-    """What the contract does not know."""
+    """Properties that the contract does not describe."""
 
     @classmethod
     def from_dict(cls, source: Mapping[str, Any], at: At = None, hook: Hook = ignore) -> Self:
-        """Read it leniently from what JSON holds; the hook is told of what the contract does not foresee."""
+        """Decode leniently from a JSON object. Values that the contract does not allow are reported to the hook."""
         rest = {**source}
         pop = rest.pop
         return cls(
             distinct=value
-            if (value := pop("Distinct", None)) is None or value.__class__ is bool
+            if (value := pop("Distinct", None)) is None or type(value) is bool
             else decode_bool(value, at, "Distinct", hook),
             field=value
-            if (value := pop("Field", None)) is None or value.__class__ is str
+            if (value := pop("Field", None)) is None or type(value) is str
             else decode_str(value, at, "Field", hook),
             operation=value
-            if (value := pop("Operation", None)) is None or value.__class__ is str
+            if (value := pop("Operation", None)) is None or type(value) is str
             else decode_str(value, at, "Operation", hook),
             additional_properties=rest,
         )
 
     @classmethod
     def decode(cls, value: Any, at: At, key: str, hook: Hook) -> Self | None:
-        """Decode it as a part of something larger."""
+        """Decode a nested object, or report it to the hook if it is not an object."""
         return decode_object(cls.from_dict, value, at, key, hook)
 
     def to_dict(self) -> dict[str, Any]:
-        """Write it as JSON holds it; what is None is left out."""
+        """Turn the model into a plain JSON object. Fields that are None are omitted."""
         encoded: dict[str, Any] = {key: encode(entry) for key, entry in self.additional_properties.items()}
         value: Any
         if (value := self.distinct) is not None:
-            encoded["Distinct"] = value if value.__class__ is bool else encode(value)
+            encoded["Distinct"] = value if type(value) is bool else encode(value)
         if (value := self.field) is not None:
-            encoded["Field"] = value if value.__class__ is str else encode(value)
+            encoded["Field"] = value if type(value) is str else encode(value)
         if (value := self.operation) is not None:
-            encoded["Operation"] = value if value.__class__ is str else encode(value)
+            encoded["Operation"] = value if type(value) is str else encode(value)
         return encoded

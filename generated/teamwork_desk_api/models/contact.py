@@ -19,7 +19,7 @@ class Contact:
     type: Literal["email"] | str | None = None
     """The kind of contact."""
     value: str | None = _field(default=None, repr=False)
-    """The address itself, as `type` says."""
+    """The address, of the kind that `type` names."""
     is_main: bool | None = None
     """Whether it is the customer's main contact."""
     pmfield: str | None = None
@@ -39,33 +39,31 @@ class Contact:
     deleted_by: EntityRef | None = None
     """Who deleted it."""
     filter_args: FilterArgs | None = None
-    """The query it was read with."""
+    """The query that the object was read with."""
     additional_properties: dict[str, Any] = _field(factory=dict[str, Any], repr=False)
-    """What the contract does not know."""
+    """Properties that the contract does not describe."""
 
     @classmethod
     def from_dict(cls, source: Mapping[str, Any], at: At = None, hook: Hook = ignore) -> Self:
-        """Read it leniently from what JSON holds; the hook is told of what the contract does not foresee."""
+        """Decode leniently from a JSON object. Values that the contract does not allow are reported to the hook."""
         rest = {**source}
         pop = rest.pop
         return cls(
-            id=value
-            if (value := pop("id", None)) is None or value.__class__ is int
-            else decode_int(value, at, "id", hook),
+            id=value if (value := pop("id", None)) is None or type(value) is int else decode_int(value, at, "id", hook),
             type=value
-            if (value := pop("type", None)) is None or value.__class__ is str
+            if (value := pop("type", None)) is None or type(value) is str
             else decode_str(value, at, "type", hook),
             value=value
-            if (value := pop("value", None)) is None or value.__class__ is str
+            if (value := pop("value", None)) is None or type(value) is str
             else decode_str(value, at, "value", hook),
             is_main=value
-            if (value := pop("isMain", None)) is None or value.__class__ is bool
+            if (value := pop("isMain", None)) is None or type(value) is bool
             else decode_bool(value, at, "isMain", hook),
             pmfield=value
-            if (value := pop("pmfield", None)) is None or value.__class__ is str
+            if (value := pop("pmfield", None)) is None or type(value) is str
             else decode_str(value, at, "pmfield", hook),
             state=value
-            if (value := pop("state", None)) is None or value.__class__ is str
+            if (value := pop("state", None)) is None or type(value) is str
             else decode_str(value, at, "state", hook),
             created_at=None
             if (value := pop("createdAt", None)) is None
@@ -93,39 +91,39 @@ class Contact:
 
     @classmethod
     def decode(cls, value: Any, at: At, key: str, hook: Hook) -> Self | None:
-        """Decode it as a part of something larger."""
+        """Decode a nested object, or report it to the hook if it is not an object."""
         return decode_object(cls.from_dict, value, at, key, hook)
 
     def to_dict(self) -> dict[str, Any]:
-        """Write it as JSON holds it; what is None is left out."""
+        """Turn the model into a plain JSON object. Fields that are None are omitted."""
         encoded: dict[str, Any] = {key: encode(entry) for key, entry in self.additional_properties.items()}
         value: Any
         if (value := self.id) is not None:
-            encoded["id"] = value if value.__class__ is int else encode(value)
+            encoded["id"] = value if type(value) is int else encode(value)
         if (value := self.type) is not None:
-            encoded["type"] = value if value.__class__ is str else encode(value)
+            encoded["type"] = value if type(value) is str else encode(value)
         if (value := self.value) is not None:
-            encoded["value"] = value if value.__class__ is str else encode(value)
+            encoded["value"] = value if type(value) is str else encode(value)
         if (value := self.is_main) is not None:
-            encoded["isMain"] = value if value.__class__ is bool else encode(value)
+            encoded["isMain"] = value if type(value) is bool else encode(value)
         if (value := self.pmfield) is not None:
-            encoded["pmfield"] = value if value.__class__ is str else encode(value)
+            encoded["pmfield"] = value if type(value) is str else encode(value)
         if (value := self.state) is not None:
-            encoded["state"] = value if value.__class__ is str else encode(value)
+            encoded["state"] = value if type(value) is str else encode(value)
         if (value := self.created_at) is not None:
             encoded["createdAt"] = encode(value)
         if (value := self.created_by) is not None:
-            encoded["createdBy"] = value.to_dict() if value.__class__ is EntityRef else encode(value)
+            encoded["createdBy"] = value.to_dict() if type(value) is EntityRef else encode(value)
         if (value := self.updated_at) is not None:
             encoded["updatedAt"] = encode(value)
         if (value := self.updated_by) is not None:
-            encoded["updatedBy"] = value.to_dict() if value.__class__ is EntityRef else encode(value)
+            encoded["updatedBy"] = value.to_dict() if type(value) is EntityRef else encode(value)
         if (value := self.deleted_at) is not None:
             encoded["deletedAt"] = encode(value)
         if (value := self.deleted_by) is not None:
-            encoded["deletedBy"] = value.to_dict() if value.__class__ is EntityRef else encode(value)
+            encoded["deletedBy"] = value.to_dict() if type(value) is EntityRef else encode(value)
         if (value := self.filter_args) is not None:
-            encoded["filter_args"] = value.to_dict() if value.__class__ is FilterArgs else encode(value)
+            encoded["filter_args"] = value.to_dict() if type(value) is FilterArgs else encode(value)
         return encoded
 
 

@@ -17,11 +17,11 @@ class Conversation:
     id: int | None = None
     """The conversation's id."""
     ticket_id: int | None = None
-    """The id of the ticket it was converted to; null or 0 while it is not converted."""
+    """The id of the conversation's ticket; null or 0 until the conversation is converted."""
     state: Literal["active", "deleted"] | str | None = None
     """Typically `active` or `deleted`."""
     contact: Contact | None = None
-    """The way to reach the customer."""
+    """How to reach the customer."""
     contact_id: int | None = None
     """The contact's id."""
     messages: list[EntityRef] | None = None
@@ -31,7 +31,7 @@ class Conversation:
     token: str | None = _field(default=None, repr=False)
     """A secret that gives access to the conversation."""
     socket_id: str | None = _field(default=None, repr=False)
-    """The chat's live connection."""
+    """The id of the chat's live connection."""
     created_at: datetime.datetime | None = None
     """When it was created."""
     created_by: EntityRef | None = None
@@ -45,30 +45,28 @@ class Conversation:
     deleted_by: EntityRef | None = None
     """Who deleted it."""
     filter_args: FilterArgs | None = None
-    """The query it was read with."""
+    """The query that the object was read with."""
     additional_properties: dict[str, Any] = _field(factory=dict[str, Any], repr=False)
-    """What the contract does not know."""
+    """Properties that the contract does not describe."""
 
     @classmethod
     def from_dict(cls, source: Mapping[str, Any], at: At = None, hook: Hook = ignore) -> Self:
-        """Read it leniently from what JSON holds; the hook is told of what the contract does not foresee."""
+        """Decode leniently from a JSON object. Values that the contract does not allow are reported to the hook."""
         rest = {**source}
         pop = rest.pop
         return cls(
-            id=value
-            if (value := pop("id", None)) is None or value.__class__ is int
-            else decode_int(value, at, "id", hook),
+            id=value if (value := pop("id", None)) is None or type(value) is int else decode_int(value, at, "id", hook),
             ticket_id=value
-            if (value := pop("ticket_id", None)) is None or value.__class__ is int
+            if (value := pop("ticket_id", None)) is None or type(value) is int
             else decode_int(value, at, "ticket_id", hook),
             state=value
-            if (value := pop("state", None)) is None or value.__class__ is str
+            if (value := pop("state", None)) is None or type(value) is str
             else decode_str(value, at, "state", hook),
             contact=None
             if (value := pop("contact", None)) is None
             else decode_object(Contact.from_dict, value, at, "contact", hook),
             contact_id=value
-            if (value := pop("contactId", None)) is None or value.__class__ is int
+            if (value := pop("contactId", None)) is None or type(value) is int
             else decode_int(value, at, "contactId", hook),
             messages=None
             if (value := pop("messages", None)) is None
@@ -77,10 +75,10 @@ class Conversation:
             if (value := pop("users", None)) is None
             else decode_list(value, at, "users", hook, EntityRef.decode),
             token=value
-            if (value := pop("token", None)) is None or value.__class__ is str
+            if (value := pop("token", None)) is None or type(value) is str
             else decode_str(value, at, "token", hook),
             socket_id=value
-            if (value := pop("socket_id", None)) is None or value.__class__ is str
+            if (value := pop("socket_id", None)) is None or type(value) is str
             else decode_str(value, at, "socket_id", hook),
             created_at=None
             if (value := pop("createdAt", None)) is None
@@ -108,45 +106,45 @@ class Conversation:
 
     @classmethod
     def decode(cls, value: Any, at: At, key: str, hook: Hook) -> Self | None:
-        """Decode it as a part of something larger."""
+        """Decode a nested object, or report it to the hook if it is not an object."""
         return decode_object(cls.from_dict, value, at, key, hook)
 
     def to_dict(self) -> dict[str, Any]:
-        """Write it as JSON holds it; what is None is left out."""
+        """Turn the model into a plain JSON object. Fields that are None are omitted."""
         encoded: dict[str, Any] = {key: encode(entry) for key, entry in self.additional_properties.items()}
         value: Any
         if (value := self.id) is not None:
-            encoded["id"] = value if value.__class__ is int else encode(value)
+            encoded["id"] = value if type(value) is int else encode(value)
         if (value := self.ticket_id) is not None:
-            encoded["ticket_id"] = value if value.__class__ is int else encode(value)
+            encoded["ticket_id"] = value if type(value) is int else encode(value)
         if (value := self.state) is not None:
-            encoded["state"] = value if value.__class__ is str else encode(value)
+            encoded["state"] = value if type(value) is str else encode(value)
         if (value := self.contact) is not None:
-            encoded["contact"] = value.to_dict() if value.__class__ is Contact else encode(value)
+            encoded["contact"] = value.to_dict() if type(value) is Contact else encode(value)
         if (value := self.contact_id) is not None:
-            encoded["contactId"] = value if value.__class__ is int else encode(value)
+            encoded["contactId"] = value if type(value) is int else encode(value)
         if (value := self.messages) is not None:
             encoded["messages"] = encode(value)
         if (value := self.users) is not None:
             encoded["users"] = encode(value)
         if (value := self.token) is not None:
-            encoded["token"] = value if value.__class__ is str else encode(value)
+            encoded["token"] = value if type(value) is str else encode(value)
         if (value := self.socket_id) is not None:
-            encoded["socket_id"] = value if value.__class__ is str else encode(value)
+            encoded["socket_id"] = value if type(value) is str else encode(value)
         if (value := self.created_at) is not None:
             encoded["createdAt"] = encode(value)
         if (value := self.created_by) is not None:
-            encoded["createdBy"] = value.to_dict() if value.__class__ is EntityRef else encode(value)
+            encoded["createdBy"] = value.to_dict() if type(value) is EntityRef else encode(value)
         if (value := self.updated_at) is not None:
             encoded["updatedAt"] = encode(value)
         if (value := self.updated_by) is not None:
-            encoded["updatedBy"] = value.to_dict() if value.__class__ is EntityRef else encode(value)
+            encoded["updatedBy"] = value.to_dict() if type(value) is EntityRef else encode(value)
         if (value := self.deleted_at) is not None:
             encoded["deletedAt"] = encode(value)
         if (value := self.deleted_by) is not None:
-            encoded["deletedBy"] = value.to_dict() if value.__class__ is EntityRef else encode(value)
+            encoded["deletedBy"] = value.to_dict() if type(value) is EntityRef else encode(value)
         if (value := self.filter_args) is not None:
-            encoded["filter_args"] = value.to_dict() if value.__class__ is FilterArgs else encode(value)
+            encoded["filter_args"] = value.to_dict() if type(value) is FilterArgs else encode(value)
         return encoded
 
 

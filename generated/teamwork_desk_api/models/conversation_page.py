@@ -16,17 +16,17 @@ class ConversationPage:
     conversations: list[Conversation] | None = None
     """The conversations; null when there are none."""
     included: JsonObject | None = _field(default=None, repr=False)
-    """The related objects asked for with `includes`."""
+    """The related objects that were requested with `includes`."""
     pagination: Pagination | None = None
-    """Where the page stands in the whole."""
+    """The position of the page in the listing."""
     meta: JsonObject | None = _field(default=None, repr=False)
-    """What else Desk tells of the page."""
+    """Other data about the page."""
     additional_properties: dict[str, Any] = _field(factory=dict[str, Any], repr=False)
-    """What the contract does not know."""
+    """Properties that the contract does not describe."""
 
     @classmethod
     def from_dict(cls, source: Mapping[str, Any], at: At = None, hook: Hook = ignore) -> Self:
-        """Read it leniently from what JSON holds; the hook is told of what the contract does not foresee."""
+        """Decode leniently from a JSON object. Values that the contract does not allow are reported to the hook."""
         rest = {**source}
         pop = rest.pop
         return cls(
@@ -45,11 +45,11 @@ class ConversationPage:
 
     @classmethod
     def decode(cls, value: Any, at: At, key: str, hook: Hook) -> Self | None:
-        """Decode it as a part of something larger."""
+        """Decode a nested object, or report it to the hook if it is not an object."""
         return decode_object(cls.from_dict, value, at, key, hook)
 
     def to_dict(self) -> dict[str, Any]:
-        """Write it as JSON holds it; what is None is left out."""
+        """Turn the model into a plain JSON object. Fields that are None are omitted."""
         encoded: dict[str, Any] = {key: encode(entry) for key, entry in self.additional_properties.items()}
         value: Any
         if (value := self.conversations) is not None:
@@ -57,7 +57,7 @@ class ConversationPage:
         if (value := self.included) is not None:
             encoded["included"] = encode(value)
         if (value := self.pagination) is not None:
-            encoded["pagination"] = value.to_dict() if value.__class__ is Pagination else encode(value)
+            encoded["pagination"] = value.to_dict() if type(value) is Pagination else encode(value)
         if (value := self.meta) is not None:
             encoded["meta"] = encode(value)
         return encoded

@@ -74,11 +74,11 @@ class ConvertConversation:
     type: EntityRef | None = None
     """The ticket type."""
     additional_properties: dict[str, Any] = _field(factory=dict[str, Any], repr=False)
-    """What the contract does not know."""
+    """Properties that the contract does not describe."""
 
     @classmethod
     def from_dict(cls, source: Mapping[str, Any], at: At = None, hook: Hook = ignore) -> Self:
-        """Read it leniently from what JSON holds; the hook is told of what the contract does not foresee."""
+        """Decode leniently from a JSON object. Values that the contract does not allow are reported to the hook."""
         rest = {**source}
         pop = rest.pop
         return cls(
@@ -94,28 +94,28 @@ class ConvertConversation:
             if (value := pop("customfields", None)) is None
             else decode_list(value, at, "customfields", hook, CustomField.decode),
             edit_method=value
-            if (value := pop("editMethod", None)) is None or value.__class__ is str
+            if (value := pop("editMethod", None)) is None or type(value) is str
             else decode_str(value, at, "editMethod", hook),
             email=value
-            if (value := pop("email", None)) is None or value.__class__ is str
+            if (value := pop("email", None)) is None or type(value) is str
             else decode_str(value, at, "email", hook),
             files=None
             if (value := pop("files", None)) is None
             else decode_list(value, at, "files", hook, EntityRef.decode),
             from_thread_id=value
-            if (value := pop("fromThreadId", None)) is None or value.__class__ is int
+            if (value := pop("fromThreadId", None)) is None or type(value) is int
             else decode_int(value, at, "fromThreadId", hook),
             from_ticket_id=value
-            if (value := pop("fromTicketId", None)) is None or value.__class__ is int
+            if (value := pop("fromTicketId", None)) is None or type(value) is int
             else decode_int(value, at, "fromTicketId", hook),
             inbox=None
             if (value := pop("inbox", None)) is None
             else decode_object(EntityRef.from_dict, value, at, "inbox", hook),
             message=value
-            if (value := pop("message", None)) is None or value.__class__ is str
+            if (value := pop("message", None)) is None or type(value) is str
             else decode_str(value, at, "message", hook),
             notify_customer=value
-            if (value := pop("notifyCustomer", None)) is None or value.__class__ is bool
+            if (value := pop("notifyCustomer", None)) is None or type(value) is bool
             else decode_bool(value, at, "notifyCustomer", hook),
             parent=None
             if (value := pop("parent", None)) is None
@@ -127,7 +127,7 @@ class ConvertConversation:
             if (value := pop("scheduledEmail", None)) is None
             else decode_map(value, at, "scheduledEmail", hook, decode_any),
             send_from=value
-            if (value := pop("sendFrom", None)) is None or value.__class__ is str
+            if (value := pop("sendFrom", None)) is None or type(value) is str
             else decode_str(value, at, "sendFrom", hook),
             source=None
             if (value := pop("source", None)) is None
@@ -136,7 +136,7 @@ class ConvertConversation:
             if (value := pop("status", None)) is None
             else decode_object(EntityRef.from_dict, value, at, "status", hook),
             subject=value
-            if (value := pop("subject", None)) is None or value.__class__ is str
+            if (value := pop("subject", None)) is None or type(value) is str
             else decode_str(value, at, "subject", hook),
             tags=None
             if (value := pop("tags", None)) is None
@@ -160,59 +160,59 @@ class ConvertConversation:
 
     @classmethod
     def decode(cls, value: Any, at: At, key: str, hook: Hook) -> Self | None:
-        """Decode it as a part of something larger."""
+        """Decode a nested object, or report it to the hook if it is not an object."""
         return decode_object(cls.from_dict, value, at, key, hook)
 
     def to_dict(self) -> dict[str, Any]:
-        """Write it as JSON holds it; what is None is left out."""
+        """Turn the model into a plain JSON object. Fields that are None are omitted."""
         encoded: dict[str, Any] = {key: encode(entry) for key, entry in self.additional_properties.items()}
         value: Any
         if (value := self.agent) is not None:
-            encoded["agent"] = value.to_dict() if value.__class__ is EntityRef else encode(value)
+            encoded["agent"] = value.to_dict() if type(value) is EntityRef else encode(value)
         if (value := self.bcc) is not None:
             encoded["bcc"] = encode(value)
         if (value := self.cc) is not None:
             encoded["cc"] = encode(value)
         if (value := self.customer) is not None:
-            encoded["customer"] = value.to_dict() if value.__class__ is CustomerRef else encode(value)
+            encoded["customer"] = value.to_dict() if type(value) is CustomerRef else encode(value)
         if (value := self.customfields) is not None:
             encoded["customfields"] = encode(value)
         if (value := self.edit_method) is not None:
-            encoded["editMethod"] = value if value.__class__ is str else encode(value)
+            encoded["editMethod"] = value if type(value) is str else encode(value)
         if (value := self.email) is not None:
-            encoded["email"] = value if value.__class__ is str else encode(value)
+            encoded["email"] = value if type(value) is str else encode(value)
         if (value := self.files) is not None:
             encoded["files"] = encode(value)
         if (value := self.from_thread_id) is not None:
-            encoded["fromThreadId"] = value if value.__class__ is int else encode(value)
+            encoded["fromThreadId"] = value if type(value) is int else encode(value)
         if (value := self.from_ticket_id) is not None:
-            encoded["fromTicketId"] = value if value.__class__ is int else encode(value)
+            encoded["fromTicketId"] = value if type(value) is int else encode(value)
         if (value := self.inbox) is not None:
-            encoded["inbox"] = value.to_dict() if value.__class__ is EntityRef else encode(value)
+            encoded["inbox"] = value.to_dict() if type(value) is EntityRef else encode(value)
         if (value := self.message) is not None:
-            encoded["message"] = value if value.__class__ is str else encode(value)
+            encoded["message"] = value if type(value) is str else encode(value)
         if (value := self.notify_customer) is not None:
-            encoded["notifyCustomer"] = value if value.__class__ is bool else encode(value)
+            encoded["notifyCustomer"] = value if type(value) is bool else encode(value)
         if (value := self.parent) is not None:
-            encoded["parent"] = value.to_dict() if value.__class__ is EntityRef else encode(value)
+            encoded["parent"] = value.to_dict() if type(value) is EntityRef else encode(value)
         if (value := self.priority) is not None:
-            encoded["priority"] = value.to_dict() if value.__class__ is EntityRef else encode(value)
+            encoded["priority"] = value.to_dict() if type(value) is EntityRef else encode(value)
         if (value := self.scheduled_email) is not None:
             encoded["scheduledEmail"] = encode(value)
         if (value := self.send_from) is not None:
-            encoded["sendFrom"] = value if value.__class__ is str else encode(value)
+            encoded["sendFrom"] = value if type(value) is str else encode(value)
         if (value := self.source) is not None:
-            encoded["source"] = value.to_dict() if value.__class__ is EntityRef else encode(value)
+            encoded["source"] = value.to_dict() if type(value) is EntityRef else encode(value)
         if (value := self.status) is not None:
-            encoded["status"] = value.to_dict() if value.__class__ is EntityRef else encode(value)
+            encoded["status"] = value.to_dict() if type(value) is EntityRef else encode(value)
         if (value := self.subject) is not None:
-            encoded["subject"] = value if value.__class__ is str else encode(value)
+            encoded["subject"] = value if type(value) is str else encode(value)
         if (value := self.tags) is not None:
             encoded["tags"] = encode(value)
         if (value := self.tickettemplate) is not None:
-            encoded["tickettemplate"] = value.to_dict() if value.__class__ is EntityRef else encode(value)
+            encoded["tickettemplate"] = value.to_dict() if type(value) is EntityRef else encode(value)
         if (value := self.type) is not None:
-            encoded["type"] = value.to_dict() if value.__class__ is EntityRef else encode(value)
+            encoded["type"] = value.to_dict() if type(value) is EntityRef else encode(value)
         return encoded
 
 

@@ -23,7 +23,7 @@ from ..types import (
 
 @_frozen(kw_only=True, slots=False)
 class EntityRef:
-    """A reference to another object of Desk."""
+    """A reference to another object in Desk."""
 
     id: int | None = None
     """The object's id."""
@@ -32,24 +32,22 @@ class EntityRef:
     delete: bool | None = None
     """Whether the reference is to be removed."""
     meta: JsonObject | None = _field(default=None, repr=False)
-    """What else Desk tells of the object."""
+    """Other data about the object."""
     additional_properties: dict[str, Any] = _field(factory=dict[str, Any], repr=False)
-    """What the contract does not know."""
+    """Properties that the contract does not describe."""
 
     @classmethod
     def from_dict(cls, source: Mapping[str, Any], at: At = None, hook: Hook = ignore) -> Self:
-        """Read it leniently from what JSON holds; the hook is told of what the contract does not foresee."""
+        """Decode leniently from a JSON object. Values that the contract does not allow are reported to the hook."""
         rest = {**source}
         pop = rest.pop
         return cls(
-            id=value
-            if (value := pop("id", None)) is None or value.__class__ is int
-            else decode_int(value, at, "id", hook),
+            id=value if (value := pop("id", None)) is None or type(value) is int else decode_int(value, at, "id", hook),
             type=value
-            if (value := pop("type", None)) is None or value.__class__ is str or value.__class__ is int
+            if (value := pop("type", None)) is None or type(value) is str or type(value) is int
             else decode_union(value, at, "type", hook, {str: decode_str, int: decode_int}),
             delete=value
-            if (value := pop("delete", None)) is None or value.__class__ is bool
+            if (value := pop("delete", None)) is None or type(value) is bool
             else decode_bool(value, at, "delete", hook),
             meta=None if (value := pop("meta", None)) is None else decode_map(value, at, "meta", hook, decode_any),
             additional_properties=rest,
@@ -57,19 +55,19 @@ class EntityRef:
 
     @classmethod
     def decode(cls, value: Any, at: At, key: str, hook: Hook) -> Self | None:
-        """Decode it as a part of something larger."""
+        """Decode a nested object, or report it to the hook if it is not an object."""
         return decode_object(cls.from_dict, value, at, key, hook)
 
     def to_dict(self) -> dict[str, Any]:
-        """Write it as JSON holds it; what is None is left out."""
+        """Turn the model into a plain JSON object. Fields that are None are omitted."""
         encoded: dict[str, Any] = {key: encode(entry) for key, entry in self.additional_properties.items()}
         value: Any
         if (value := self.id) is not None:
-            encoded["id"] = value if value.__class__ is int else encode(value)
+            encoded["id"] = value if type(value) is int else encode(value)
         if (value := self.type) is not None:
             encoded["type"] = encode(value)
         if (value := self.delete) is not None:
-            encoded["delete"] = value if value.__class__ is bool else encode(value)
+            encoded["delete"] = value if type(value) is bool else encode(value)
         if (value := self.meta) is not None:
             encoded["meta"] = encode(value)
         return encoded

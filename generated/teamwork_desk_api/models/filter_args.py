@@ -11,40 +11,40 @@ from ..types import At, Hook, decode_bool, decode_int, decode_list, decode_objec
 
 @_frozen(kw_only=True, slots=False)
 class FilterArgs:
-    """The query an object was read with."""
+    """The query that an object was read with."""
 
     aggregate: Aggregate | None = None
     """How the results are aggregated."""
     bulk_dry_execute: bool | None = None
-    """Whether a bulk change is only tried."""
+    """Whether a bulk change is a dry run."""
     fields: list[str] | None = None
-    """The fields asked for."""
+    """The requested fields."""
     filter: list[str] | None = _field(default=None, repr=False)
     """The filters."""
     id: int | None = None
-    """The id asked for."""
+    """The requested id."""
     ids: list[int] | None = None
-    """The ids asked for."""
+    """The requested ids."""
     includes: list[str] | None = None
-    """The related objects asked for."""
+    """The requested related objects."""
     order_by: str | None = None
-    """The field sorted by."""
+    """The field to sort by."""
     order_mode: Literal["asc", "desc"] | str | None = None
-    """The direction sorted in."""
+    """Ascending or descending."""
     page: int | None = None
-    """The page."""
+    """The page number."""
     page_offset: int | None = None
     """The offset of the page."""
     page_size: int | None = None
-    """Objects per page."""
+    """The number of objects per page."""
     skip_aggregation: bool | None = None
-    """Whether results are not aggregated."""
+    """Whether to skip the aggregation."""
     additional_properties: dict[str, Any] = _field(factory=dict[str, Any], repr=False)
-    """What the contract does not know."""
+    """Properties that the contract does not describe."""
 
     @classmethod
     def from_dict(cls, source: Mapping[str, Any], at: At = None, hook: Hook = ignore) -> Self:
-        """Read it leniently from what JSON holds; the hook is told of what the contract does not foresee."""
+        """Decode leniently from a JSON object. Values that the contract does not allow are reported to the hook."""
         rest = {**source}
         pop = rest.pop
         return cls(
@@ -52,7 +52,7 @@ class FilterArgs:
             if (value := pop("aggregate", None)) is None
             else decode_object(Aggregate.from_dict, value, at, "aggregate", hook),
             bulk_dry_execute=value
-            if (value := pop("bulkDryExecute", None)) is None or value.__class__ is bool
+            if (value := pop("bulkDryExecute", None)) is None or type(value) is bool
             else decode_bool(value, at, "bulkDryExecute", hook),
             fields=None
             if (value := pop("fields", None)) is None
@@ -60,69 +60,67 @@ class FilterArgs:
             filter=None
             if (value := pop("filter", None)) is None
             else decode_list(value, at, "filter", hook, decode_str),
-            id=value
-            if (value := pop("id", None)) is None or value.__class__ is int
-            else decode_int(value, at, "id", hook),
+            id=value if (value := pop("id", None)) is None or type(value) is int else decode_int(value, at, "id", hook),
             ids=None if (value := pop("ids", None)) is None else decode_list(value, at, "ids", hook, decode_int),
             includes=None
             if (value := pop("includes", None)) is None
             else decode_list(value, at, "includes", hook, decode_str),
             order_by=value
-            if (value := pop("orderBy", None)) is None or value.__class__ is str
+            if (value := pop("orderBy", None)) is None or type(value) is str
             else decode_str(value, at, "orderBy", hook),
             order_mode=value
-            if (value := pop("orderMode", None)) is None or value.__class__ is str
+            if (value := pop("orderMode", None)) is None or type(value) is str
             else decode_str(value, at, "orderMode", hook),
             page=value
-            if (value := pop("page", None)) is None or value.__class__ is int
+            if (value := pop("page", None)) is None or type(value) is int
             else decode_int(value, at, "page", hook),
             page_offset=value
-            if (value := pop("pageOffset", None)) is None or value.__class__ is int
+            if (value := pop("pageOffset", None)) is None or type(value) is int
             else decode_int(value, at, "pageOffset", hook),
             page_size=value
-            if (value := pop("pageSize", None)) is None or value.__class__ is int
+            if (value := pop("pageSize", None)) is None or type(value) is int
             else decode_int(value, at, "pageSize", hook),
             skip_aggregation=value
-            if (value := pop("skipAggregation", None)) is None or value.__class__ is bool
+            if (value := pop("skipAggregation", None)) is None or type(value) is bool
             else decode_bool(value, at, "skipAggregation", hook),
             additional_properties=rest,
         )
 
     @classmethod
     def decode(cls, value: Any, at: At, key: str, hook: Hook) -> Self | None:
-        """Decode it as a part of something larger."""
+        """Decode a nested object, or report it to the hook if it is not an object."""
         return decode_object(cls.from_dict, value, at, key, hook)
 
     def to_dict(self) -> dict[str, Any]:
-        """Write it as JSON holds it; what is None is left out."""
+        """Turn the model into a plain JSON object. Fields that are None are omitted."""
         encoded: dict[str, Any] = {key: encode(entry) for key, entry in self.additional_properties.items()}
         value: Any
         if (value := self.aggregate) is not None:
-            encoded["aggregate"] = value.to_dict() if value.__class__ is Aggregate else encode(value)
+            encoded["aggregate"] = value.to_dict() if type(value) is Aggregate else encode(value)
         if (value := self.bulk_dry_execute) is not None:
-            encoded["bulkDryExecute"] = value if value.__class__ is bool else encode(value)
+            encoded["bulkDryExecute"] = value if type(value) is bool else encode(value)
         if (value := self.fields) is not None:
             encoded["fields"] = encode(value)
         if (value := self.filter) is not None:
             encoded["filter"] = encode(value)
         if (value := self.id) is not None:
-            encoded["id"] = value if value.__class__ is int else encode(value)
+            encoded["id"] = value if type(value) is int else encode(value)
         if (value := self.ids) is not None:
             encoded["ids"] = encode(value)
         if (value := self.includes) is not None:
             encoded["includes"] = encode(value)
         if (value := self.order_by) is not None:
-            encoded["orderBy"] = value if value.__class__ is str else encode(value)
+            encoded["orderBy"] = value if type(value) is str else encode(value)
         if (value := self.order_mode) is not None:
-            encoded["orderMode"] = value if value.__class__ is str else encode(value)
+            encoded["orderMode"] = value if type(value) is str else encode(value)
         if (value := self.page) is not None:
-            encoded["page"] = value if value.__class__ is int else encode(value)
+            encoded["page"] = value if type(value) is int else encode(value)
         if (value := self.page_offset) is not None:
-            encoded["pageOffset"] = value if value.__class__ is int else encode(value)
+            encoded["pageOffset"] = value if type(value) is int else encode(value)
         if (value := self.page_size) is not None:
-            encoded["pageSize"] = value if value.__class__ is int else encode(value)
+            encoded["pageSize"] = value if type(value) is int else encode(value)
         if (value := self.skip_aggregation) is not None:
-            encoded["skipAggregation"] = value if value.__class__ is bool else encode(value)
+            encoded["skipAggregation"] = value if type(value) is bool else encode(value)
         return encoded
 
 

@@ -11,62 +11,62 @@ from ..types import At, Hook, decode_bool, decode_int, decode_object, encode, ig
 
 @_frozen(kw_only=True, slots=False)
 class Pagination:
-    """Where a page stands in the whole."""
+    """The position of a page in a listing."""
 
     records: int | None = None
-    """Objects on all pages."""
+    """The number of objects on all pages."""
     page_size: int | None = None
-    """Objects per page."""
+    """The number of objects per page."""
     pages: int | None = None
-    """Pages."""
+    """The number of pages."""
     page: int | None = None
-    """This page, from 1."""
+    """The number of this page, from 1."""
     has_more_pages: bool | None = None
     """Whether another page follows."""
     additional_properties: dict[str, Any] = _field(factory=dict[str, Any], repr=False)
-    """What the contract does not know."""
+    """Properties that the contract does not describe."""
 
     @classmethod
     def from_dict(cls, source: Mapping[str, Any], at: At = None, hook: Hook = ignore) -> Self:
-        """Read it leniently from what JSON holds; the hook is told of what the contract does not foresee."""
+        """Decode leniently from a JSON object. Values that the contract does not allow are reported to the hook."""
         rest = {**source}
         pop = rest.pop
         return cls(
             records=value
-            if (value := pop("records", None)) is None or value.__class__ is int
+            if (value := pop("records", None)) is None or type(value) is int
             else decode_int(value, at, "records", hook),
             page_size=value
-            if (value := pop("pageSize", None)) is None or value.__class__ is int
+            if (value := pop("pageSize", None)) is None or type(value) is int
             else decode_int(value, at, "pageSize", hook),
             pages=value
-            if (value := pop("pages", None)) is None or value.__class__ is int
+            if (value := pop("pages", None)) is None or type(value) is int
             else decode_int(value, at, "pages", hook),
             page=value
-            if (value := pop("page", None)) is None or value.__class__ is int
+            if (value := pop("page", None)) is None or type(value) is int
             else decode_int(value, at, "page", hook),
             has_more_pages=value
-            if (value := pop("hasMorePages", None)) is None or value.__class__ is bool
+            if (value := pop("hasMorePages", None)) is None or type(value) is bool
             else decode_bool(value, at, "hasMorePages", hook),
             additional_properties=rest,
         )
 
     @classmethod
     def decode(cls, value: Any, at: At, key: str, hook: Hook) -> Self | None:
-        """Decode it as a part of something larger."""
+        """Decode a nested object, or report it to the hook if it is not an object."""
         return decode_object(cls.from_dict, value, at, key, hook)
 
     def to_dict(self) -> dict[str, Any]:
-        """Write it as JSON holds it; what is None is left out."""
+        """Turn the model into a plain JSON object. Fields that are None are omitted."""
         encoded: dict[str, Any] = {key: encode(entry) for key, entry in self.additional_properties.items()}
         value: Any
         if (value := self.records) is not None:
-            encoded["records"] = value if value.__class__ is int else encode(value)
+            encoded["records"] = value if type(value) is int else encode(value)
         if (value := self.page_size) is not None:
-            encoded["pageSize"] = value if value.__class__ is int else encode(value)
+            encoded["pageSize"] = value if type(value) is int else encode(value)
         if (value := self.pages) is not None:
-            encoded["pages"] = value if value.__class__ is int else encode(value)
+            encoded["pages"] = value if type(value) is int else encode(value)
         if (value := self.page) is not None:
-            encoded["page"] = value if value.__class__ is int else encode(value)
+            encoded["page"] = value if type(value) is int else encode(value)
         if (value := self.has_more_pages) is not None:
-            encoded["hasMorePages"] = value if value.__class__ is bool else encode(value)
+            encoded["hasMorePages"] = value if type(value) is bool else encode(value)
         return encoded

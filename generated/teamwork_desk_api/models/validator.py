@@ -11,17 +11,17 @@ from ..types import At, Hook, decode_list, decode_map, decode_object, decode_str
 
 @_frozen(kw_only=True, slots=False)
 class Validator:
-    """Validator hold the validation errors: for each field that was refused, the reasons. A key is a field's path,
-    such as `customer.email` or `files[1].id`."""
+    """Validator hold the validation errors: the reasons for each rejected field. A key is the path of a field, such
+    as `customer.email` or `files[1].id`."""
 
     errors: FieldErrors | None = None
     """The reasons by field."""
     additional_properties: dict[str, Any] = _field(factory=dict[str, Any], repr=False)
-    """What the contract does not know."""
+    """Properties that the contract does not describe."""
 
     @classmethod
     def from_dict(cls, source: Mapping[str, Any], at: At = None, hook: Hook = ignore) -> Self:
-        """Read it leniently from what JSON holds; the hook is told of what the contract does not foresee."""
+        """Decode leniently from a JSON object. Values that the contract does not allow are reported to the hook."""
         rest = {**source}
         pop = rest.pop
         return cls(
@@ -35,11 +35,11 @@ class Validator:
 
     @classmethod
     def decode(cls, value: Any, at: At, key: str, hook: Hook) -> Self | None:
-        """Decode it as a part of something larger."""
+        """Decode a nested object, or report it to the hook if it is not an object."""
         return decode_object(cls.from_dict, value, at, key, hook)
 
     def to_dict(self) -> dict[str, Any]:
-        """Write it as JSON holds it; what is None is left out."""
+        """Turn the model into a plain JSON object. Fields that are None are omitted."""
         encoded: dict[str, Any] = {key: encode(entry) for key, entry in self.additional_properties.items()}
         value: Any
         if (value := self.errors) is not None:

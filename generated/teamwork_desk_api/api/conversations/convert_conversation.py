@@ -14,8 +14,8 @@ from ...types import target as _target
 def convert_conversation(id: int, *, body: ConvertConversation) -> Request[Conversation]:
     """Converts a conversation to a ticket.
 
-    Mails real customers (`notifyCustomer`, `cc`, `bcc`) and cannot be undone. There is no idempotency key: a
-    second request may make a second ticket.
+    This mails real customers (`notifyCustomer`, `cc`, `bcc`) and cannot be undone. There is no idempotency key: a
+    second request may create a second ticket.
 
     Args:
         id: The conversation's id.

@@ -20,17 +20,18 @@ def list_conversations(
 ) -> Request[ConversationPage]:
     """Lists conversations.
 
-    Answers one page of conversations, with pagination.
+    Returns one page of conversations, with pagination.
 
     Args:
         filter: JSON such as `{"id":{"$eq":42}}`. Operators: `$eq $ne $lt $lte $gt $gte $in $nin $and
             $or`. Fields: `contactId createdAt deletedAt id state ticket_id token updatedAt`.
         order_by: The field to sort by; the same fields as in `filter`.
         order_mode: `asc` or `desc`.
-        page: The page, from 1.
+        page: The page number, from 1.
         page_size: Conversations per page; Desk silently clamps it to 100.
-        includes: Related objects to send along: `contacts conversationmessages customers users all`.
-        fields: The only fields to send; all when left out.
+        includes: Related objects to include in the response: `contacts conversationmessages customers users
+            all`.
+        fields: The only fields to return; all fields if omitted.
 
     Returns:
         The request, ready to be sent.

@@ -1,1 +1,1 @@
-"""Hard "cases" \\ everywhere: requests and answers as values, without any I/O. Generated from the contract."""
+"""Hard "cases" \\ everywhere: requests and responses as values, without any I/O. Generated from the contract."""

@@ -1,4 +1,4 @@
-"""The models of requests and answers."""
+"""The models of requests and responses."""
 
 from .book import Book
 from .branches import Branches

@@ -48,7 +48,7 @@ class Kinds:
     matrix: list[list[float]] | None = None
     moments: list[datetime.datetime] | None = None
     list_: List | None = None
-    """A model that is called as a builtin, and described with a "quote\""""
+    """A model that is named after a builtin, with a description that ends in a "quote\""""
     scalar: float | str | bool | None = None
     either: Tree | str | None = None
     mixed: list[Tree | int | bool] | None = None
@@ -58,37 +58,37 @@ class Kinds:
     branches: Branches | None = None
     shelf: Shelf | None = None
     additional_properties: dict[str, Any] = _field(factory=dict[str, Any], repr=False)
-    """What the contract does not know."""
+    """Properties that the contract does not describe."""
 
     @classmethod
     def from_dict(cls, source: Mapping[str, Any], at: At = None, hook: Hook = ignore) -> Self:
-        """Read it leniently from what JSON holds; the hook is told of what the contract does not foresee."""
+        """Decode leniently from a JSON object. Values that the contract does not allow are reported to the hook."""
         rest = {**source}
         pop = rest.pop
         return cls(
             anything=None if (value := pop("anything", None)) is None else decode_any(value, at, "anything", hook),
             boolean=value
-            if (value := pop("boolean", None)) is None or value.__class__ is bool
+            if (value := pop("boolean", None)) is None or type(value) is bool
             else decode_bool(value, at, "boolean", hook),
             integer=value
-            if (value := pop("integer", None)) is None or value.__class__ is int
+            if (value := pop("integer", None)) is None or type(value) is int
             else decode_int(value, at, "integer", hook),
             number=None if (value := pop("number", None)) is None else decode_float(value, at, "number", hook),
             string=value
-            if (value := pop("string", None)) is None or value.__class__ is str
+            if (value := pop("string", None)) is None or type(value) is str
             else decode_str(value, at, "string", hook),
             date=None if (value := pop("date", None)) is None else decode_date(value, at, "date", hook),
             moment=None if (value := pop("moment", None)) is None else decode_datetime(value, at, "moment", hook),
             uuid=None if (value := pop("uuid", None)) is None else decode_uuid(value, at, "uuid", hook),
             key=None if (value := pop("key", None)) is None else decode_uuid(value, at, "key", hook),
             old=value
-            if (value := pop("old", None)) is None or value.__class__ is str
+            if (value := pop("old", None)) is None or type(value) is str
             else decode_str(value, at, "old", hook),
             open=value
-            if (value := pop("open", None)) is None or value.__class__ is str
+            if (value := pop("open", None)) is None or type(value) is str
             else decode_str(value, at, "open", hook),
             level=value
-            if (value := pop("level", None)) is None or value.__class__ is int
+            if (value := pop("level", None)) is None or type(value) is int
             else decode_int(value, at, "level", hook),
             matrix=None
             if (value := pop("matrix", None)) is None
@@ -175,23 +175,23 @@ class Kinds:
 
     @classmethod
     def decode(cls, value: Any, at: At, key: str, hook: Hook) -> Self | None:
-        """Decode it as a part of something larger."""
+        """Decode a nested object, or report it to the hook if it is not an object."""
         return decode_object(cls.from_dict, value, at, key, hook)
 
     def to_dict(self) -> dict[str, Any]:
-        """Write it as JSON holds it; what is None is left out."""
+        """Turn the model into a plain JSON object. Fields that are None are omitted."""
         encoded: dict[str, Any] = {key: encode(entry) for key, entry in self.additional_properties.items()}
         value: Any
         if (value := self.anything) is not None:
             encoded["anything"] = encode(value)
         if (value := self.boolean) is not None:
-            encoded["boolean"] = value if value.__class__ is bool else encode(value)
+            encoded["boolean"] = value if type(value) is bool else encode(value)
         if (value := self.integer) is not None:
-            encoded["integer"] = value if value.__class__ is int else encode(value)
+            encoded["integer"] = value if type(value) is int else encode(value)
         if (value := self.number) is not None:
             encoded["number"] = encode(value)
         if (value := self.string) is not None:
-            encoded["string"] = value if value.__class__ is str else encode(value)
+            encoded["string"] = value if type(value) is str else encode(value)
         if (value := self.date) is not None:
             encoded["date"] = encode(value)
         if (value := self.moment) is not None:
@@ -201,17 +201,17 @@ class Kinds:
         if (value := self.key) is not None:
             encoded["key"] = encode(value)
         if (value := self.old) is not None:
-            encoded["old"] = value if value.__class__ is str else encode(value)
+            encoded["old"] = value if type(value) is str else encode(value)
         if (value := self.open) is not None:
-            encoded["open"] = value if value.__class__ is str else encode(value)
+            encoded["open"] = value if type(value) is str else encode(value)
         if (value := self.level) is not None:
-            encoded["level"] = value if value.__class__ is int else encode(value)
+            encoded["level"] = value if type(value) is int else encode(value)
         if (value := self.matrix) is not None:
             encoded["matrix"] = encode(value)
         if (value := self.moments) is not None:
             encoded["moments"] = encode(value)
         if (value := self.list_) is not None:
-            encoded["list"] = value.to_dict() if value.__class__ is List else encode(value)
+            encoded["list"] = value.to_dict() if type(value) is List else encode(value)
         if (value := self.scalar) is not None:
             encoded["scalar"] = encode(value)
         if (value := self.either) is not None:
@@ -227,7 +227,7 @@ class Kinds:
         if (value := self.branches) is not None:
             encoded["branches"] = encode(value)
         if (value := self.shelf) is not None:
-            encoded["shelf"] = value.to_dict() if value.__class__ is Shelf else encode(value)
+            encoded["shelf"] = value.to_dict() if type(value) is Shelf else encode(value)
         return encoded
 
 

@@ -21,54 +21,52 @@ class Novel:
     password: str | None = _field(default=None, repr=False)
     title: str | None = None
     additional_properties: dict[str, Any] = _field(factory=dict[str, Any], repr=False)
-    """What the contract does not know."""
+    """Properties that the contract does not describe."""
 
     @classmethod
     def from_dict(cls, source: Mapping[str, Any], at: At = None, hook: Hook = ignore) -> Self:
-        """Read it leniently from what JSON holds; the hook is told of what the contract does not foresee."""
+        """Decode leniently from a JSON object. Values that the contract does not allow are reported to the hook."""
         rest = {**source}
         pop = rest.pop
         return cls(
-            id=value
-            if (value := pop("id", None)) is None or value.__class__ is int
-            else decode_int(value, at, "id", hook),
+            id=value if (value := pop("id", None)) is None or type(value) is int else decode_int(value, at, "id", hook),
             pin=value
-            if (value := pop("pin", None)) is None or value.__class__ is str
+            if (value := pop("pin", None)) is None or type(value) is str
             else decode_str(value, at, "pin", hook),
             state=value
-            if (value := pop("state", None)) is None or value.__class__ is str
+            if (value := pop("state", None)) is None or type(value) is str
             else decode_str(value, at, "state", hook),
             pages=value
-            if (value := pop("pages", None)) is None or value.__class__ is int
+            if (value := pop("pages", None)) is None or type(value) is int
             else decode_int(value, at, "pages", hook),
             password=value
-            if (value := pop("password", None)) is None or value.__class__ is str
+            if (value := pop("password", None)) is None or type(value) is str
             else decode_str(value, at, "password", hook),
             title=value
-            if (value := pop("title", None)) is None or value.__class__ is str
+            if (value := pop("title", None)) is None or type(value) is str
             else decode_str(value, at, "title", hook),
             additional_properties=rest,
         )
 
     @classmethod
     def decode(cls, value: Any, at: At, key: str, hook: Hook) -> Self | None:
-        """Decode it as a part of something larger."""
+        """Decode a nested object, or report it to the hook if it is not an object."""
         return decode_object(cls.from_dict, value, at, key, hook)
 
     def to_dict(self) -> dict[str, Any]:
-        """Write it as JSON holds it; what is None is left out."""
+        """Turn the model into a plain JSON object. Fields that are None are omitted."""
         encoded: dict[str, Any] = {key: encode(entry) for key, entry in self.additional_properties.items()}
         value: Any
         if (value := self.id) is not None:
-            encoded["id"] = value if value.__class__ is int else encode(value)
+            encoded["id"] = value if type(value) is int else encode(value)
         if (value := self.pin) is not None:
-            encoded["pin"] = value if value.__class__ is str else encode(value)
+            encoded["pin"] = value if type(value) is str else encode(value)
         if (value := self.state) is not None:
-            encoded["state"] = value if value.__class__ is str else encode(value)
+            encoded["state"] = value if type(value) is str else encode(value)
         if (value := self.pages) is not None:
-            encoded["pages"] = value if value.__class__ is int else encode(value)
+            encoded["pages"] = value if type(value) is int else encode(value)
         if (value := self.password) is not None:
-            encoded["password"] = value if value.__class__ is str else encode(value)
+            encoded["password"] = value if type(value) is str else encode(value)
         if (value := self.title) is not None:
-            encoded["title"] = value if value.__class__ is str else encode(value)
+            encoded["title"] = value if type(value) is str else encode(value)
         return encoded

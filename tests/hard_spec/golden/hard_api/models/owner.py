@@ -16,11 +16,11 @@ class Owner:
     owns: Tree | None = None
     friend: Owner | None = None
     additional_properties: dict[str, Any] = _field(factory=dict[str, Any], repr=False)
-    """What the contract does not know."""
+    """Properties that the contract does not describe."""
 
     @classmethod
     def from_dict(cls, source: Mapping[str, Any], at: At = None, hook: Hook = ignore) -> Self:
-        """Read it leniently from what JSON holds; the hook is told of what the contract does not foresee."""
+        """Decode leniently from a JSON object. Values that the contract does not allow are reported to the hook."""
         rest = {**source}
         pop = rest.pop
         return cls(
@@ -35,17 +35,17 @@ class Owner:
 
     @classmethod
     def decode(cls, value: Any, at: At, key: str, hook: Hook) -> Self | None:
-        """Decode it as a part of something larger."""
+        """Decode a nested object, or report it to the hook if it is not an object."""
         return decode_object(cls.from_dict, value, at, key, hook)
 
     def to_dict(self) -> dict[str, Any]:
-        """Write it as JSON holds it; what is None is left out."""
+        """Turn the model into a plain JSON object. Fields that are None are omitted."""
         encoded: dict[str, Any] = {key: encode(entry) for key, entry in self.additional_properties.items()}
         value: Any
         if (value := self.owns) is not None:
-            encoded["owns"] = value.to_dict() if value.__class__ is Tree else encode(value)
+            encoded["owns"] = value.to_dict() if type(value) is Tree else encode(value)
         if (value := self.friend) is not None:
-            encoded["friend"] = value.to_dict() if value.__class__ is Owner else encode(value)
+            encoded["friend"] = value.to_dict() if type(value) is Owner else encode(value)
         return encoded
 
 

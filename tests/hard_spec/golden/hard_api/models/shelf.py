@@ -15,31 +15,31 @@ class Shelf:
 
     width: int | None = None
     additional_properties: dict[str, Tree] = _field(factory=lambda: {}, repr=False)
-    """What the contract does not know."""
+    """Properties that the contract does not describe."""
 
     @classmethod
     def from_dict(cls, source: Mapping[str, Any], at: At = None, hook: Hook = ignore) -> Self:
-        """Read it leniently from what JSON holds; the hook is told of what the contract does not foresee."""
+        """Decode leniently from a JSON object. Values that the contract does not allow are reported to the hook."""
         rest = {**source}
         pop = rest.pop
         return cls(
             width=value
-            if (value := pop("width", None)) is None or value.__class__ is int
+            if (value := pop("width", None)) is None or type(value) is int
             else decode_int(value, at, "width", hook),
             additional_properties=decode_values(rest, at, hook, Tree.decode),
         )
 
     @classmethod
     def decode(cls, value: Any, at: At, key: str, hook: Hook) -> Self | None:
-        """Decode it as a part of something larger."""
+        """Decode a nested object, or report it to the hook if it is not an object."""
         return decode_object(cls.from_dict, value, at, key, hook)
 
     def to_dict(self) -> dict[str, Any]:
-        """Write it as JSON holds it; what is None is left out."""
+        """Turn the model into a plain JSON object. Fields that are None are omitted."""
         encoded: dict[str, Any] = {key: encode(entry) for key, entry in self.additional_properties.items()}
         value: Any
         if (value := self.width) is not None:
-            encoded["width"] = value if value.__class__ is int else encode(value)
+            encoded["width"] = value if type(value) is int else encode(value)
         return encoded
 
 

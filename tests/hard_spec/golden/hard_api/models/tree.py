@@ -19,16 +19,16 @@ class Tree:
     branches: Branches | None = None
     owner: Owner | None = None
     additional_properties: dict[str, Any] = _field(factory=dict[str, Any], repr=False)
-    """What the contract does not know."""
+    """Properties that the contract does not describe."""
 
     @classmethod
     def from_dict(cls, source: Mapping[str, Any], at: At = None, hook: Hook = ignore) -> Self:
-        """Read it leniently from what JSON holds; the hook is told of what the contract does not foresee."""
+        """Decode leniently from a JSON object. Values that the contract does not allow are reported to the hook."""
         rest = {**source}
         pop = rest.pop
         return cls(
             name=value
-            if (value := pop("name", None)) is None or value.__class__ is str
+            if (value := pop("name", None)) is None or type(value) is str
             else decode_str(value, at, "name", hook),
             child=None
             if (value := pop("child", None)) is None
@@ -47,23 +47,23 @@ class Tree:
 
     @classmethod
     def decode(cls, value: Any, at: At, key: str, hook: Hook) -> Self | None:
-        """Decode it as a part of something larger."""
+        """Decode a nested object, or report it to the hook if it is not an object."""
         return decode_object(cls.from_dict, value, at, key, hook)
 
     def to_dict(self) -> dict[str, Any]:
-        """Write it as JSON holds it; what is None is left out."""
+        """Turn the model into a plain JSON object. Fields that are None are omitted."""
         encoded: dict[str, Any] = {key: encode(entry) for key, entry in self.additional_properties.items()}
         value: Any
         if (value := self.name) is not None:
-            encoded["name"] = value if value.__class__ is str else encode(value)
+            encoded["name"] = value if type(value) is str else encode(value)
         if (value := self.child) is not None:
-            encoded["child"] = value.to_dict() if value.__class__ is Tree else encode(value)
+            encoded["child"] = value.to_dict() if type(value) is Tree else encode(value)
         if (value := self.children) is not None:
             encoded["children"] = encode(value)
         if (value := self.branches) is not None:
             encoded["branches"] = encode(value)
         if (value := self.owner) is not None:
-            encoded["owner"] = value.to_dict() if value.__class__ is Owner else encode(value)
+            encoded["owner"] = value.to_dict() if type(value) is Owner else encode(value)
         return encoded
 
 

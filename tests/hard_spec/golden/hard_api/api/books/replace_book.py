@@ -31,7 +31,7 @@ def replace_book(
         shelf: shelf
         type: type
         body_: body
-        body: What to send.
+        body: The request body.
         target: target
         filter: filter
         path_segment: path-segment

@@ -19,4 +19,4 @@ def list_(*, body_: float | None = None) -> Request[None]:
 
 
 def _ignore(payload: Any, hook: Hook) -> None:
-    """Read nothing: the contract promises no body."""
+    """Ignore the response body: the contract describes none."""
