@@ -1,7 +1,8 @@
-"""Tell what a change does to callers, and which version it needs: `make diff BASE=<ref>`.
+"""Report how a change affects callers, and which version it needs: `make diff BASE=<ref>`.
 
-It compares the working tree with a git ref, the last release if none is named: the contract by rules of its own, the
-two Python packages with griffe. `--check` fails where pyproject.toml promises less than the change needs.
+It compares the working tree with a git ref, by default with the last release. The contract is compared by the rules in
+this module, and the two Python packages with griffe. `--check` fails if the version in pyproject.toml is too low for the
+change.
 """
 
 from __future__ import annotations
@@ -39,13 +40,15 @@ LIMITS = (
     "minItems",
 )
 ANY = {"any", "Any"}
+"""The types that accept every value, in the contract and in Python."""
 WIDER = {"integer": "number", "int": "float"}
+"""For each type the type that also accepts all its values."""
 NOTHING: frozenset[str] = frozenset()
 BOTH_WAYS = frozenset({"sent", "read"})
 
 
 class Level(IntEnum):
-    """What a change means for callers, and the step of a version from 1.0.0 on."""
+    """How a change affects callers. From 1.0.0 on it is also the part of the version that must increase."""
 
     NOTHING = 0
     PATCH = 1
@@ -58,7 +61,7 @@ LABELS = {Level.PATCH: "fix", Level.MINOR: "addition", Level.MAJOR: "BREAKING"}
 
 @frozen(order=True)
 class Change:
-    """One change, and what it means."""
+    """A change, and how it affects callers."""
 
     level: Level
     text: str
@@ -66,16 +69,16 @@ class Change:
 
 @frozen(kw_only=True)
 class Fact:
-    """What is known of an operation, a parameter, a body, an answer or a field, or of a name in Python.
+    """The properties of a part of the contract (an operation, parameter, body, response or field), or of a Python name.
 
     Attributes:
-        types: The types it may have.
-        ways: Whether callers send or read it; neither, where they do not see it.
-        required: Whether callers must send it, or an answer cannot be read without it.
+        types: The types that it may have.
+        ways: Whether callers send it, read it, or both. It is empty if callers do not see it.
+        required: Whether callers must send it, or a response cannot be used without it.
         nullable: Whether it may be null.
         deprecated: Whether it is deprecated.
-        values: The values known, if not all are.
-        limits: Its bounds.
+        values: The values that are known today. It is empty if every value is allowed.
+        limits: Its limits, such as a maximum length.
     """
 
     types: frozenset[str]
@@ -91,14 +94,14 @@ class Fact:
 
 
 def compare(old: Mapping[str, Fact], new: Mapping[str, Fact]) -> Iterator[Change]:
-    """Compare the facts of two contracts."""
+    """Yield the changes between the facts of two contracts."""
     for name in sorted(old.keys() | new.keys()):
         owner = _owner(name)
         if owner != name and (owner in old) != (owner in new):
-            continue  # its owner was added or removed, which says it all
+            continue  # The owner was added or removed, and that change is enough to report.
         before, after = old.get(name), new.get(name)
         if before is None:
-            assert after is not None  # noqa: S101 - one of the two has it
+            assert after is not None  # noqa: S101 - the name is in at least one of them
             yield _added(name, after)
         elif after is None:
             yield Change(Level.MAJOR if before.ways else Level.PATCH, f"{name}: removed")
@@ -107,6 +110,7 @@ def compare(old: Mapping[str, Fact], new: Mapping[str, Fact]) -> Iterator[Change
 
 
 def _owner(name: str) -> str:
+    """Return the operation or the schema that a name belongs to."""
     return re.split(r"[.( ]", name, maxsplit=1)[0]
 
 
@@ -117,7 +121,7 @@ def _added(name: str, fact: Fact) -> Change:
 
 
 def changes(name: str, before: Fact, after: Fact) -> Iterator[Change]:
-    """Compare what is known of one name."""
+    """Yield the changes between two facts with the same name."""
     ways = before.ways | after.ways
     if before.types != after.types:
         yield _retyped(name, before.types, after.types, ways)
@@ -125,7 +129,7 @@ def changes(name: str, before: Fact, after: Fact) -> Iterator[Change]:
         text = "may be null" if after.nullable else "is no longer null"
         yield Change(Level.PATCH, f"{name}: {text}; in Python it may be None either way")
     if after.required and not before.required and ways:
-        text = "callers must send it" if "sent" in ways else "an answer without it cannot be read"
+        text = "callers must send it" if "sent" in ways else "a response without it cannot be used"
         yield Change(Level.MAJOR, f"{name}: now required; {text}")
     if before.required and not after.required:
         yield Change(Level.MINOR if ways else Level.PATCH, f"{name}: no longer required")
@@ -141,19 +145,19 @@ def changes(name: str, before: Fact, after: Fact) -> Iterator[Change]:
 
 
 def _retyped(name: str, before: frozenset[str], after: frozenset[str], ways: frozenset[str]) -> Change:
-    lost = {each for each in before if not _takes(after, each)}
-    gained = {each for each in after if not _takes(before, each)}
+    lost = {each for each in before if not _accepts(after, each)}
+    gained = {each for each in after if not _accepts(before, each)}
     verb = "changed" if lost and gained else "narrowed" if lost else "widened"
     text = f"{name}: {verb} from {_joined(before)} to {_joined(after)}"
     if lost and "sent" in ways:
-        return Change(Level.MAJOR, f"{text}; callers send what is no longer taken")
+        return Change(Level.MAJOR, f"{text}; values that callers send may be rejected")
     if gained and "read" in ways:
-        return Change(Level.MAJOR, f"{text}; callers read what they do not expect")
+        return Change(Level.MAJOR, f"{text}; callers may read values that they do not expect")
     return Change(Level.MINOR if gained and ways else Level.PATCH, text)
 
 
-def _takes(types: frozenset[str], one: str) -> bool:
-    return one in types or bool(ANY & types) or WIDER.get(one) in types
+def _accepts(types: frozenset[str], value_type: str) -> bool:
+    return value_type in types or bool(ANY & types) or WIDER.get(value_type) in types
 
 
 def _joined(types: frozenset[str]) -> str:
@@ -163,10 +167,12 @@ def _joined(types: frozenset[str]) -> str:
 def _limited(
     name: str, before: Mapping[str, float], after: Mapping[str, float], ways: frozenset[str]
 ) -> Iterator[Change]:
+    """Yield the changes of limits. They matter only to callers who send the value."""
     for limit in sorted(before.keys() | after.keys()):
         old, new = before.get(limit), after.get(limit)
         if old == new:
             continue
+        # A lower maximum and a higher minimum both narrow the range.
         narrower = old is None or (new is not None and (new < old) == ("max" in limit.lower()))
         level = Level.MAJOR if narrower else Level.MINOR
         verb = "narrowed" if narrower else "widened"
@@ -178,7 +184,7 @@ def _limited(
 
 
 def facts(contract: Any) -> dict[str, Fact]:
-    """Flatten a contract into what is known of each name in it."""
+    """Flatten a contract into a fact for each name in it, such as `listThings(page)` or `Thing.id`."""
     found: dict[str, Fact] = {}
     for address, methods in contract["paths"].items():
         for method, operation in methods.items():
@@ -208,36 +214,38 @@ def facts(contract: Any) -> dict[str, Fact]:
 
 
 def schema_ways(contract: Any) -> dict[str, frozenset[str]]:
-    """Tell for each schema whether it is a part of what callers send, of what they read, or both."""
+    """Return for each schema whether callers send it, read it, or both."""
     found: dict[str, frozenset[str]] = {}
     for methods in contract["paths"].values():
         for operation in methods.values():
             for _, part, ways in _contents(contract, operation):
-                _spread(contract, part, ways, found)
+                _mark_schemas(contract, part, ways, found)
     return found
 
 
 def _contents(contract: Any, operation: Any) -> Iterator[tuple[str, Any, frozenset[str]]]:
-    """Yield the body and the answers; callers read those that are no errors."""
+    """Yield the body and the responses. Callers read only the 2xx ones: errors become exceptions."""
     if "requestBody" in operation:
         yield "body", _resolved(contract, operation["requestBody"]), frozenset({"sent"})
-    for status, answer in operation["responses"].items():
-        yield f"-> {status}", _resolved(contract, answer), frozenset({"read"}) if status[0] == "2" else NOTHING
+    for status, response in operation["responses"].items():
+        yield f"-> {status}", _resolved(contract, response), frozenset({"read"}) if status[0] == "2" else NOTHING
 
 
-def _spread(contract: Any, node: Any, ways: frozenset[str], found: dict[str, frozenset[str]]) -> None:
+def _mark_schemas(contract: Any, node: Any, ways: frozenset[str], found: dict[str, frozenset[str]]) -> None:
+    """Add the ways to every schema that a part of the contract refers to, directly or through other schemas."""
     if isinstance(node, list):
         for part in cast("Iterable[Any]", node):
-            _spread(contract, part, ways, found)
+            _mark_schemas(contract, part, ways, found)
     elif isinstance(node, dict):
         for key, part in cast("dict[str, Any]", node).items():
             if key == "$ref":
                 name = part.rpartition("/")[2]
+                # A schema that already has these ways is not visited again, so a circle of schemas ends.
                 if not ways <= found.get(name, NOTHING):
                     found[name] = found.get(name, NOTHING) | ways
-                    _spread(contract, _resolved(contract, node), ways, found)
+                    _mark_schemas(contract, _resolved(contract, node), ways, found)
             elif key not in ("example", "examples"):
-                _spread(contract, part, ways, found)
+                _mark_schemas(contract, part, ways, found)
 
 
 def _resolved(contract: Any, node: Any) -> Any:
@@ -282,28 +290,37 @@ def _types(schema: Any) -> frozenset[str]:
 
 
 def python_changes(old: Path, new: Path, ways_of: Mapping[str, frozenset[str]]) -> set[Change]:
-    """Compare the packages of two trees: griffe tells what is gone, the types that it does not compare are ours."""
+    """Return the changes between the packages of two trees.
+
+    griffe finds what was removed or renamed. It does not compare types, so `changes` does.
+
+    Args:
+        old: The folder of the old tree.
+        new: The folder of the new tree.
+        ways_of: For each schema whether callers send it, read it, or both.
+    """
     before, after = Surface(old, ways_of), Surface(new, ways_of)
     found = {
-        Change(Level.MAJOR, _told(breakage))
+        Change(Level.MAJOR, _explained(breakage))
         for path in before.objects.keys() & after.objects.keys()
         for breakage in griffe.find_breaking_changes(before.objects[path], after.objects[path])
     }
-    fresh = after.facts.keys() - before.facts.keys()
+    added = after.facts.keys() - before.facts.keys()
     for name, fact in after.facts.items():
-        if name not in fresh:
+        if name not in added:
             found.update(changes(name, before.facts[name], fact))
-        elif not any(name.startswith((f"{other}.", f"{other}(")) for other in fresh):
+        # The members of an added class and the parameters of an added function are not reported beside it.
+        elif not any(name.startswith((f"{other}.", f"{other}(")) for other in added):
             found.add(Change(Level.MINOR, f"{name}: added"))
     return found
 
 
 class Surface:
-    """What callers see of the packages in a tree, with the private classes that public signatures name.
+    """The public names of the packages in a tree, and the private classes that occur in public signatures.
 
     Attributes:
-        objects: The packages and the private classes.
-        facts: What is known of each public name.
+        objects: The packages and the private classes, for griffe.
+        facts: A fact for each public name.
     """
 
     def __init__(self, tree: Path, ways_of: Mapping[str, frozenset[str]]) -> None:
@@ -318,11 +335,12 @@ class Surface:
             self._walk(self.objects[package])
 
     def _walk(self, holder: Any) -> None:
+        """Add a fact for each public member of a package, module or class."""
         for member in holder.members.values():
             if not member.is_public:
                 continue
             target = member.final_target if member.is_alias else member
-            name = _shown(target.path)
+            name = _public_path(target.path)
             if name in self.facts or target.package.path not in PACKAGES:
                 continue
             if target.is_attribute:
@@ -338,7 +356,7 @@ class Surface:
                 self._walk(target)
 
     def _types(self, annotation: Any) -> frozenset[str]:
-        """Return the members of an annotation, and follow the private classes in it."""
+        """Return the members of an annotation, and add the private classes in it to the surface."""
         for part in annotation.iterate() if isinstance(annotation, griffe.Expr) else ():
             path = part.canonical_path if isinstance(part, griffe.ExprName) else ""
             if path.startswith("teamwork_desk._") and path not in self.objects and self._all[path].is_class:
@@ -348,7 +366,10 @@ class Surface:
 
 
 def members(annotation: str) -> frozenset[str]:
-    """Split a union, also within a list and its like; a literal beside str says nothing to a type checker."""
+    """Split a union into its members, also inside a list or another type with a single parameter.
+
+    A literal beside `str` is omitted, because it makes no difference to a type checker.
+    """
     parts, depth = [""], 0
     for piece in re.split(r"( \| |[\[\]])", annotation):
         depth += {"[": 1, "]": -1}.get(piece, 0)
@@ -359,25 +380,30 @@ def members(annotation: str) -> frozenset[str]:
     if len(parts) > 1:
         plain = [part for part in parts if "str" not in parts or not part.startswith("Literal[")]
         return frozenset[str]().union(*map(members, plain))
-    within = re.fullmatch(r"([\w.]+)\[([^,]+)\]", annotation)
-    return frozenset({f"{within[1]}[{item}]" for item in members(within[2])} if within else {annotation})
+    generic = re.fullmatch(r"([\w.]+)\[([^,]+)\]", annotation)
+    return frozenset({f"{generic[1]}[{item}]" for item in members(generic[2])} if generic else {annotation})
 
 
-def _shown(path: str) -> str:
+def _public_path(path: str) -> str:
+    """Remove the private modules from a path, because callers import the name without them."""
     return re.sub(r"\._\w+", "", path)
 
 
-def _told(breakage: griffe.Breakage) -> str:
+def _explained(breakage: griffe.Breakage) -> str:
+    """Turn the explanation of griffe into a line like those of `changes`, without its Markdown."""
     place, _, what = breakage.explain(griffe.ExplanationStyle.MARKDOWN).removeprefix("- ").partition(": ")
     module = breakage.obj.module.path
-    return re.sub("[`*]", "", f"{_shown(module)}.{place}: {what[:2].lower()}{what[2:]}")
+    return re.sub("[`*]", "", f"{_public_path(module)}.{place}: {what[:2].lower()}{what[2:]}")
 
 
 # The version
 
 
 def needed(released: Version, level: Level) -> Version:
-    """Return the lowest version that promises a change; before 1.0.0 what breaks is a minor step, all else a patch."""
+    """Return the lowest version that may contain a change.
+
+    Before 1.0.0 a breaking change needs a minor step, and every other change a patch.
+    """
     major, minor, patch = released.major, released.minor, released.micro
     if level is Level.NOTHING:
         return released
@@ -392,61 +418,62 @@ def version_of(tree: Path) -> Version:
     return Version(tomllib.loads((tree / "pyproject.toml").read_text("utf-8"))["project"]["version"])
 
 
-def promises(version: Version, least: Version) -> bool:
-    """Tell whether a version, or the release it prepares, is high enough."""
+def is_high_enough(version: Version, least: Version) -> bool:
+    """Return whether a version, or the release that a pre-release prepares, is high enough."""
     return Version(version.base_version) >= least
 
 
 def _git(*arguments: str) -> bytes | None:
+    """Return what git prints, or None if it fails."""
     run = subprocess.run([GIT, *arguments], cwd=ROOT, capture_output=True, check=False)
     return None if run.returncode else run.stdout
 
 
-def _tell(title: str, found: Iterable[Change]) -> None:
+def _print_changes(title: str, found: Iterable[Change]) -> None:
     print(f"\n{title}")
-    for change in sorted(found, reverse=True) or [Change(Level.NOTHING, "nothing that callers see")]:
+    for change in sorted(found, reverse=True) or [Change(Level.NOTHING, "no change for callers")]:
         print(f"  {LABELS.get(change.level, ''):9} {change.text}")
 
 
 def report(base: Path) -> bool:
-    """Print what changed since a tree, and tell whether the version promises enough."""
+    """Print what changed since an older tree, and return whether the version in pyproject.toml is high enough."""
     old, new = (yaml.safe_load((tree / "openapi" / "desk.yaml").read_text("utf-8")) for tree in (base, ROOT))
     old_ways, new_ways = schema_ways(old), schema_ways(new)
     ways_of = {name: old_ways.get(name, NOTHING) | new_ways.get(name, NOTHING) for name in {**old_ways, **new_ways}}
     in_contract, in_python = set(compare(facts(old), facts(new))), python_changes(base, ROOT, ways_of)
-    _tell("The API, as openapi/desk.yaml has it", in_contract)
-    _tell("The Python surface, for those who call it", in_python)
+    _print_changes("Changes of the API, in openapi/desk.yaml", in_contract)
+    _print_changes("Changes of the Python packages, for callers", in_python)
     touched = any(differences(base / folder, ROOT / folder) for folder in PACKAGES.values())
     level = max([Level.PATCH if touched else Level.NOTHING, *(change.level for change in in_contract | in_python)])
     released, version = version_of(base), version_of(ROOT)
     least = needed(released, level)
-    step = f"needs a step to {least} at least" if least > released else "needs no step"
-    print(f"\nThe version: {released} {step}; pyproject.toml has {version}.")
+    step = f"at least {least} is needed" if least > released else "no new version is needed"
+    print(f"\nThe last version is {released}, and {step}; pyproject.toml has {version}.")
     if released.major == 0:
-        print("Before 1.0.0 a breaking change is a minor step, and any other a patch.")
-    return promises(version, least)
+        print("Before 1.0.0 a breaking change needs a minor step, and every other change a patch.")
+    return is_high_enough(version, least)
 
 
 def main() -> None:
-    """Compare, and with --check judge."""
+    """Compare, and fail with `--check` if the version is too low."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("base", nargs="?", help="a git ref; left out: the last v* tag")
-    parser.add_argument("--check", action="store_true", help="fail where the version promises less than is needed")
+    parser.add_argument("base", nargs="?", help="a git ref; the last v* tag by default")
+    parser.add_argument("--check", action="store_true", help="fail if the version in pyproject.toml is too low")
     options = parser.parse_args()
     tag = _git("describe", "--tags", "--abbrev=0", "--match", "v[0-9]*")
     ref: str = options.base or (tag or b"").decode().strip()
     if not ref:
-        print("Nothing was released yet: there is no v* tag to compare with.")
+        print("There is no v* tag to compare with: nothing was released yet.")
         return
     archive = _git("archive", ref, "pyproject.toml", "openapi/desk.yaml", *PACKAGES.values())
     if archive is None:
-        raise SystemExit(f"{ref} is no commit with a contract")
-    print(f"From {ref} to the working tree")
+        raise SystemExit(f"{ref} is not a commit that contains openapi/desk.yaml")
+    print(f"Changes from {ref} to the working tree")
     with tempfile.TemporaryDirectory() as folder:
         with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
             tar.extractall(folder, filter="data")
         if not report(Path(folder)) and options.check:
-            raise SystemExit("The version in pyproject.toml promises less than this change needs.")
+            raise SystemExit("The version in pyproject.toml is too low for this change.")
 
 
 if __name__ == "__main__":

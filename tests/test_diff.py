@@ -1,4 +1,4 @@
-"""What a change of the contract or of the packages means for callers, and which version it needs."""
+"""How a change of the contract or of the packages affects callers, and which version it needs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def load_diff() -> Any:
-    """Import it as it runs: beside generate.py."""
+    """Import diff.py with its folder on the path, because it imports generate.py from there."""
     sys.path.insert(0, str(ROOT / "openapi"))
     try:
         return importlib.import_module("diff")
@@ -72,17 +72,18 @@ SENT, READ = ("components", "schemas", "Sent"), ("components", "schemas", "Read"
 BOTH, ERRORS = ("components", "schemas", "Both", "properties"), ("components", "schemas", "Errors", "properties")
 PUT, LIST = ("paths", "/things/{id}.json", "put"), ("paths", "/things.json", "get")
 SCHEMAS = ("components", "schemas")
-GONE = object()
+REMOVED = object()
+"""Removes the value at a path."""
 
 
 def changed(*changes: tuple[tuple[Any, ...], Any]) -> Any:
-    """The contract with values set, or removed, at paths."""
+    """The contract with values set or removed at paths."""
     contract = yaml.safe_load(CONTRACT)
     for (*path, last), value in changes:
         node = contract
         for key in path:
             node = node[key]
-        if value is GONE:
+        if value is REMOVED:
             del node[last]
         else:
             node[last] = value
@@ -93,11 +94,11 @@ SENT_FIELD, READ_FIELD = (*SENT, "properties", "field"), (*READ, "properties", "
 TABLE: list[tuple[str, Any, str, Any]] = [
     # Operations
     ("operation added", ((*LIST[:2], "put"), {"operationId": "new", "responses": {}}), "new: added", MINOR),
-    ("operation removed", (LIST, GONE), "listThings: removed", MAJOR),
+    ("operation removed", (LIST, REMOVED), "listThings: removed", MAJOR),
     ("operation deprecated", ((*LIST, "deprecated"), True), "listThings: deprecated", MINOR),
     ("operation renamed", ((*LIST, "operationId"), "other"), "listThings: removed", MAJOR),
     # Parameters
-    ("parameter removed", ((*PUT, "parameters", 1), GONE), "putThing(page): removed", MAJOR),
+    ("parameter removed", ((*PUT, "parameters", 1), REMOVED), "putThing(page): removed", MAJOR),
     ("parameter required", ((*PUT, "parameters", 1, "required"), True), "putThing(page): now required", MAJOR),
     ("parameter optional", ((*PUT, "parameters", 0, "required"), False), "putThing(id): no longer required", MINOR),
     ("parameter added", ((*LIST, "parameters"), [{"name": "a", "schema": {}}]), "listThings(a): added", MINOR),
@@ -109,23 +110,23 @@ TABLE: list[tuple[str, Any, str, Any]] = [
     ),
     ("parameter narrowed", ((*PUT, "parameters", 0, "schema", "minimum"), 2), "putThing(id): narrowed, minimum", MAJOR),
     ("parameter widened", ((*PUT, "parameters", 0, "schema", "minimum"), 0), "putThing(id): widened, minimum", MINOR),
-    ("parameter unbound", ((*PUT, "parameters", 0, "schema", "minimum"), GONE), "putThing(id): widened", MINOR),
-    # Bodies and answers
-    ("body removed", ((*PUT, "requestBody"), GONE), "putThing body: removed", MAJOR),
-    ("answer changed", ((*PUT, "responses", "200"), {}), "putThing -> 200: changed from Read to nothing", MAJOR),
-    ("error removed", ((*PUT, "responses", "400"), GONE), "putThing -> 400: removed", PATCH),
+    ("parameter unbound", ((*PUT, "parameters", 0, "schema", "minimum"), REMOVED), "putThing(id): widened", MINOR),
+    # Bodies and responses
+    ("body removed", ((*PUT, "requestBody"), REMOVED), "putThing body: removed", MAJOR),
+    ("response changed", ((*PUT, "responses", "200"), {}), "putThing -> 200: changed from Read to nothing", MAJOR),
+    ("error removed", ((*PUT, "responses", "400"), REMOVED), "putThing -> 400: removed", PATCH),
     ("error added", ((*PUT, "responses", "404"), {}), "putThing -> 404: added", PATCH),
     # Schemas
     ("schema added", ((*SCHEMAS, "New"), {"type": "object", "properties": {"a": {}}}), "New: added", PATCH),
-    ("unused schema removed", ((*SCHEMAS, "Unused"), GONE), "Unused: removed", PATCH),
-    ("error's field removed", ((*ERRORS, "field"), GONE), "Errors.field: removed", PATCH),
+    ("unused schema removed", ((*SCHEMAS, "Unused"), REMOVED), "Unused: removed", PATCH),
+    ("error's field removed", ((*ERRORS, "field"), REMOVED), "Errors.field: removed", PATCH),
     ("map's values changed", ((*SCHEMAS, "Item", "additionalProperties"), {}), "Item.*: widened", MAJOR),
     # Fields that callers send
     ("sent added", ((*SENT, "properties", "new"), {"type": "string"}), "Sent.new: added", MINOR),
-    ("sent removed", (SENT_FIELD, GONE), "Sent.field: removed", MAJOR),
+    ("sent removed", (SENT_FIELD, REMOVED), "Sent.field: removed", MAJOR),
     ("sent changed", ((*SENT_FIELD, "type"), "integer"), "Sent.field: changed from string to integer", MAJOR),
     ("sent widened", ((*SENT_FIELD, "type"), ["string", "integer"]), "Sent.field: widened", MINOR),
-    ("sent to any", ((*SENT_FIELD, "type"), GONE), "Sent.field: widened from string to any", MINOR),
+    ("sent to any", ((*SENT_FIELD, "type"), REMOVED), "Sent.field: widened from string to any", MINOR),
     (
         "sent narrowed",
         ((*SENT, "properties", "list", "items"), {"type": "string", "format": "uuid"}),
@@ -142,37 +143,37 @@ TABLE: list[tuple[str, Any, str, Any]] = [
     ("sent bound", ((*SENT, "properties", "list", "maxItems"), 3), "Sent.list: narrowed, maxItems from None", MAJOR),
     # Fields that callers read
     ("read added", ((*READ, "properties", "new"), {"type": "string"}), "Read.new: added", MINOR),
-    ("read removed", (READ_FIELD, GONE), "Read.field: removed", MAJOR),
+    ("read removed", (READ_FIELD, REMOVED), "Read.field: removed", MAJOR),
     ("read changed", ((*READ_FIELD, "type"), ["integer", "null"]), "Read.field: changed", MAJOR),
     ("read widened", ((*READ_FIELD, "type"), ["string", "integer", "null"]), "Read.field: widened", MAJOR),
     ("read to number", ((*READ, "properties", "id", "type"), ["number", "null"]), "Read.id: widened", MAJOR),
     ("read never null", ((*READ_FIELD, "type"), "string"), "Read.field: is no longer null", PATCH),
-    ("read required", ((*READ, "required"), ["id", "field"]), "Read.field: now required; an answer without", MAJOR),
+    ("read required", ((*READ, "required"), ["id", "field"]), "Read.field: now required; a response without", MAJOR),
     ("read optional", ((*READ, "required"), []), "Read.id: no longer required", MINOR),
     ("read value added", ((*READ_FIELD, "x-extensible-enum"), ["a", "b", "c"]), "Read.field: new values c", MINOR),
     ("read value removed", ((*READ_FIELD, "x-extensible-enum"), ["a"]), "Read.field: no longer has b", PATCH),
     ("read shorter", ((*READ_FIELD, "maxLength"), 8), "Read.field: narrowed, maxLength", PATCH),
-    # Fields of what callers send and read
+    # Fields of a schema that callers send and read
     ("both widened", ((*BOTH, "field", "type"), ["string", "integer"]), "Both.field: widened", MAJOR),
     ("both required", ((*SCHEMAS, "Both", "required"), ["field"]), "Both.field: now required; callers must", MAJOR),
 ]
 
 
 @pytest.mark.parametrize(("change", "text", "level"), [row[1:] for row in TABLE], ids=[row[0] for row in TABLE])
-def test_what_a_change_of_the_contract_means(change: Any, text: str, level: Any) -> None:
+def test_a_change_of_the_contract_is_reported_with_its_level(change: Any, text: str, level: Any) -> None:
     old, new = yaml.safe_load(CONTRACT), changed(change)
     found = list(diff.compare(diff.facts(old), diff.facts(new)))
     assert [each.text for each in found if each.text.startswith(text)], found
     assert max(each.level for each in found) is level
-    assert len(found) == (2 if text == "listThings: removed" and change[1] is not GONE else 1)
+    assert len(found) == (2 if text == "listThings: removed" and change[1] is not REMOVED else 1)
 
 
-def test_words_change_nothing_for_callers() -> None:
+def test_a_change_of_a_description_does_not_affect_callers() -> None:
     new = changed(((*READ_FIELD, "description"), "A field."), ((*LIST, "summary"), "Lists."))
     assert list(diff.compare(diff.facts(yaml.safe_load(CONTRACT)), diff.facts(new))) == []
 
 
-def test_what_callers_send_and_what_they_read() -> None:
+def test_schemas_that_callers_send_and_schemas_that_they_read() -> None:
     ways = diff.schema_ways(yaml.safe_load(CONTRACT))
     assert ways == {"Sent": {"sent"}, "Read": {"read"}, "Both": {"sent", "read"}, "Item": {"read"}}
 
@@ -190,7 +191,7 @@ def test_what_callers_send_and_what_they_read() -> None:
         ("None", {"None"}),
     ],
 )
-def test_the_members_of_an_annotation(annotation: str, expected: set[str]) -> None:
+def test_members_splits_an_annotation(annotation: str, expected: set[str]) -> None:
     assert diff.members(annotation) == expected
 
 
@@ -207,7 +208,7 @@ def test_the_members_of_an_annotation(annotation: str, expected: set[str]) -> No
         ("1.2.3", MAJOR, "2.0.0"),
     ],
 )
-def test_which_version_a_change_needs(released: str, level: Any, least: str) -> None:
+def test_the_lowest_version_that_a_change_needs(released: str, level: Any, least: str) -> None:
     assert diff.needed(Version(released), level) == Version(least)
 
 
@@ -215,8 +216,8 @@ def test_which_version_a_change_needs(released: str, level: Any, least: str) -> 
     ("version", "enough"),
     [("1.3.0", True), ("1.3.0rc1", True), ("2.0.0", True), ("1.2.9", False), ("1.3.0.dev1", True)],
 )
-def test_which_version_promises_enough(version: str, enough: bool) -> None:
-    assert diff.promises(Version(version), Version("1.3.0")) is enough
+def test_a_version_is_high_enough_for_a_change(version: str, enough: bool) -> None:
+    assert diff.is_high_enough(Version(version), Version("1.3.0")) is enough
 
 
 # The Python surface
@@ -268,7 +269,7 @@ def trees(tmp_path: Path) -> tuple[Path, Path]:
         ("_private", "fast: bool", "slow: bool", {("Options.fast: public", MAJOR), ("Options.slow: added", MINOR)}),
     ],
 )
-def test_what_a_change_of_the_packages_means(
+def test_a_change_of_the_packages_is_reported_with_its_level(
     file: str, before: str, after: str, expected: set[tuple[str, Any]], trees: tuple[Path, Path]
 ) -> None:
     old, new = trees
@@ -282,12 +283,12 @@ def test_what_a_change_of_the_packages_means(
         assert [each for each in found if each.text.startswith(f"teamwork_desk.{text}") and each.level is level], found
 
 
-# The whole of it
+# The commands, in a repository of their own
 
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
-    """A repository with what the commands need, and one commit."""
+    """A repository with the files that the commands need, and a single commit."""
     for folder in ("openapi", "generated", "overrides"):
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("node_modules", "__pycache__"))
     (tmp_path / "pyproject.toml").write_text('[project]\nversion = "0.1.0"\n', "utf-8")
@@ -307,32 +308,34 @@ def run(clone: Path, script: str, *arguments: str) -> tuple[int, str]:
     return done.returncode, done.stdout + done.stderr
 
 
-def test_a_change_of_a_type_is_read_regenerated_and_needs_its_version(clone: Path) -> None:
+def test_a_changed_type_is_reported_before_and_after_regeneration_and_needs_a_version(clone: Path) -> None:
     assert run(clone, "diff.py", "--check") == (
         0,
-        "Nothing was released yet: there is no v* tag to compare with.\n",
+        "There is no v* tag to compare with: nothing was released yet.\n",
     )
     git(clone, "tag", "v0.1.0")
-    status, told = run(clone, "diff.py", "--check")
-    assert (status, "0.1.0 needs no step" in told) == (0, True), told
+    status, output = run(clone, "diff.py", "--check")
+    assert (status, "The last version is 0.1.0, and no new version is needed" in output) == (0, True), output
 
     contract = clone / "openapi" / "desk.yaml"
     text = contract.read_text("utf-8")
     before = 'ticket_id:\n          type: [integer, "null"]'
     assert before in text
     contract.write_text(text.replace(before, before.replace("integer", "string")), "utf-8")
-    what = "BREAKING  Conversation.ticket_id: changed from integer to string; callers read what they do not expect"
-    status, told = run(clone, "diff.py")
+    change = "BREAKING  Conversation.ticket_id: changed from integer to string; callers may read values that they do not expect"
+    status, output = run(clone, "diff.py")
     assert status == 0
-    assert what in told
-    assert "0.1.0 needs a step to 0.2.0 at least; pyproject.toml has 0.1.0" in told
-    assert "Before 1.0.0 a breaking change is a minor step" in told
+    assert change in output
+    assert "The last version is 0.1.0, and at least 0.2.0 is needed; pyproject.toml has 0.1.0" in output
+    assert "Before 1.0.0 a breaking change needs a minor step" in output
 
     assert run(clone, "generate.py") == (0, "teamwork_desk_api: 1 files changed\n")
-    status, told = run(clone, "diff.py", "--check")
+    status, output = run(clone, "diff.py", "--check")
     assert status == 1
-    assert "teamwork_desk_api.models.conversation.Conversation.ticket_id: changed from None | int to None | str" in told
-    assert told.endswith("The version in pyproject.toml promises less than this change needs.\n")
+    assert (
+        "teamwork_desk_api.models.conversation.Conversation.ticket_id: changed from None | int to None | str" in output
+    )
+    assert output.endswith("The version in pyproject.toml is too low for this change.\n")
 
     (clone / "pyproject.toml").write_text('[project]\nversion = "0.1.1"\n', "utf-8")
     assert run(clone, "diff.py", "--check")[0] == 1
@@ -340,14 +343,14 @@ def test_a_change_of_a_type_is_read_regenerated_and_needs_its_version(clone: Pat
     assert run(clone, "diff.py", "--check")[0] == 0
 
 
-def test_code_that_callers_do_not_see_needs_a_patch(clone: Path) -> None:
+def test_a_change_that_callers_do_not_see_needs_a_patch_version(clone: Path) -> None:
     with (clone / "overrides" / "teamwork_desk" / "_auth.py").open("a", encoding="utf-8") as file:
         file.write("\n_NEW = 1\n")
-    status, told = run(clone, "diff.py", "HEAD", "--check")
+    status, output = run(clone, "diff.py", "HEAD", "--check")
     assert status == 1
-    assert told.count("nothing that callers see") == 2
-    assert "0.1.0 needs a step to 0.1.1 at least" in told
+    assert output.count("no change for callers") == 2
+    assert "at least 0.1.1 is needed" in output
 
 
-def test_a_ref_that_is_none_is_named(clone: Path) -> None:
-    assert run(clone, "diff.py", "nowhere") == (1, "nowhere is no commit with a contract\n")
+def test_an_unknown_ref_is_rejected_by_name(clone: Path) -> None:
+    assert run(clone, "diff.py", "nowhere") == (1, "nowhere is not a commit that contains openapi/desk.yaml\n")
