@@ -1,8 +1,7 @@
 """Report how a change affects callers, and which version it needs: `make diff BASE=<ref>`.
 
 It compares the working tree with a git ref, by default with the last release. The contract is compared by the rules in
-this module, and the two Python packages with griffe. `--check` fails if the version in pyproject.toml is too low for the
-change.
+this module, and the two Python packages with griffe. `--check` fails if the version in pyproject.toml is too low.
 """
 
 from __future__ import annotations

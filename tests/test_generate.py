@@ -511,7 +511,7 @@ COMPANIONS: dict[str, tuple[str, dict[str, Any]]] = {
 
 @pytest.fixture(scope="module")
 def rejections(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """The reason for which each unsupported contract is rejected. They run in parallel, because each takes about a second."""
+    """The reason for rejecting each unsupported contract. They run in parallel, because each takes about a second."""
     scratch = tmp_path_factory.mktemp("rejections")
 
     def reject(name: str) -> str:

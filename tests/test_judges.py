@@ -1,4 +1,4 @@
-"""The judges of the contract, as far as they need no Node: the rest proves itself in `make contract`."""
+"""The judges of the contract, without the parts that need Node: `make contract` runs those."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ judge = load("judge")
 hooks = load("hooks")
 
 
-def test_every_rule_of_ours_has_a_fault_to_fire_on() -> None:
+def test_bad_yaml_has_a_fault_for_every_rule_of_ours() -> None:
     assert {rule for _, rule in judge.expected_findings(BAD)} == judge.own_rules(RULESET)
 
 
@@ -47,20 +47,20 @@ def test_every_rule_of_ours_is_an_error() -> None:
     assert {RULESET["rules"][name]["severity"] for name in judge.own_rules(RULESET)} == {"error"}
 
 
-def test_what_the_comments_of_a_bad_contract_demand() -> None:
+def test_the_expected_findings_are_read_from_the_comments() -> None:
     text = "# one two\na: 1 # three four\nb: '#five'\n  # six\nc: 2 # seven\n"
     assert judge.expected_findings(text) == {(2, "three"), (2, "four"), (5, "seven")}
 
 
-def test_a_rule_that_goes_blind_and_one_that_sees_ghosts_are_named() -> None:
+def test_missed_faults_and_wrong_reports_are_named() -> None:
     assert list(judge.misfires({(1, "a")}, {(1, "a")})) == []
     assert list(judge.misfires({(1, "a"), (2, "b")}, {(1, "a"), (3, "a")})) == [
-        "bad.yaml, line 2: b does not fire",
-        "bad.yaml, line 3: a fires",
+        "bad.yaml, line 2: b misses the fault",
+        "bad.yaml, line 3: a reports a fault, but there is none",
     ]
 
 
-def test_the_packages_are_pinned_and_name_no_place_to_come_from() -> None:
+def test_the_packages_are_pinned_without_the_url_of_a_registry() -> None:
     pins: dict[str, str] = json.loads((JUDGES / "package.json").read_text("utf-8"))["dependencies"]
     lock = json.loads((JUDGES / "package-lock.json").read_text("utf-8"))
     assert all(re.fullmatch(r"\d+\.\d+\.\d+", version) for version in pins.values())
@@ -69,7 +69,7 @@ def test_the_packages_are_pinned_and_name_no_place_to_come_from() -> None:
     assert all("integrity" in package for name, package in lock["packages"].items() if name)
 
 
-# What Prism is asked
+# The trials for Prism
 
 
 def is_valid(value: Any, schema: Any) -> bool:
@@ -77,10 +77,10 @@ def is_valid(value: Any, schema: Any) -> bool:
     return bool(validator.is_valid(value))
 
 
-async def test_every_operation_and_every_field_of_a_body_is_tried() -> None:
+async def test_there_is_a_trial_for_every_operation_and_every_body_field() -> None:
     async with AsyncDesk("https://acme.teamwork.com", token="any", transport=FakeDesk().transport) as desk:
-        tried = {trial.what: trial.refused_for for trial in judge.trials(CONTRACT, desk)}
-        named = {trial.what for trial in judge.named_trials(CONTRACT, desk)}
+        tried = {trial.name: trial.rejected_part for trial in judge.trials(CONTRACT, desk)}
+        named = {trial.name for trial in judge.named_trials(CONTRACT, desk)}
     fields = list(CONTRACT["components"]["schemas"]["ConvertConversation"]["properties"])
     assert tried == {
         "convertConversation": None,
@@ -96,7 +96,7 @@ async def test_every_operation_and_every_field_of_a_body_is_tried() -> None:
     }
 
 
-def test_a_sample_is_what_its_schema_takes_and_a_wrong_value_is_not() -> None:
+def test_a_sample_is_valid_for_its_schema_and_a_wrong_value_is_not() -> None:
     (convert,) = [each for each in judge.operations(CONTRACT) if each["operationId"] == "convertConversation"]
     for field, schema in judge.body_fields(CONTRACT, convert):
         wrong = "text" if schema.get("type") == "boolean" else True
@@ -119,12 +119,12 @@ def test_a_sample_is_what_its_schema_takes_and_a_wrong_value_is_not() -> None:
         ({"type": "object", "additionalProperties": True}, {"any": "text"}),
     ],
 )
-def test_samples(schema: Any, value: Any) -> None:
+def test_a_sample_of_each_kind_of_schema(schema: Any, value: Any) -> None:
     thing = {"type": "object", "properties": {"id": {"type": "integer"}, "name": {"type": "string"}}}
     assert judge.sample({"components": {"schemas": {"Thing": thing}}}, schema) == value
 
 
-# What schemathesis is told
+# The filter for schemathesis
 
 
 def failure(kind: Any) -> Any:
@@ -132,7 +132,7 @@ def failure(kind: Any) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("kind", "status", "reasons", "body", "foreseen"),
+    ("kind", "status", "reasons", "body", "known"),
     [
         (UndefinedStatusCode, 401, None, None, True),
         (UndefinedStatusCode, 404, None, None, True),
@@ -153,9 +153,11 @@ def failure(kind: Any) -> Any:
         (ValueError, 200, None, None, False),
     ],
 )
-def test_which_findings_are_none(kind: type, status: int, reasons: list[str] | None, body: Any, foreseen: bool) -> None:
-    answer = None if reasons is None else {"errors": {"field": reasons}}
-    assert hooks.is_foreseen(failure(kind), status, answer, body) is foreseen
+def test_known_behaviour_of_desk_is_not_a_finding(
+    kind: type, status: int, reasons: list[str] | None, body: Any, known: bool
+) -> None:
+    payload = None if reasons is None else {"errors": {"field": reasons}}
+    assert hooks.is_known(failure(kind), status, payload, body) is known
 
 
 # Node
@@ -164,11 +166,11 @@ def test_which_findings_are_none(kind: type, status: int, reasons: list[str] | N
 @pytest.mark.parametrize(
     ("version", "enough"), [("v18.0.0", True), ("v20.20.2", True), ("v16.20.0", False), ("v8.1.0", False), ("", False)]
 )
-def test_which_node_is_new_enough(version: str, enough: bool) -> None:
+def test_a_version_of_node_is_new_enough(version: str, enough: bool) -> None:
     assert judge.is_new_enough(version) is enough
 
 
-def test_without_node_one_line_says_what_to_install() -> None:
+def test_without_node_a_single_line_says_what_to_install() -> None:
     command: list[str | Path] = [sys.executable, JUDGES / "judge.py"]
     run = subprocess.run(command, env={"PATH": ""}, capture_output=True, text=True, check=False)
     assert (run.returncode, run.stdout) == (1, "")

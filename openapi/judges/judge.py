@@ -1,10 +1,10 @@
-"""Let third parties judge the contract: `make contract`.
+"""Check the contract with tools of third parties: `make contract`.
 
 - openapi-spec-validator: the contract is valid OpenAPI.
-- Spectral: it keeps the style of spectral.yaml, each rule of which fires on bad.yaml.
-- Prism: a mock that validates requests accepts what the SDK sends for every operation and every field of a body, and
-  refuses the same fields with a wrong value, with the contract's 400.
-- schemathesis: FakeDesk does what the contract says.
+- Spectral: the contract follows the rules of spectral.yaml, and each of these rules reports its fault in bad.yaml.
+- Prism: a mock that validates requests accepts the SDK's request for every operation and for every field of a body. It
+  rejects the same fields with a wrong value, with the 400 of the contract.
+- schemathesis: FakeDesk behaves as the contract describes.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ HERE = Path(__file__).resolve().parent
 CONTRACT = HERE.parent / "desk.yaml"
 MODULES = HERE / "node_modules"
 NEEDS_NODE = "make contract needs Node.js 18 or newer with npm: install them with your system's package manager"
-TOKEN = "a-token"  # noqa: S105 - a fake Desk's
+TOKEN = "a-token"  # noqa: S105 - it is the token of a fake Desk
 
 
 def judge_validity(contract: Any) -> Iterator[str]:
-    """Ask openapi-spec-validator."""
+    """Yield what openapi-spec-validator finds."""
     for error in OpenAPIV31SpecValidator(contract).iter_errors():
         yield f"{'/'.join(map(str, error.path))}: {error.message}"
 
@@ -54,7 +54,7 @@ def judge_validity(contract: Any) -> Iterator[str]:
 
 
 def judge_style() -> Iterator[str]:
-    """Ask Spectral about the contract, and about the contract that breaks each of our rules."""
+    """Yield what Spectral finds in the contract, and the rules that do not report their fault in bad.yaml."""
     yield from (f"line {line}: {rule}: {message}" for line, rule, message in _spectral(CONTRACT))
     bad = HERE / "bad.yaml"
     rules = own_rules(yaml.safe_load((HERE / "spectral.yaml").read_text("utf-8")))
@@ -63,12 +63,12 @@ def judge_style() -> Iterator[str]:
 
 
 def own_rules(ruleset: Any) -> set[str]:
-    """Return the names of the rules that a ruleset defines itself."""
+    """Return the names of the rules that a ruleset defines itself, without those that it extends."""
     return {name for name, rule in ruleset["rules"].items() if isinstance(rule, dict)}
 
 
 def expected_findings(text: str) -> set[tuple[int, str]]:
-    """Return the line and the rule of each finding that the comments of a bad contract demand."""
+    """Return the line and the rule of each finding that the comments in a bad contract name."""
     return {
         (number, rule)
         for number, line in enumerate(text.splitlines(), 1)
@@ -78,9 +78,11 @@ def expected_findings(text: str) -> set[tuple[int, str]]:
 
 
 def misfires(expected: set[tuple[int, str]], found: set[tuple[int, str]]) -> Iterator[str]:
-    """Name the rules that are blind, and those that see what is not there."""
-    yield from (f"bad.yaml, line {line}: {rule} does not fire" for line, rule in sorted(expected - found))
-    yield from (f"bad.yaml, line {line}: {rule} fires" for line, rule in sorted(found - expected))
+    """Yield the rules that miss a fault, and those that report a fault where there is none."""
+    yield from (f"bad.yaml, line {line}: {rule} misses the fault" for line, rule in sorted(expected - found))
+    yield from (
+        f"bad.yaml, line {line}: {rule} reports a fault, but there is none" for line, rule in sorted(found - expected)
+    )
 
 
 def _spectral(contract: Path) -> list[tuple[int, str, str]]:
@@ -98,6 +100,7 @@ def _spectral(contract: Path) -> list[tuple[int, str, str]]:
     try:
         findings = json.loads(run.stdout)
     except ValueError:
+        # Spectral prints no JSON if it could not run at all.
         raise SystemExit(f"Spectral failed:\n{run.stdout}{run.stderr}") from None
     return [(each["range"]["start"]["line"] + 1, each["code"], each["message"]) for each in findings]
 
@@ -106,13 +109,14 @@ def _spectral(contract: Path) -> list[tuple[int, str, str]]:
 
 
 def judge_requests(contract: Any) -> list[str]:
-    """Ask Prism about what the SDK sends."""
+    """Return the requests of the SDK that Prism judges otherwise than expected."""
     with _prism() as url:
         return asyncio.run(_try_everything(url, contract))
 
 
 @contextmanager
 def _prism() -> Generator[str]:
+    """Run Prism as a mock of the contract, and yield its URL."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -129,11 +133,11 @@ def _prism() -> Generator[str]:
         ]
         process = subprocess.Popen(command, cwd=HERE, stdout=log, stderr=subprocess.STDOUT)
         try:
-            patience = time.monotonic() + 60
+            deadline = time.monotonic() + 60
             while not _listens(port):
-                if process.poll() is not None or time.monotonic() > patience:
+                if process.poll() is not None or time.monotonic() > deadline:
                     log.seek(0)
-                    raise SystemExit(f"Prism does not start:\n{log.read()}")
+                    raise SystemExit(f"Prism did not start within 60 seconds:\n{log.read()}")
                 time.sleep(0.1)
             yield f"http://127.0.0.1:{port}"
         finally:
@@ -148,23 +152,29 @@ def _listens(port: int) -> bool:
 
 @frozen
 class Trial:
-    """A call, and the place in the request for which it is to be refused; None if it is to be accepted."""
+    """A call, and the expected verdict of Prism.
 
-    what: str
+    Attributes:
+        name: The name of the trial, for the report.
+        call: Makes the call.
+        rejected_part: The part of the request for which Prism must reject it, or None if it must accept the request.
+    """
+
+    name: str
     call: Callable[[], Awaitable[Any]]
-    refused_for: str | None = None
+    rejected_part: str | None = None
 
 
 async def _try_everything(url: str, contract: Any) -> list[str]:
     findings: list[str] = []
     violations: list[str] = []
 
-    async def note(answer: httpx.Response) -> None:
-        told = json.loads(answer.headers.get("sl-violations", "[]"))
-        violations[:] = sorted({"/".join(violation["location"][:3]) for violation in told})
+    async def keep_violations(response: httpx.Response) -> None:
+        reported = json.loads(response.headers.get("sl-violations", "[]"))
+        violations[:] = sorted({"/".join(violation["location"][:3]) for violation in reported})
 
-    logging.getLogger("teamwork_desk.drift").addHandler(_Listener(findings))
-    options: dict[str, Any] = {"retry": RetryPolicy(max_attempts=1), "event_hooks": {"response": [note]}}
+    logging.getLogger("teamwork_desk.drift").addHandler(_DriftCollector(findings))
+    options: dict[str, Any] = {"retry": RetryPolicy(max_attempts=1), "event_hooks": {"response": [keep_violations]}}
     async with AsyncDesk(url, token=TOKEN, **options) as desk:
         for trial in [*trials(contract, desk), *named_trials(contract, desk)]:
             violations.clear()
@@ -172,28 +182,28 @@ async def _try_everything(url: str, contract: Any) -> list[str]:
             try:
                 await trial.call()
             except ValidationError as error:
-                outcome = f"refused, with {len(error.errors)} errors by field"
+                outcome = f"rejected, errors by field: {len(error.errors)}"
             except DeskError as error:
                 outcome = f"failed: {error}"
-            expected = "accepted" if trial.refused_for is None else "refused, with 1 errors by field"
-            if outcome != expected or violations != ([trial.refused_for] if trial.refused_for else []):
-                findings.append(f"{trial.what}: {outcome}; Prism finds fault with {violations or 'nothing'}")
+            expected = "accepted" if trial.rejected_part is None else "rejected, errors by field: 1"
+            if outcome != expected or violations != ([trial.rejected_part] if trial.rejected_part else []):
+                findings.append(f"{trial.name}: {outcome}; violations that Prism reports: {violations or 'none'}")
     return findings
 
 
-class _Listener(logging.Handler):
-    """Keeps what the SDK logs: values in the mock's answers that it did not foresee."""
+class _DriftCollector(logging.Handler):
+    """Collects the values in the mock's responses that the SDK reports as unexpected."""
 
     def __init__(self, messages: list[str]) -> None:
         super().__init__()
         self._messages = messages
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._messages.append(f"an answer is not read as the contract says: {record.getMessage()}")
+        self._messages.append(f"the SDK does not accept a response of the mock: {record.getMessage()}")
 
 
 def trials(contract: Any, desk: AsyncDesk) -> Iterator[Trial]:
-    """Try every operation with its examples, and every field of a body with a right and with a wrong value."""
+    """Yield a trial of every operation with its examples, and of every body field with a right and a wrong value."""
     for operation in operations(contract):
         name, function = operation["operationId"], function_of(operation)
         arguments = example_arguments(operation, function)
@@ -201,16 +211,17 @@ def trials(contract: Any, desk: AsyncDesk) -> Iterator[Trial]:
         for field, schema in body_fields(contract, operation):
             model = get_type_hints(function)["body"]
             right = model.from_dict({field: sample(contract, schema)})
-            # Set under its Python name, and found at fault under the contract's.
+            # The field is set by its Python name, and Prism reports it by its name in the contract.
             wrong = model(**{attribute_of(right): "text" if schema.get("type") == "boolean" else True})
             yield Trial(f"{name} with {field}", partial(_send, desk, function, {**arguments, "body": right}))
+            # A field without a type accepts every value, so no value is wrong.
             if set(schema) & {"type", "allOf", "anyOf"}:
                 call = partial(_send, desk, function, {**arguments, "body": wrong})
                 yield Trial(f"{name} with a wrong {field}", call, f"request/body/{field}")
 
 
 def named_trials(contract: Any, desk: AsyncDesk) -> Iterator[Trial]:
-    """Try the methods that have names."""
+    """Yield a trial of every method of `desk.conversations`."""
     convert = next(each for each in operations(contract) if each["operationId"] == "convertConversation")
     model = get_type_hints(function_of(convert))["body"]
     for field, schema in body_fields(contract, convert):
@@ -220,14 +231,14 @@ def named_trials(contract: Any, desk: AsyncDesk) -> Iterator[Trial]:
     old = desk.with_options(email_fallback="always").conversations
     yield Trial("conversations.convert on an old installation", partial(old.convert, 42, customer="jo@example.com"))
     yield Trial("conversations.get", partial(desk.conversations.get, 42))
-    yield Trial("conversations.list", partial(_drain, desk))
+    yield Trial("conversations.list", partial(_list_all, desk))
 
 
 async def _send(desk: AsyncDesk, function: Callable[..., Any], arguments: dict[str, Any]) -> None:
     await desk.send(function(**arguments))
 
 
-async def _drain(desk: AsyncDesk) -> None:
+async def _list_all(desk: AsyncDesk) -> None:
     async for _ in desk.conversations.list(filter={"id": {"$eq": 42}}, order_by="createdAt", order_mode="asc"):
         pass
 
@@ -238,7 +249,7 @@ def operations(contract: Any) -> list[Any]:
 
 
 def snake(name: str) -> str:
-    """Turn a name of the contract into the generator's."""
+    """Turn a name in the contract into the name that the generator gives it."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
 
 
@@ -252,7 +263,7 @@ def function_of(operation: Any) -> Callable[..., Any]:
 
 
 def example_arguments(operation: Any, function: Callable[..., Any]) -> dict[str, Any]:
-    """Return the arguments of a generated function, from the examples of its operation."""
+    """Return the arguments for a generated function from the examples of its operation."""
     names = {name.rstrip("_"): name for name in inspect.signature(function).parameters}
     arguments = {names[snake(each["name"])]: each["example"] for each in operation.get("parameters", ())}
     if "requestBody" in operation:
@@ -270,14 +281,14 @@ def body_fields(contract: Any, operation: Any) -> list[tuple[str, Any]]:
 
 
 def attribute_of(body: Any) -> str:
-    """Return the name of the one attribute that is set."""
+    """Return the name of the only attribute that is set."""
     values = cast("dict[str, Any]", body.__dict__)
     (name,) = [name for name, value in values.items() if value]
     return name
 
 
 def resolved(contract: Any, schema: Any) -> Any:
-    """Follow a schema's reference, and the one that stands first in allOf, anyOf or oneOf."""
+    """Return a schema after following its reference, or its first part in allOf, anyOf or oneOf."""
     for key in ("allOf", "anyOf", "oneOf"):
         if key in schema:
             return resolved(contract, schema[key][0])
@@ -287,7 +298,7 @@ def resolved(contract: Any, schema: Any) -> Any:
 
 
 def sample(contract: Any, schema: Any) -> Any:
-    """Return a value that a schema takes; of an object, the first property only."""
+    """Return a value that is valid for a schema. An object gets only its first property."""
     schema = resolved(contract, schema)
     kinds = schema.get("type", "string")
     match kinds if isinstance(kinds, str) else kinds[0]:
@@ -310,12 +321,13 @@ def sample(contract: Any, schema: Any) -> Any:
 
 
 def judge_fake_desk() -> list[str]:
-    """Ask schemathesis about FakeDesk."""
+    """Return the report of schemathesis about FakeDesk, if it found something."""
     return asyncio.run(_try_fake_desk())
 
 
 async def _try_fake_desk() -> list[str]:
-    logging.getLogger("uvicorn").setLevel(logging.CRITICAL)  # of requests that are no HTTP
+    # schemathesis also sends requests that are not valid HTTP, and uvicorn would log a warning for each.
+    logging.getLogger("uvicorn").setLevel(logging.CRITICAL)
     with tempfile.TemporaryDirectory() as scratch:
         async with FakeDesk(token=TOKEN, rate_limit=sys.maxsize).serve() as url:
             process = await asyncio.create_subprocess_exec(
@@ -335,7 +347,7 @@ async def _try_fake_desk() -> list[str]:
 
 
 def require_node() -> None:
-    """Install what package-lock.json names, unless it is there.
+    """Install the packages of package-lock.json, unless they are installed already.
 
     Raises:
         SystemExit: Node or npm is missing or too old, or npm fails.
@@ -351,25 +363,25 @@ def require_node() -> None:
         print("npm ci", flush=True)
         run = subprocess.run([npm, "ci", "--loglevel", "error"], cwd=HERE, stdout=subprocess.DEVNULL, check=False)
         if run.returncode:
-            raise SystemExit("npm ci failed")
+            raise SystemExit("npm ci failed: its output is above")
 
 
 def is_new_enough(version: str) -> bool:
-    """Tell whether a version of Node, such as v20.1.2, runs the judges."""
+    """Return whether a version of Node, such as v20.1.2, is new enough for Spectral and Prism."""
     number = re.match(r"v(\d+)\.", version)
     return number is not None and int(number[1]) >= 18
 
 
 def main() -> None:
-    """Hear every judge, and fail with what they find."""
+    """Run every judge, and fail if one of them finds something."""
     require_node()
-    warnings.simplefilter("ignore", DeprecationWarning)  # email= is called on purpose
+    warnings.simplefilter("ignore", DeprecationWarning)  # The deprecated email= is used on purpose.
     contract = yaml.safe_load(CONTRACT.read_text("utf-8"))
     judges: dict[str, Callable[[], Iterable[str]]] = {
         "openapi-spec-validator: the contract is valid": lambda: judge_validity(contract),
-        "Spectral: it keeps our style, and every rule of it fires": judge_style,
-        "Prism: it takes what the SDK sends, and refuses the rest": lambda: judge_requests(contract),
-        "schemathesis: FakeDesk does what it says": judge_fake_desk,
+        "Spectral: the contract follows our rules, and every rule works": judge_style,
+        "Prism: it accepts the requests of the SDK, and rejects wrong values": lambda: judge_requests(contract),
+        "schemathesis: FakeDesk behaves as the contract describes": judge_fake_desk,
     }
     found = 0
     for claim, judge in judges.items():
@@ -381,7 +393,7 @@ def main() -> None:
             print(f"  FOUND {finding}")
         print(f"  {'no' if findings else 'yes'}, in {time.monotonic() - began:.1f} s", flush=True)
     if found:
-        raise SystemExit(f"{found} findings")
+        raise SystemExit(f"number of findings: {found}")
 
 
 if __name__ == "__main__":
