@@ -1,6 +1,6 @@
-"""What is measured, each in a fresh process that bench.py starts: prints its result as JSON.
+"""The measured cases. bench.py runs each in a fresh process, which prints its result as JSON.
 
-Every case posts a body of the same size, reads the same answer, and keeps the defaults a user of that library gets.
+Every case posts a body of the same size, reads the same response, and uses the default settings of its library.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ FULL = {
 
 
 def hide_opentelemetry() -> None:
-    """Let the SDK find what `pip install teamwork-desk` brings: the peers bring more."""
+    """Hide OpenTelemetry from the SDK, because only the peers install it: `pip install teamwork-desk` does not."""
     sys.modules.setdefault("opentelemetry", cast("ModuleType", None))
 
 
@@ -75,9 +75,9 @@ async def raw(url: str, transport: httpx.AsyncBaseTransport | None = None) -> As
 
 @asynccontextmanager
 async def sdk(url: str, transport: httpx.AsyncBaseTransport | None = None) -> AsyncGenerator[Call]:
-    """This SDK: retries, pacing, deadline, lenient decoding and typed models are all on."""
+    """This SDK, with retries, pacing, deadline, lenient decoding and typed models."""
     hide_opentelemetry()
-    from teamwork_desk import AsyncDesk  # noqa: PLC0415 - only where it is measured
+    from teamwork_desk import AsyncDesk  # noqa: PLC0415 - other cases must not import it
 
     async with AsyncDesk(url, token="t", transport=transport) as desk:  # noqa: S106
         yield lambda: desk.conversations.convert(
@@ -93,8 +93,8 @@ async def sdk(url: str, transport: httpx.AsyncBaseTransport | None = None) -> As
 
 @asynccontextmanager
 async def slots(url: str) -> AsyncGenerator[Call]:
-    """What the SDK's slots cost by themselves: transports of one connection, a request made once, and no model."""
-    one = httpx.Limits(max_connections=1, max_keepalive_connections=1)
+    """Transports with a single connection each, as the SDK's slots have, without a client and without models."""
+    limits = httpx.Limits(max_connections=1, max_keepalive_connections=1)
     headers = {"Authorization": "Bearer t"}
     extensions = {"timeout": httpx.Timeout(30).as_dict()}
     async with AsyncExitStack() as stack:
@@ -102,7 +102,7 @@ async def slots(url: str) -> AsyncGenerator[Call]:
 
         async def call() -> Any:
             if not idle:
-                idle.append(await stack.enter_async_context(httpx.AsyncHTTPTransport(limits=one)))
+                idle.append(await stack.enter_async_context(httpx.AsyncHTTPTransport(limits=limits)))
             transport = idle.pop()
             request = httpx.Request("POST", target, headers=headers, json=BODY, extensions=extensions)
             response = await transport.handle_async_request(request)
@@ -131,7 +131,7 @@ async def sdk_aiohttp(url: str) -> AsyncGenerator[Call]:
 
 @asynccontextmanager
 async def stock(url: str) -> AsyncGenerator[Call]:
-    """What openapi-python-client makes of the same contract with its own templates."""
+    """The package that openapi-python-client generates from the same contract with its own templates."""
     models = import_module("stock_desk.models")
     operation = import_module("stock_desk.api.conversations.convert_conversation")
     async with import_module("stock_desk").AuthenticatedClient(base_url=url, token="t") as client:  # noqa: S106
@@ -151,21 +151,21 @@ async def stock(url: str) -> AsyncGenerator[Call]:
 
 @asynccontextmanager
 async def anthropic(url: str) -> AsyncGenerator[Call]:
-    """Its `post`, which decodes to plain JSON."""
+    """The `post` of anthropic, which decodes to plain JSON."""
     async with import_module("anthropic").AsyncAnthropic(base_url=url, api_key="t") as client:
         yield lambda: client.post(PATH, body=BODY, cast_to=object)
 
 
 @asynccontextmanager
 async def openai(url: str) -> AsyncGenerator[Call]:
-    """Its `post`, which decodes to plain JSON."""
+    """The `post` of openai, which decodes to plain JSON."""
     async with import_module("openai").AsyncOpenAI(base_url=url, api_key="t") as client:
         yield lambda: client.post(PATH, body=BODY, cast_to=object)
 
 
 @asynccontextmanager
 async def githubkit(url: str) -> AsyncGenerator[Call]:
-    """Its `arequest` and `.json()`."""
+    """The `arequest` of githubkit, with `.json()`."""
     async with import_module("githubkit").GitHub("t", base_url=url) as client:
 
         async def call() -> Any:
@@ -176,7 +176,7 @@ async def githubkit(url: str) -> AsyncGenerator[Call]:
 
 @asynccontextmanager
 async def intercom(url: str) -> AsyncGenerator[Call]:
-    """Its own conversion of a conversation to a ticket."""
+    """The conversion of a conversation to a ticket in python-intercom, with a body of the same size."""
     client = import_module("intercom").AsyncIntercom(token="t", base_url=url)  # noqa: S106
     attributes = {"subject": ""}
     sent = {"ticket_type_id": "7", "attributes": attributes}
@@ -199,7 +199,7 @@ CASES: dict[str, Any] = {
 
 
 def size(body: Any) -> int:
-    """Return how many bytes a body has on the wire."""
+    """Return the number of bytes of a body as JSON."""
     return len(json.dumps(body, separators=(",", ":")))
 
 
@@ -217,14 +217,14 @@ async def run(call: Call, callers: int, calls: int) -> float:
 
 
 async def measure_call(case: str, url: str, callers: str, calls: str) -> float:
-    """Return the CPU microseconds per call of a case, warmed up."""
+    """Return the CPU microseconds per call of a case, after a warm-up."""
     async with CASES[case](url) as call:
         await run(call, int(callers), max(200, 3 * int(callers)))
         return await run(call, int(callers), int(calls))
 
 
 async def measure_growth(url: str, calls: str) -> dict[str, float]:
-    """Return how cost and memory grow with the calls of one client."""
+    """Return how the cost of a call and the memory grow with the number of calls of a client."""
     async with sdk(url) as old:
         await run(old, 1, 2_000)
         before = memory()
@@ -232,7 +232,7 @@ async def measure_growth(url: str, calls: str) -> dict[str, float]:
         sequential = memory() - before
         async with sdk(url) as new:
             await run(new, 1, 1_000)
-            # In turn, since the machine's own speed changes over so many calls.
+            # The clients take turns, because the speed of the machine changes during so many calls.
             flat = median([await run(old, 1, 500) / await run(new, 1, 500) for _ in range(15)])
         await run(old, 64, 2_000)
         before = memory()
@@ -241,8 +241,8 @@ async def measure_growth(url: str, calls: str) -> dict[str, float]:
 
 
 async def measure_listing(url: str, conversations: str) -> float:
-    """Return how many MB listing takes at most beyond what the first 2,000 conversations took."""
-    from teamwork_desk import AsyncDesk  # noqa: PLC0415 - only where it is measured
+    """Return the largest growth of memory in MB while listing, after the first 2,000 conversations."""
+    from teamwork_desk import AsyncDesk  # noqa: PLC0415 - other cases must not import it
 
     count, before, most = 0, 0.0, 0.0
     async with AsyncDesk(url, token="t") as desk:  # noqa: S106
@@ -250,7 +250,7 @@ async def measure_listing(url: str, conversations: str) -> float:
             count += 1
             if count == 2_000:
                 before = memory()
-            elif count % 1_050 == 0:  # in the middle of a page
+            elif count % 1_050 == 0:  # These numbers are in the middle of a page.
                 most = max(most, memory() - before if before else 0)
             if count == int(conversations):
                 break
@@ -264,7 +264,7 @@ def memory() -> float:
 
 
 def measure_models() -> dict[str, list[float]]:
-    """Return the ratios to the stock output of decoding and encoding; standard input holds an answer and a page."""
+    """Return the ratios of decoding and encoding to the stock output. Standard input has a response and a page."""
     from teamwork_desk._wire import decode_json, encode_json  # noqa: PLC0415
     from teamwork_desk_api.api.conversations import convert_conversation, list_conversations  # noqa: PLC0415
     from teamwork_desk_api.models import Conversation, ConvertConversation  # noqa: PLC0415
@@ -272,7 +272,7 @@ def measure_models() -> dict[str, list[float]]:
 
     stock_models = import_module("stock_desk.models")
     given = json.load(sys.stdin)
-    example, page = given["answer"], json.dumps(given["page"]).encode()
+    example, page = given["response"], json.dumps(given["page"]).encode()
     request, stock_request = ConvertConversation.from_dict(FULL), stock_models.ConvertConversation.from_dict(FULL)
     decode_page = list_conversations.list_conversations().decode
     convert = convert_conversation.convert_conversation
@@ -306,10 +306,10 @@ def _cpu(function: Callable[[], Any], times: int) -> float:
 
 
 def main() -> None:
-    """Run what the arguments name."""
-    what, *arguments = sys.argv[1:]
+    """Run the measurement that the arguments name."""
+    name, *arguments = sys.argv[1:]
     coroutines: dict[str, Any] = {"call": measure_call, "growth": measure_growth, "listing": measure_listing}
-    print(json.dumps(measure_models() if what == "models" else asyncio.run(coroutines[what](*arguments))))
+    print(json.dumps(measure_models() if name == "models" else asyncio.run(coroutines[name](*arguments))))
 
 
 if __name__ == "__main__":

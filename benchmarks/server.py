@@ -1,4 +1,4 @@
-"""A fixed-answer server: every request gets the same bytes, as fast as asyncio can."""
+"""A server that sends the same bytes for every request, as fast as asyncio can."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from email.utils import formatdate
 _LENGTH = re.compile(rb"(?i)content-length: *(\d+)")
 
 
-class FixedAnswer(asyncio.Protocol):
-    """Answers each request on a connection with the same bytes."""
+class FixedResponse(asyncio.Protocol):
+    """Sends the same bytes for each request on a connection."""
 
-    def __init__(self, answer: bytes) -> None:
-        self._answer = answer
+    def __init__(self, response: bytes) -> None:
+        self._response = response
         self._buffer = b""
         self._transport: asyncio.Transport | None = None
 
@@ -26,31 +26,33 @@ class FixedAnswer(asyncio.Protocol):
         self._transport = transport
 
     def data_received(self, data: bytes) -> None:
-        """Answer what is whole."""
+        """Send a response for each request that has arrived completely."""
         self._buffer += data
         while (end := self._buffer.find(b"\r\n\r\n")) >= 0:
             length = _LENGTH.search(self._buffer, 0, end)
-            whole = end + 4 + (int(length[1]) if length else 0)
+            size = end + 4 + (int(length[1]) if length else 0)
             if b"chunked" in self._buffer[:end]:
                 if not self._buffer.endswith(b"0\r\n\r\n"):
                     return
-                whole = len(self._buffer)
-            if len(self._buffer) < whole:
+                size = len(self._buffer)
+            if len(self._buffer) < size:
                 return
-            self._buffer = self._buffer[whole:]
+            self._buffer = self._buffer[size:]
             if self._transport:
-                self._transport.write(self._answer)
+                self._transport.write(self._response)
 
 
 async def serve(body: bytes) -> None:
-    """Serve on a free loopback port, and print it."""
+    """Serve on a free loopback port, and print the port."""
     head = (
         "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
         f"Date: {formatdate(usegmt=True)}\r\nX-Rate-Limit-Limit: 100000000\r\nX-Rate-Limit-Remaining: 99999999\r\n"
         f"X-Rate-Limit-Reset: {int(time.time()) + 60}\r\nContent-Length: {len(body)}\r\n\r\n"
     )
-    answer = head.encode() + body
-    server = await asyncio.get_running_loop().create_server(lambda: FixedAnswer(answer), "127.0.0.1", 0, backlog=4096)
+    response = head.encode() + body
+    server = await asyncio.get_running_loop().create_server(
+        lambda: FixedResponse(response), "127.0.0.1", 0, backlog=4096
+    )
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 

@@ -1,4 +1,4 @@
-"""The benchmarks compare like with like."""
+"""The benchmarks compare equal work."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ def cases() -> Any:
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
-async def test_both_sides_send_the_same_bytes_and_read_the_same_answer(cases: Any) -> None:
+async def test_the_sdk_and_bare_httpx_send_the_same_requests(cases: Any) -> None:
     sent: dict[str, list[tuple[str, bytes]]] = {}
     for name in ("raw", "sdk"):
 
-        def answer(request: httpx.Request, name: str = name) -> httpx.Response:
+        def respond(request: httpx.Request, name: str = name) -> httpx.Response:
             assert request.headers["authorization"] == "Bearer t"
             sent.setdefault(name, []).append((str(request.url), request.content))
             return httpx.Response(200, json={"id": 42, "ticket_id": 7})
 
-        async with cases.CASES[name]("http://127.0.0.1:1", httpx.MockTransport(answer)) as call:
+        async with cases.CASES[name]("http://127.0.0.1:1", httpx.MockTransport(respond)) as call:
             assert await cases.run(call, 3, 10) > 0
     assert len(sent["raw"]) == 10
     assert sent["raw"] == sent["sdk"]
     assert cases.size(cases.BODY) == len(sent["raw"][0][1])
 
 
-def test_the_full_request_is_full(cases: Any) -> None:
+def test_the_full_request_has_every_field_of_the_contract(cases: Any) -> None:
     schemas = yaml.safe_load((ROOT / "openapi" / "desk.yaml").read_text("utf-8"))["components"]["schemas"]
 
     assert cases.FULL.keys() == schemas["ConvertConversation"]["properties"].keys()
