@@ -1,7 +1,7 @@
-"""Make a release out of a clean tree: check, build twice, look inside, install, smoke-test, tag.
+"""Make a release from a clean working tree: check, build twice, inspect, install, test the installation, and tag.
 
-`python .ci/release.py x.y.z` leaves the sdist and the wheel in dist/ and a tag in the repository. It sends nothing
-anywhere: the last lines it prints are the commands that do.
+`python .ci/release.py x.y.z` creates the sdist and the wheel in dist/ and a tag in the repository. It publishes nothing:
+the last lines that it prints are the commands for that.
 """
 
 from __future__ import annotations
@@ -47,19 +47,19 @@ _Version = tuple[int, int, int]
 
 
 def parse_version(text: str) -> _Version | None:
-    """Return a version as numbers; None where it is not x.y.z."""
+    """Return a version as numbers, or None if it is not of the form x.y.z."""
     match = _VERSION.fullmatch(text)
     return (int(match[1]), int(match[2]), int(match[3])) if match else None
 
 
 def follows(version: _Version, last: _Version) -> bool:
-    """Whether a version is the next patch, minor or major one."""
+    """Return whether a version is the next patch, minor or major version."""
     major, minor, patch = last
     return version in ((major, minor, patch + 1), (major, minor + 1, 0), (major + 1, 0, 0))
 
 
 def changelog_entry(changelog: str, version: str) -> str:
-    """Return what the changelog says about a version; nothing where it has no dated entry."""
+    """Return the changelog's text about a version, or an empty string if there is no entry with a date."""
     links = re.search(r"^\[.+\]: ", changelog, re.MULTILINE)
     parts = iter(_HEADING.split(changelog[: links.start() if links else None])[1:])
     for heading, text in zip(parts, parts, strict=True):
@@ -70,7 +70,7 @@ def changelog_entry(changelog: str, version: str) -> str:
 
 
 def refusals(*, version: str, declared: str, tags: Iterable[str], status: str, changelog: str) -> list[str]:
-    """Name every reason not to begin.
+    """Return every reason why the release cannot be made.
 
     Args:
         version: The version to release.
@@ -83,7 +83,7 @@ def refusals(*, version: str, declared: str, tags: Iterable[str], status: str, c
     numbers = parse_version(version)
     released = [number for tag in tags if tag.startswith("v") and (number := parse_version(tag[1:]))]
     if numbers is None:
-        reasons.append(f"{version!r} is no version such as 1.2.3")
+        reasons.append(f"{version!r} is no version: expected a form such as 1.2.3")
     elif numbers in released:
         reasons.append(f"{version} is released already: there is a tag v{version}")
     elif released and not follows(numbers, max(released)):
@@ -98,7 +98,12 @@ def refusals(*, version: str, declared: str, tags: Iterable[str], status: str, c
 
 
 def faults_of_sdist(names: Iterable[str], tracked: Iterable[str]) -> list[str]:
-    """Compare an sdist's files, below its top folder, with the repository's: it holds all, so that its tests run."""
+    """Compare the files of an sdist with the files of the repository: it holds all of them, so that its tests run.
+
+    Args:
+        names: The names in the sdist, without its top folder.
+        tracked: The names of the files in the repository.
+    """
     held, expected = set(names), {*tracked, "PKG-INFO"}
     return [
         *(f"missing in the sdist: {name}" for name in sorted(expected - held)),
@@ -107,7 +112,7 @@ def faults_of_sdist(names: Iterable[str], tracked: Iterable[str]) -> list[str]:
 
 
 def faults_of_wheel(names: Iterable[str], tracked: Iterable[str]) -> list[str]:
-    """Compare a wheel's files with the repository's."""
+    """Compare the files of a wheel with the files of the repository."""
     packed = set(names)
     modules = {name for name in packed if ".dist-info/" not in name}
     expected = {name.partition("/")[2] for name in tracked if name.startswith(PACKAGES)}
@@ -122,7 +127,7 @@ def run(*command: str | Path, cwd: Path, **environment: str) -> str:
     """Run a command and return what it prints.
 
     Raises:
-        SystemExit: It fails.
+        SystemExit: The command failed.
     """
     done = subprocess.run(
         command, cwd=cwd, env={**os.environ, **environment}, capture_output=True, text=True, check=False
@@ -144,14 +149,14 @@ def build(root: Path, commit: str, scratch: Path) -> list[Path]:
 
 
 def inspect(wheel: Path, sdist: Path, tracked: Sequence[str]) -> list[str]:
-    """Name what should be in the distributions and is not, or is and should not be."""
+    """Return the files that are missing in the distributions, and those that are in them by mistake."""
     with ZipFile(wheel) as packed, tarfile.open(sdist) as packed_sources:
         sources = [name.partition("/")[2] for name in packed_sources.getnames()]
         return [*faults_of_wheel(packed.namelist(), tracked), *faults_of_sdist(sources, tracked)]
 
 
 def smoke(distribution: Path, version: str, scratch: Path) -> None:
-    """Install a distribution alone, and convert a conversation with it."""
+    """Install a distribution in a new environment, and convert a conversation with it."""
     uv = (sys.executable, "-m", "uv")
     run(*uv, "venv", "--quiet", "--python", sys.executable, "venv", cwd=scratch)
     python = scratch / "venv" / "bin" / "python"
@@ -163,7 +168,7 @@ def release(root: Path, version: str, checks: Iterable[Sequence[str]] = CHECKS) 
     """Make a release, and return its distributions.
 
     Raises:
-        SystemExit: There is a reason not to; nothing is tagged then.
+        SystemExit: The release cannot be made, and nothing was tagged.
     """
     declared = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))["project"]["version"]
     changelog = (root / "CHANGELOG.md").read_text("utf-8")
@@ -175,7 +180,7 @@ def release(root: Path, version: str, checks: Iterable[Sequence[str]] = CHECKS) 
         changelog=changelog,
     )
     if reasons:
-        raise SystemExit("\n".join(["no release:", *reasons]))
+        raise SystemExit("\n".join(["the release cannot be made:", *reasons]))
     commit = run("git", "rev-parse", "HEAD", cwd=root).strip()
     tracked = run("git", "ls-files", cwd=root).splitlines()
     for check in checks:
@@ -189,15 +194,15 @@ def release(root: Path, version: str, checks: Iterable[Sequence[str]] = CHECKS) 
             folder.mkdir()
         once, twice = (build(root, commit, folder) for folder in folders[:2])
         if [(path.name, path.read_bytes()) for path in once] != [(path.name, path.read_bytes()) for path in twice]:
-            raise SystemExit("two builds of one commit differ")
-        print("built twice, the same bytes")
+            raise SystemExit("two builds of the same commit differ")
+        print("built twice, with identical results")
         sdist, wheel = sorted(once, key=lambda path: path.suffix)
         run(sys.executable, "-m", "twine", "check", "--strict", sdist, wheel, cwd=root)
         if faults := inspect(wheel, sdist, tracked):
             raise SystemExit("\n".join(faults))
         for distribution, folder in ((sdist, folders[2]), (wheel, folders[3])):
             smoke(distribution, version, folder)
-            print(f"{distribution.name} is whole, installs alone and works")
+            print(f"{distribution.name} is complete, can be installed by itself and works")
         (root / "dist").mkdir(exist_ok=True)
         kept = [Path(shutil.copy2(path, root / "dist")) for path in (sdist, wheel)]
     message = f"teamwork-desk {version}\n\n{changelog_entry(changelog, version)}"
@@ -206,13 +211,13 @@ def release(root: Path, version: str, checks: Iterable[Sequence[str]] = CHECKS) 
 
 
 def main() -> None:
-    """Release, and tell what is left to do."""
+    """Make the release, and print the commands that publish it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("version", help="the version to release, such as 1.2.3")
     version: str = parser.parse_args().version
     kept = release(ROOT, version)
     paths = [str(path.relative_to(ROOT)) for path in kept]
-    print(f"Tagged v{version}. Nothing has left this machine; to publish it:")
+    print(f"Tagged v{version}. Nothing was published yet. To publish it:")
     print(f"  git push origin v{version}")
     print(f"  {shlex.join(['twine', 'upload', *paths])}")
 
