@@ -906,7 +906,8 @@ async def test_a_job_that_json_cannot_encode_is_rejected(account: Any, number: A
 
 
 @pytest.mark.parametrize(
-    ("name", "shown"), [("subjcet", "subjcet (did you mean subject?)"), ("verify_first", "verify_first"), ("jo@example.com", "...")]
+    ("name", "shown"),
+    [("subjcet", "subjcet (did you mean subject?)"), ("verify_first", "verify_first"), ("jo@example.com", "...")],
 )
 async def test_an_argument_that_a_job_does_not_accept_is_rejected(name: str, shown: str) -> None:
     fleet = Fleet("redis://localhost", open_buggy_desk)

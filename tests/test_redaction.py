@@ -571,7 +571,7 @@ async def test_a_deadline_shows_nothing_of_the_failure_that_it_interrupts(caplog
     assert leaks(shown_by(raised.value), logged(caplog)) == []
 
 
-@pytest.mark.parametrize(("inject", "kind"), ANSWERS.values(), ids=ANSWERS)
+@pytest.mark.parametrize(("inject", "kind"), RESPONSES.values(), ids=RESPONSES)
 async def test_no_error_and_no_cause_has_frames_of_the_engine(
     inject: Callable[[FakeDesk], None], kind: type[DeskError]
 ) -> None:

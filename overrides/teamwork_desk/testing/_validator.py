@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from typing import Any, TypeGuard, get_type_hints
+from typing import Any, TypeGuard, cast, get_type_hints
 
 from teamwork_desk_api.models import ConvertConversation, CustomerRef, CustomField, EntityRef
 
@@ -46,8 +46,7 @@ def each(check: _Check, path: str, value: Any) -> _Problems:
     if type(value) is not list:
         yield path, "must be a list"
         return
-    items: list[Any] = value
-    for index, item in enumerate(items):
+    for index, item in enumerate(cast("Sequence[Any]", value)):
         yield from check(f"{path}[{index}]", item)
 
 
