@@ -332,7 +332,7 @@ async def test_both_requests_share_the_single_fresh_token_of_the_call() -> None:
 
 
 @pytest.mark.parametrize("falls_back_first", ["client", "view"])
-async def test_a_client_and_its_views_share_what_is_remembered(falls_back_first: str) -> None:
+async def test_a_client_and_its_views_share_the_remembered_fallback(falls_back_first: str) -> None:
     fake = FakeDesk(old_installation=True)
     async with a_desk(fake) as desk:
         view = desk.with_options(deadline=60)
@@ -342,7 +342,7 @@ async def test_a_client_and_its_views_share_what_is_remembered(falls_back_first:
     assert sent(fake) == [NEW, OLD, OLD]
 
 
-async def test_another_client_does_not_share_what_is_remembered() -> None:
+async def test_another_client_does_not_share_the_remembered_fallback() -> None:
     fake = FakeDesk(old_installation=True)
     async with a_desk(fake) as first, a_desk(fake) as second:
         await first.conversations.convert(42, customer=JO)
@@ -350,7 +350,7 @@ async def test_another_client_does_not_share_what_is_remembered() -> None:
     assert sent(fake) == [NEW, OLD, NEW, OLD]
 
 
-async def test_a_view_that_never_falls_back_ignores_what_is_remembered() -> None:
+async def test_a_view_that_never_falls_back_ignores_the_remembered_fallback() -> None:
     fake = FakeDesk(old_installation=True)
     async with a_desk(fake) as desk:
         await desk.conversations.convert(42, customer=JO)
