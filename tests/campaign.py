@@ -72,10 +72,13 @@ def expected_outcome(plan: Plan) -> str:
     for fault in plan.faults:
         if fault.answer in ("ok", "slow", "after interim responses"):
             return "converted"
+        # The conversation was converted, and only a lookup can show the ticket.
         if fault.answer in UNREADABLE:
             return "converted" if can_look_up else "unreadable"
+        # The request may still be running, so that the call looks it up but never retries.
         if fault.answer in ("hang", "status") and (fault.answer == "hang" or fault.status in (504, 524)):
             return "converted" if can_look_up and fault.work in DONE_IN_TIME else "unknown"
+        # The request has ended, so that the call retries if a lookup shows no ticket.
         if fault.answer in ENDED or (fault.answer == "status" and not fault.headers and is_ended(fault.status)):
             if not can_look_up:
                 return "unknown"

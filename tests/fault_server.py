@@ -136,6 +136,7 @@ class FaultServer:
             self._work(self._unfinished.pop())
 
     def _hold_lookups(self, requests: int) -> None:
+        """Hold lookups until this many of them wait, and then release them all at once."""
         self._lookups_to_gather = requests
         if self._waiting_lookups >= requests:
             self._all_arrived.set()
@@ -181,6 +182,7 @@ class FaultServer:
         self.converts[conversation_id] += 1
         faults = self.plans.get(conversation_id, Plan()).faults
         fault = faults[attempt] if attempt < len(faults) else OK
+        # A reset that comes before the body is read arrives at the client while it may still be sending.
         if fault.answer == "reset without reading":
             _reset(writer)
             return False
@@ -197,6 +199,7 @@ class FaultServer:
         return await self._respond(_Exchange(reader, writer, method, target, body), fault, conversation_id)
 
     def _work(self, conversation_id: int) -> None:
+        """Convert the conversation: every call makes another ticket, as Desk does."""
         self.tickets[conversation_id].append(next(self._ids))
 
     def _conversation(self, conversation_id: int, *, ticket_id: int | None) -> dict[str, Any]:

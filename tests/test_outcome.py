@@ -233,7 +233,7 @@ async def test_verify_first_waits_for_the_call_that_settles_last_of_two_with_unk
         assert server.tickets[7] == [last.ticket_id]
 
 
-async def test_verify_first_converts_if_no_ticket_of_an_earlier_call_with_an_unknown_outcome_appears() -> None:
+async def test_verify_first_converts_if_the_unknown_outcome_of_an_earlier_call_shows_no_ticket() -> None:
     impatient = evolve(PATIENT, settle=(0.001,))
     with FaultServer({7: once(make_fault("hang"))}) as server:
         async with AsyncDesk(server.url, token="t", retry=PATIENT, deadline=1) as desk:
