@@ -55,6 +55,7 @@ ALLOWED = {
     "fleet": {"_arguments", "_checks"},
     "otel": {"_observe"},  # it implements the core's observer
     "probe": {"_checks"},
+    "testing": {"_arguments"},
 }
 """The private modules that a companion may import from, in addition to the public surface."""
 

@@ -604,6 +604,38 @@ async def test_a_call_cancelled_in_its_pause_shows_nothing_of_the_response() -> 
     assert leaks(shown_by(caught[0])) == []
 
 
+class Receiving(httpx.AsyncBaseTransport):
+    """Sends the first part of a response, and never the rest."""
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        async for _ in cast("httpx.AsyncByteStream", request.stream):
+            pass
+        return httpx.Response(200, stream=EndlessBody())
+
+
+class EndlessBody(httpx.AsyncByteStream):
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield QUOTED.encode()
+        await anyio.sleep_forever()
+
+
+async def test_a_call_cancelled_while_it_receives_shows_nothing_of_the_response() -> None:
+    caught = list[BaseException]()
+
+    async def call(desk: AsyncDesk) -> None:
+        try:
+            await desk.conversations.convert(42, **ARGUMENTS)
+        except BaseException as error:
+            caught.append(error)
+            raise
+
+    async with a_desk(FakeDesk(), transport=Receiving()) as desk, anyio.create_task_group() as calls:
+        calls.start_soon(call, desk)
+        await anyio.wait_all_tasks_blocked()
+        calls.cancel_scope.cancel()
+    assert leaks(shown_by(caught[0])) == []
+
+
 @pytest.mark.parametrize("body", [{"message": f"{SECRET} \ud800"}, {"value": Unspeakable()}], ids=["text", "object"])
 def test_an_error_of_encoding_json_does_not_hold_the_text(body: dict[str, Any]) -> None:
     with pytest.raises(RequestError) as raised:

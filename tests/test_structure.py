@@ -11,7 +11,10 @@ from teamwork_desk import DeskError
 
 PACKAGE = Path(teamwork_desk.__file__).parent
 CORE = sorted(path for path in PACKAGE.glob("_*.py") if path.name != "__init__.py")
-ENGINE = ["_auth", "_call", "_checks", "_connections", "_headers", "_observe", "_outcome", "_pacing", "_retry", "_wire"]
+ENGINE = [
+    *("_auth", "_call", "_checks", "_connections", "_headers", "_observe"),
+    *("_outcome", "_pacing", "_retry", "_session", "_wire"),
+]
 """The modules that serve every operation. `_errors` is not here, because a public attribute names the conversation."""
 
 

@@ -7,22 +7,27 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, Literal, Self, TypeAlias, TypeVar
-from urllib.parse import urlsplit
 
 import anyio
 import httpx
-from attrs import frozen
 
 from teamwork_desk_api.types import DecodeError, Request
 
-from ._auth import BearerAuth, Token
-from ._connections import Connections, Handshake
-from ._errors import ConfigurationError, DeadlineExceeded, DeskError, OutcomeUnknownError, ResponseDecodeError, scrub
+from ._auth import Token
+from ._connections import Handshake
+from ._errors import (
+    ConfigurationError,
+    DeadlineExceeded,
+    DeskError,
+    OutcomeUnknownError,
+    ResponseDecodeError,
+    drop_frames,
+    scrub,
+)
 from ._headers import pause_asked_for
-from ._observe import Observer, Watch, warn_of_drift
+from ._observe import Watch
 from ._outcome import Effect, Exchange, error_of, is_permanent, is_safe, seems_sent, unreadable
-from ._pacing import Pacer
-from ._retry import RetryPolicy, RetryQuota
+from ._session import Options, Session
 from ._wire import Body, decode_json, encode_json, read
 
 T = TypeVar("T")
@@ -33,42 +38,6 @@ Verify: TypeAlias = Callable[[Effect, DeskError], Awaitable[T | None]]
 It takes what the attempt may have done and the error that says so. It returns the request's result, or None if the
 request has ended and did nothing, and raises an error if it cannot find out.
 """
-
-
-@frozen(kw_only=True)
-class Options:
-    """The options of a call, which `with_options` can change."""
-
-    timeout: httpx.Timeout
-    deadline: float
-    retry: RetryPolicy
-
-
-class Session:
-    """What all views of one client share in order to send requests."""
-
-    def __init__(
-        self, origin: str, auth: BearerAuth, connections: Connections, observer: Observer | None, user_agent: str
-    ) -> None:
-        self.origin = origin
-        self.auth = auth
-        self.connections = connections
-        self.observer = observer
-        self.pacer: Pacer = Pacer()
-        self.quota: RetryQuota = RetryQuota()
-        self.headers: list[tuple[str, str]] = [
-            ("Host", urlsplit(origin).netloc),
-            ("Accept", "application/json"),
-            ("Accept-Encoding", "gzip"),
-            ("User-Agent", user_agent),
-        ]
-        self._drift: set[tuple[str, str, str]] = set()
-
-    def report_drift(self, path: str, expected: str, got: str) -> None:
-        """Log a value that the contract does not describe, once per path and kind."""
-        if (path, expected, got) not in self._drift:
-            self._drift.add((path, expected, got))
-            warn_of_drift("%s: expected %s, got %s", path, expected, got)
 
 
 class Call:
@@ -214,6 +183,8 @@ class Call:
             # The deadline or the caller cancelled the attempt. Trio may wrap the cancellation in a group.
             if not isinstance(interruption, Exception):
                 self._watch.attempted(request, Exchange(sent=body is None or body.was_sent), began)
+            # Drop the frames below: those of the transport hold the token, and those of `read` hold the response.
+            drop_frames(interruption)
             raise
         self._watch.attempted(request, exchange, began)
         return exchange

@@ -14,7 +14,7 @@ from attrs import evolve
 from teamwork_desk_api.types import Request
 
 from ._auth import BearerAuth, TokenProvider
-from ._call import Call, Session
+from ._call import Call
 from ._checks import is_seconds
 from ._connections import HttpxOptions, connect
 from ._conversations import Conversations
@@ -24,6 +24,7 @@ from ._errors import ConfigurationError
 from ._headers import RateLimit
 from ._observe import Observer, log_to_stderr
 from ._retry import RetryPolicy
+from ._session import Session
 
 T = TypeVar("T")
 

@@ -18,11 +18,12 @@ from teamwork_desk_api.models import (
 from teamwork_desk_api.types import Request
 
 from ._arguments import SequenceNotStr, check_id, convert_request, reference, references
-from ._call import Call, Session
+from ._call import Call
 from ._conversion import ConversationCall, ConversationOptions, Conversion, Memory
 from ._email_fallback import resolve_customer
 from ._errors import RequestError
 from ._lookup import filter_by_id, not_listed
+from ._session import Session
 from ._wire import encode_json
 
 if TYPE_CHECKING:

@@ -11,13 +11,14 @@ from attrs import frozen
 from teamwork_desk_api.models import Conversation
 from teamwork_desk_api.types import Request
 
-from ._call import Call, Options, Session
+from ._call import Call
 from ._checks import is_id
 from ._email_fallback import EmailFallback, says_customer_is_missing, with_deprecated_email
 from ._errors import ConflictError, DeskError, NotFoundError, OutcomeUnknownError, ValidationError
 from ._lookup import find_converted
 from ._observe import warn
 from ._outcome import Effect
+from ._session import Options, Session
 
 _MEANINGS = {
     NotFoundError: "Desk does not know conversation {id}",

@@ -217,11 +217,17 @@ def causes(error: BaseException) -> list[BaseException]:
     return found
 
 
+def drop_frames(error: BaseException) -> None:
+    """Drop the frames of an exception and of all its causes, because crash reporters print their local variables."""
+    for exception in causes(error):
+        exception.__traceback__ = None
+
+
 def scrub(error: BaseException, request: httpx.Request) -> None:
     """Remove the token and the body from an exception and its causes: from the request, the frames and quoted bytes."""
     bare = httpx.Request(request.method, request.url)
+    drop_frames(error)
     for exception in causes(error):
-        exception.__traceback__ = None
         if isinstance(exception, httpx.HTTPError):
             exception.request = bare
         if isinstance(exception, httpx.HTTPStatusError):

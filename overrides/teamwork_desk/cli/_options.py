@@ -9,9 +9,8 @@ from typing import Any, TypeVar, get_type_hints
 
 import typer
 
-from teamwork_desk import EntityRef
+from teamwork_desk import AsyncDesk, EntityRef
 from teamwork_desk._arguments import Kind, kind_of
-from teamwork_desk._conversations import Conversations
 from teamwork_desk.backlog import ConvertedFields
 
 from ._forms import Form, form_of, id_or_text
@@ -39,7 +38,8 @@ def with_options_of_convert(command: Command) -> Command:
 
 
 def _options() -> Iterator[inspect.Parameter]:
-    descriptions = _descriptions(Conversations.convert.__doc__ or "")
+    conversations = get_type_hints(AsyncDesk)["conversations"]
+    descriptions = _descriptions(conversations.convert.__doc__ or "")
     for name, hint in get_type_hints(ConvertedFields).items():
         form = form_of(hint)
         if form is None:

@@ -1,0 +1,50 @@
+"""What the calls of one client share, and the options of a call."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+import httpx
+from attrs import frozen
+
+from ._auth import BearerAuth
+from ._connections import Connections
+from ._observe import Observer, warn_of_drift
+from ._pacing import Pacer
+from ._retry import RetryPolicy, RetryQuota
+
+
+@frozen(kw_only=True)
+class Options:
+    """The options of a call, which `with_options` can change."""
+
+    timeout: httpx.Timeout
+    deadline: float
+    retry: RetryPolicy
+
+
+class Session:
+    """What all views of one client share in order to send requests."""
+
+    def __init__(
+        self, origin: str, auth: BearerAuth, connections: Connections, observer: Observer | None, user_agent: str
+    ) -> None:
+        self.origin = origin
+        self.auth = auth
+        self.connections = connections
+        self.observer = observer
+        self.pacer: Pacer = Pacer()
+        self.quota: RetryQuota = RetryQuota()
+        self.headers: list[tuple[str, str]] = [
+            ("Host", urlsplit(origin).netloc),
+            ("Accept", "application/json"),
+            ("Accept-Encoding", "gzip"),
+            ("User-Agent", user_agent),
+        ]
+        self._drift: set[tuple[str, str, str]] = set()
+
+    def report_drift(self, path: str, expected: str, got: str) -> None:
+        """Log a value that the contract does not describe, once per path and kind."""
+        if (path, expected, got) not in self._drift:
+            self._drift.add((path, expected, got))
+            warn_of_drift("%s: expected %s, got %s", path, expected, got)
