@@ -1,7 +1,7 @@
 """Make a release from a clean working tree: check, build twice, inspect, install, test the installation, and tag.
 
-`python .ci/release.py x.y.z` creates the sdist and the wheel in dist/ and a tag in the repository. It publishes
-nothing: the last lines that it prints are the commands for that.
+`python .ci/release.py x.y.z` makes the sdist and the wheel in dist/ and a tag in the repository. It publishes nothing;
+the last lines that it prints are the commands that publish.
 """
 
 from __future__ import annotations

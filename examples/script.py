@@ -10,19 +10,19 @@ from teamwork_desk import AsyncDesk, Conversation, DeskError
 UNCONVERTED = {"ticket_id": {"$eq": None}, "state": {"$eq": "active"}}
 
 
-def is_of(conversation: Conversation, domain: str) -> bool:
-    """Whether the customer's address is of the domain."""
+def is_from(conversation: Conversation, domain: str) -> bool:
+    """Return whether the customer's address is in the domain."""
     contact = conversation.contact
     return contact is not None and (contact.value or "").lower().endswith(f"@{domain.lower()}")
 
 
 async def main(domain: str) -> str | None:
-    """Print the ticket of each conversation, and return what is left to do."""
-    left = 0
+    """Print the ticket of each conversation, and return a message if some were not converted."""
+    failed = 0
     async with AsyncDesk() as desk:
         listing = desk.conversations.list(filter=UNCONVERTED, order_by="createdAt")
-        # The whole listing comes first: each conversion would move the pages that are still to be read.
-        wanted = [one.id async for one in listing if one.id and is_of(one, domain)]
+        # Read the whole listing first, because each conversion would shift the pages that are not read yet.
+        wanted = [found.id async for found in listing if found.id and is_from(found, domain)]
         for conversation_id in wanted:
             try:
                 conversation = await desk.conversations.convert(
@@ -30,13 +30,13 @@ async def main(domain: str) -> str | None:
                     subject=f"Chat with {domain}",
                     tags=["from-chat"],
                     notify_customer=False,
-                    verify_first=True,  # someone else may have converted it since
+                    verify_first=True,  # Someone else may have converted it since the listing.
                 )
                 print(f"conversation {conversation_id}: ticket {conversation.ticket_id}")
             except DeskError as error:
-                left += 1
+                failed += 1
                 print(f"conversation {conversation_id}: {error}", file=sys.stderr)
-    return f"{left} of {len(wanted)} are left: look at them, and run this again" if left else None
+    return f"{failed} of {len(wanted)} were not converted: check them, and run this again" if failed else None
 
 
 if __name__ == "__main__":

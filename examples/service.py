@@ -1,4 +1,4 @@
-"""A service that makes tickets: `uvicorn --app-dir examples service:app`."""
+"""A service that converts conversations to tickets: `uvicorn --app-dir examples service:app`."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from pydantic import BaseModel
 
 import teamwork_desk as td
 
-ANSWERS: dict[type[td.DeskError], tuple[int, str]] = {
-    td.RequestError: (422, "this cannot be sent to Desk"),
-    td.ValidationError: (422, "Desk refuses fields"),
-    td.UnprocessableError: (422, "Desk cannot make a ticket of this conversation"),
-    td.NotFoundError: (404, "there is no such conversation"),
-    td.ConflictError: (409, "the conversation's state allows no ticket"),
-    td.RateLimitedError: (503, "Desk takes no more requests for now"),
-    td.DeadlineExceeded: (503, "Desk did not get round to it"),
+RESPONSES: dict[type[td.DeskError], tuple[int, str]] = {
+    td.RequestError: (422, "the request is not valid, and was not sent to Desk"),
+    td.ValidationError: (422, "Desk rejected fields of the request"),
+    td.UnprocessableError: (422, "Desk cannot convert this conversation"),
+    td.NotFoundError: (404, "the conversation was not found"),
+    td.ConflictError: (409, "the state of the conversation does not allow a ticket"),
+    td.RateLimitedError: (503, "Desk accepts no more requests at the moment"),
+    td.DeadlineExceeded: (503, "Desk did not respond in time"),
     td.TransportError: (502, "Desk cannot be reached"),
-    td.ResponseDecodeError: (502, "Desk's answer cannot be read"),
+    td.ResponseDecodeError: (502, "the response of Desk cannot be read"),
     td.StatusError: (502, "Desk failed"),
-    td.OutcomeUnknownError: (504, "Desk does not tell what became of it"),
-    # The caller can do nothing about the token, its rights and the settings: the log tells which it was.
+    td.OutcomeUnknownError: (504, "the outcome is unknown"),
+    # The caller can do nothing about the token, its permissions or the settings, so only the log has the reason.
     **dict.fromkeys((td.AuthenticationError, td.PermissionDeniedError, td.DeskError), (500, "this service failed")),
 }
-HINT = "the conversation may have a ticket now: look at it in Desk before you ask again"
+HINT = "the conversation may have a ticket now: check it in Desk before you repeat the request"
 
 
 class NewTicket(BaseModel):
-    """The ticket that is asked for."""
+    """The requested ticket."""
 
     subject: str
     customer_email: str
@@ -43,14 +43,14 @@ class NewTicket(BaseModel):
 
 @asynccontextmanager
 async def lifespan(_: FastAPI) -> AsyncGenerator[dict[str, td.AsyncDesk]]:
-    """Keep one client, with its connections and its pace, for as long as the service runs."""
-    # A caller waits for seconds, not for minutes.
+    """Keep one client while the service runs, so that all requests share its connections and its pacing."""
+    # The default deadline is longer than the caller of a web service waits.
     async with td.AsyncDesk(deadline=25, retry=td.RetryPolicy(max_retry_after=5)) as desk:
         yield {"desk": desk}
 
 
 def get_desk(request: Request) -> td.AsyncDesk:
-    """Return the client; a test overrides this dependency with one that talks to a FakeDesk."""
+    """Return the client. A test overrides this dependency with a client of a FakeDesk."""
     desk: td.AsyncDesk = request.state.desk
     return desk
 
@@ -62,7 +62,7 @@ app = FastAPI(lifespan=lifespan)
 async def make_ticket(
     conversation_id: int, ticket: NewTicket, desk: Annotated[td.AsyncDesk, Depends(get_desk)]
 ) -> dict[str, int | None]:
-    """Convert a conversation; asked again, tell the ticket that it has."""
+    """Convert a conversation. A repeated request returns the same ticket."""
     conversation = await desk.conversations.convert(
         conversation_id,
         subject=ticket.subject,
@@ -76,9 +76,9 @@ async def make_ticket(
 
 @app.exception_handler(td.DeskError)
 async def explain(_: Request, error: td.DeskError) -> JSONResponse:
-    """Say what is known, and no more than concerns the caller."""
+    """Return what is known about an error and concerns the caller."""
     logging.getLogger(__name__).warning("%s: %s: %s", error.conversation_id, type(error).__name__, error)
-    status, detail = next(ANSWERS[kind] for kind in type(error).__mro__ if kind in ANSWERS)
+    status, detail = next(RESPONSES[kind] for kind in type(error).__mro__ if kind in RESPONSES)
     content = {
         "detail": detail,
         "errors": error.errors if isinstance(error, td.ValidationError) else {},

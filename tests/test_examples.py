@@ -1,4 +1,4 @@
-"""The examples do what they show: each runs as a user runs it, against a fake Desk over real sockets."""
+"""The examples work: each runs as a user runs it, against a fake Desk over real sockets."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ TOKEN = "s3cret"
 
 @pytest.fixture(scope="module")
 def anyio_backend() -> str:
-    """The fake Desk's server and the examples are asyncio's."""
+    """The server of the fake Desk and the examples need asyncio."""
     return "asyncio"
 
 
 @asynccontextmanager
 async def running(url: str, *arguments: str) -> AsyncGenerator[Process]:
-    """Run Python with the environment pointing at a Desk; it must not warn."""
+    """Run Python with the environment variables of a Desk, and with warnings as errors."""
     environment = {**os.environ, "TEAMWORK_DESK_URL": url, "TEAMWORK_DESK_TOKEN": TOKEN}
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-W", "error", *arguments), env=environment, cwd=ROOT, stdout=PIPE, stderr=PIPE
@@ -52,60 +52,60 @@ async def running(url: str, *arguments: str) -> AsyncGenerator[Process]:
         await process.communicate()
 
 
-async def told(process: Process, pattern: str) -> str:
-    """Wait for what the process is to tell on stderr, and return all that it told until then."""
+async def stderr_until(process: Process, pattern: str) -> str:
+    """Wait until the process has written a pattern to stderr, and return all that it has written there."""
     assert process.stderr is not None
-    words = ""
+    text = ""
     async for line in process.stderr:
-        words += line.decode()
-        if re.search(pattern, words):
-            return words
-    pytest.fail(f"no {pattern!r} in:\n{words}")
+        text += line.decode()
+        if re.search(pattern, text):
+            return text
+    pytest.fail(f"no {pattern!r} in:\n{text}")
 
 
-async def ended(process: Process) -> tuple[int | None, str, str]:
-    """Return the exit code, and what came on stdout and stderr since it was last read."""
+async def wait_for_exit(process: Process) -> tuple[int | None, str, str]:
+    """Return the exit code, and the rest of stdout and stderr."""
     out, err = await process.communicate()
     return process.returncode, out.decode(), err.decode()
 
 
-async def stopped(process: Process) -> tuple[int | None, str]:
-    """Stop it as an operator does, and return the exit code and the last words."""
+async def terminate(process: Process) -> tuple[int | None, str]:
+    """Stop the process as an operator does, and return the exit code and the rest of stderr."""
     process.terminate()
-    code, _, err = await ended(process)
+    code, _, err = await wait_for_exit(process)
     return code, err
 
 
 def needs_fastapi() -> None:
-    """Skip where FastAPI cannot be imported."""
+    """Skip the test if FastAPI cannot be imported."""
     pytest.importorskip(
         "fastapi", exc_type=ImportError, reason="FastAPI needs a newer Starlette than the oldest allowed"
     )
 
 
 @pytest.fixture(scope="module")
-async def served() -> AsyncGenerator[tuple[FakeDesk, httpx.AsyncClient]]:
-    """The service under uvicorn, the Desk it works with, and a caller; at last it is stopped."""
+async def service() -> AsyncGenerator[tuple[FakeDesk, httpx.AsyncClient]]:
+    """The fake Desk of the service under uvicorn, and a client of the service. At the end the service is stopped."""
     needs_fastapi()
     fake = FakeDesk(token=TOKEN)
     command = ("-m", "uvicorn", "--app-dir", str(EXAMPLES), "service:app", "--port", "0")
     async with fake.serve() as url, running(url, *command) as process:
-        address = (await told(process, r"running on http://\S+")).rpartition("running on ")[2].split()[0]
+        address = (await stderr_until(process, r"running on http://\S+")).rpartition("running on ")[2].split()[0]
         async with httpx.AsyncClient(base_url=address, timeout=60, trust_env=False) as client:
             yield fake, client
-        code, words = await stopped(process)
-        assert "Application shutdown complete." in words
-        assert code in (0, -signal.SIGTERM)  # uvicorn ends as the signal would have ended it
-        for never in ("Traceback", "jo@example.com", TOKEN):
-            assert never not in words
+        code, log = await terminate(process)
+        assert "Application shutdown complete." in log
+        assert code in (0, -signal.SIGTERM)  # Newer versions of uvicorn raise the signal again after their shutdown.
+        for forbidden in ("Traceback", "jo@example.com", TOKEN):
+            assert forbidden not in log
 
 
-async def test_the_service_makes_a_ticket_once(served: tuple[FakeDesk, httpx.AsyncClient]) -> None:
-    fake, client = served
-    asked_for = {"subject": "Refund", "customer_email": "jo@example.com", "message": "Hello", "tags": ["billing"]}
-    answers = [await client.post("/conversations/8/ticket", json=asked_for) for _ in range(2)]
+async def test_the_service_converts_a_conversation_once(service: tuple[FakeDesk, httpx.AsyncClient]) -> None:
+    fake, client = service
+    new_ticket = {"subject": "Refund", "customer_email": "jo@example.com", "message": "Hello", "tags": ["billing"]}
+    responses = [await client.post("/conversations/8/ticket", json=new_ticket) for _ in range(2)]
     (ticket,) = (ticket for ticket in fake.tickets if ticket.conversation_id == 8)
-    assert [(answer.status_code, answer.json()) for answer in answers] == [(200, {"ticket_id": ticket.id})] * 2
+    assert [(response.status_code, response.json()) for response in responses] == [(200, {"ticket_id": ticket.id})] * 2
     assert ticket.body == {
         "subject": "Refund",
         "customer": {"email": "jo@example.com"},
@@ -116,7 +116,7 @@ async def test_the_service_makes_a_ticket_once(served: tuple[FakeDesk, httpx.Asy
 
 @frozen
 class Case:
-    """What Desk does, and what the service's caller is told of it."""
+    """The faults of Desk, and the response of the service."""
 
     status: int
     content: Json
@@ -126,9 +126,9 @@ class Case:
     retry_after: str | None = None
 
 
-NOTHING_DONE: Json = {"detail": ANY, "errors": {}, "maybe_applied": False, "hint": None}
-PERHAPS_DONE: Json = {**NOTHING_DONE, "maybe_applied": True, "hint": ANY}
-OUR_FAULT: Json = {**NOTHING_DONE, "detail": "this service failed"}
+NOT_APPLIED: Json = {"detail": ANY, "errors": {}, "maybe_applied": False, "hint": None}
+MAYBE_APPLIED: Json = {**NOT_APPLIED, "maybe_applied": True, "hint": ANY}
+INTERNAL: Json = {**NOT_APPLIED, "detail": "this service failed"}
 FORBIDDEN: Json = {"status": 403, "method": "GET"}
 
 
@@ -136,112 +136,119 @@ def no_ticket(conversation_id: int) -> Json:
     return {"status": 200, "method": "GET", "body": {"conversations": [{"id": conversation_id, "ticket_id": None}]}}
 
 
-def answer(status: int, **fault: Any) -> Json:
+def respond(status: int, **fault: Any) -> Json:
     return {"status": status, "method": "POST", **fault}
 
 
-UNREADABLE = answer(200, body="<html>")
+UNREADABLE = respond(200, body="<html>")
 
 CASES = {
     "fields": Case(
-        422, {**NOTHING_DONE, "errors": {"customer.email": ["must be a valid email address"]}}, customer="jo at example"
+        422, {**NOT_APPLIED, "errors": {"customer.email": ["must be a valid email address"]}}, customer="jo at example"
     ),
-    "an impossible id": Case(422, NOTHING_DONE, conversation_id=-1),
-    "an unknown id": Case(404, NOTHING_DONE, conversation_id=999),
-    "a conflict": Case(409, NOTHING_DONE, (answer(409),)),
-    "unconvertible": Case(422, NOTHING_DONE, (answer(422),)),
-    "the rate limit": Case(503, NOTHING_DONE, (answer(429, headers={"Retry-After": "29.5"}),), retry_after="30"),
-    "the token": Case(500, OUR_FAULT, (answer(401),)),
-    "the token's rights": Case(500, OUR_FAULT, (FORBIDDEN,)),
-    "a broken Desk": Case(502, NOTHING_DONE, (answer(501),)),
-    # Conversations of their own: what is left unsettled is looked at longer by the next call.
-    "a silent Desk": Case(504, PERHAPS_DONE, (no_ticket(5), answer(504), FORBIDDEN), conversation_id=5),
-    "an unreadable answer": Case(502, PERHAPS_DONE, (no_ticket(6), UNREADABLE, FORBIDDEN), conversation_id=6),
+    "an impossible id": Case(422, NOT_APPLIED, conversation_id=-1),
+    "an unknown id": Case(404, NOT_APPLIED, conversation_id=999),
+    "a conflict": Case(409, NOT_APPLIED, (respond(409),)),
+    "unconvertible": Case(422, NOT_APPLIED, (respond(422),)),
+    "the rate limit": Case(503, NOT_APPLIED, (respond(429, headers={"Retry-After": "29.5"}),), retry_after="30"),
+    "the token": Case(500, INTERNAL, (respond(401),)),
+    "the token's rights": Case(500, INTERNAL, (FORBIDDEN,)),
+    "a broken Desk": Case(502, NOT_APPLIED, (respond(501),)),
+    # These cases have conversations of their own, because the client verifies the next call for a conversation with an
+    # unknown outcome.
+    "a silent Desk": Case(504, MAYBE_APPLIED, (no_ticket(5), respond(504), FORBIDDEN), conversation_id=5),
+    "an unreadable response": Case(502, MAYBE_APPLIED, (no_ticket(6), UNREADABLE, FORBIDDEN), conversation_id=6),
 }
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
-async def test_the_service_says_what_is_known(case: Case, served: tuple[FakeDesk, httpx.AsyncClient]) -> None:
-    fake, client = served
+async def test_the_service_maps_each_error_to_a_response(
+    case: Case, service: tuple[FakeDesk, httpx.AsyncClient]
+) -> None:
+    fake, client = service
     for fault in case.faults:
         fake.fail(**fault)
-    seen = await client.post(
+    response = await client.post(
         f"/conversations/{case.conversation_id}/ticket", json={"subject": "Refund", "customer_email": case.customer}
     )
-    assert (seen.status_code, seen.json()) == (case.status, case.content)
-    assert seen.headers.get("Retry-After") == case.retry_after
+    assert (response.status_code, response.json()) == (case.status, case.content)
+    assert response.headers.get("Retry-After") == case.retry_after
     assert case.conversation_id not in {ticket.conversation_id for ticket in fake.tickets}
 
 
-async def test_a_test_of_the_service_gives_it_another_client(
+async def test_a_test_can_give_the_service_another_client(
     fake_desk: FakeDesk, desk: AsyncDesk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     needs_fastapi()
     monkeypatch.setattr(sys, "path", [str(EXAMPLES), *sys.path])
-    service: Any = importlib.import_module("service")
-    monkeypatch.setitem(service.app.dependency_overrides, service.get_desk, lambda: desk)
-    transport = httpx.ASGITransport(service.app)
+    module: Any = importlib.import_module("service")
+    monkeypatch.setitem(module.app.dependency_overrides, module.get_desk, lambda: desk)
+    transport = httpx.ASGITransport(module.app)
     async with httpx.AsyncClient(base_url="http://service", transport=transport) as client:
-        asked_for = {"subject": "Refund", "customer_email": "jo@example.com"}
-        answer = await client.post("/conversations/42/ticket", json=asked_for)
+        new_ticket = {"subject": "Refund", "customer_email": "jo@example.com"}
+        response = await client.post("/conversations/42/ticket", json=new_ticket)
     ticket = fake_desk.assert_converted_once(42, subject="Refund", customer="jo@example.com")
-    assert answer.json() == {"ticket_id": ticket.id}
+    assert response.json() == {"ticket_id": ticket.id}
 
 
-async def test_the_worker_acknowledges_what_is_known() -> None:
+async def test_the_worker_acknowledges_a_job_whose_outcome_is_known() -> None:
     fake = FakeDesk(token=TOKEN)
     fake.lose_answer("after", method="POST")
     async with fake.serve() as url, running(url, WORKER, "1", "999") as worker:
-        words = await told(worker, "(?s)acknowledged.*acknowledged")
-        code, last_words = await stopped(worker)
-    assert re.search("999: acknowledged: for a person to look at: .* no conversation 999", words)
-    assert f"1: acknowledged: ticket {fake.tickets[0].id}" in words
-    assert (code, last_words) == (0, "INFO:worker:stopped\n")
+        log = await stderr_until(worker, "(?s)acknowledged.*acknowledged")
+        code, rest = await terminate(worker)
+    assert re.search("999: acknowledged: a person must check it: .*999", log)
+    assert f"1: acknowledged: ticket {fake.tickets[0].id}" in log
+    assert (code, rest) == (0, "INFO:worker:stopped\n")
     assert [ticket.conversation_id for ticket in fake.tickets] == [1]
 
 
-async def test_the_worker_does_not_give_back_what_is_converted() -> None:
+async def test_the_worker_does_not_return_a_job_that_is_converted() -> None:
     fake = FakeDesk(token=TOKEN)
     for fault in (no_ticket(7), UNREADABLE, FORBIDDEN):
         fake.fail(**fault)
     async with fake.serve() as url, running(url, WORKER, "7") as worker:
-        await told(worker, "7: acknowledged: for a person to look at: .* its answer is unreadable")
+        await stderr_until(worker, "7: acknowledged: a person must check it: .* succeeded")
 
 
-async def test_the_worker_gives_back_what_is_unknown() -> None:
+async def test_the_worker_returns_a_job_whose_outcome_is_unknown() -> None:
     fake = FakeDesk(token=TOKEN)
     fake.fail(**no_ticket(7))
     fake.lose_answer("after", method="POST")
     fake.fail(**FORBIDDEN)
     async with fake.serve() as url:
         async with running(url, WORKER, "7") as worker:
-            await told(worker, "7: given back: it is unknown whether conversation 7 was converted")
-            assert await stopped(worker) == (0, "INFO:worker:stopped\n")
+            await stderr_until(worker, "7: returned to the queue: .*conversation 7")
+            assert await terminate(worker) == (0, "INFO:worker:stopped\n")
         (ticket,) = fake.tickets
         async with running(url, WORKER, "7") as another:
-            await told(another, f"7: acknowledged: ticket {ticket.id}")
-            assert await stopped(another) == (0, "INFO:worker:stopped\n")
+            await stderr_until(another, f"7: acknowledged: ticket {ticket.id}")
+            assert await terminate(another) == (0, "INFO:worker:stopped\n")
     assert fake.tickets == [ticket]
 
 
-async def test_what_the_worker_gave_back_comes_again() -> None:
+async def test_a_returned_job_is_delivered_again() -> None:
     fake = FakeDesk(token=TOKEN)
     fake.fail(**FORBIDDEN)
-    soon = f"import asyncio, sys; sys.path.append({str(EXAMPLES)!r}); import worker; "
-    soon += (
-        "worker.LATER = 0; worker.logger.setLevel('INFO'); worker.logging.basicConfig(); asyncio.run(worker.main(7))"
-    )
-    async with fake.serve() as url, running(url, "-c", soon) as worker:
-        await told(worker, "(?s)7: given back: .*7: acknowledged: ticket")
-        assert await stopped(worker) == (0, "INFO:worker:stopped\n")
+    program = f"""
+import asyncio, sys
+sys.path.append({str(EXAMPLES)!r})
+import worker
+worker.REDELIVERY_DELAY = 0
+worker.logging.basicConfig(level="INFO")
+asyncio.run(worker.main(7))
+"""
+    async with fake.serve() as url, running(url, "-c", program) as worker:
+        await stderr_until(worker, "(?s)7: returned to the queue: .*7: acknowledged: ticket")
+        assert await terminate(worker) == (0, "INFO:worker:stopped\n")
     assert [ticket.conversation_id for ticket in fake.tickets] == [7]
 
 
-async def test_the_worker_finishes_what_it_has_in_hand() -> None:
+async def test_the_worker_finishes_its_running_jobs_after_sigterm() -> None:
     workers: list[Process] = []
 
     def clock() -> float:
-        """Desk looks at it when a request comes in: the first request stops the worker."""
+        """Stop the worker. The fake Desk calls its clock for each request, so the first request does this."""
         while workers:
             workers.pop().terminate()
         return time.time()
@@ -249,37 +256,37 @@ async def test_the_worker_finishes_what_it_has_in_hand() -> None:
     fake = FakeDesk(token=TOKEN, clock=clock)
     async with fake.serve() as url, running(url, WORKER, *map(str, range(1, 21))) as worker:
         workers.append(worker)
-        code, _, words = await ended(worker)
-    assert (code, words.splitlines()[-1]) == (0, "INFO:worker:stopped")
-    assert words.count("acknowledged: ticket") == 8
+        code, _, log = await wait_for_exit(worker)
+    assert (code, log.splitlines()[-1]) == (0, "INFO:worker:stopped")
+    assert log.count("acknowledged: ticket") == 8
     assert sorted(ticket.conversation_id for ticket in fake.tickets) == [1, 2, 3, 4, 5, 6, 7, 8]
 
 
-async def test_the_script_converts_what_matches() -> None:
+async def test_the_script_converts_the_conversations_of_the_domain() -> None:
     fake = FakeDesk(token=TOKEN, conversations=(), rate_limit=1000)
     for number in range(1, 103):
         domain = "acme.example" if number in (1, 2, 50, 102) else "elsewhere.example"
         contact = {"id": number, "type": "email", "value": f"jo@{domain}"}
         fake.add_conversation(number, contact=contact, state="deleted" if number == 50 else "active")
     fake.add_conversation(103, contact=None)
-    fake.fail(**answer(409))
+    fake.fail(**respond(409))
     async with fake.serve() as url:
         async with running(url, SCRIPT, "Acme.example") as first:
-            code, out, err = await ended(first)
+            code, out, err = await wait_for_exit(first)
         assert [ticket.conversation_id for ticket in fake.tickets] == [2, 102]
         assert out.splitlines() == [f"conversation {t.conversation_id}: ticket {t.id}" for t in fake.tickets]
-        assert (code, err.splitlines()[-1]) == (1, "1 of 3 are left: look at them, and run this again")
+        assert (code, err.splitlines()[-1]) == (1, "1 of 3 were not converted: check them, and run this again")
         assert "conversation 1: " in err
         async with running(url, SCRIPT, "acme.example") as second:
-            code, out, err = await ended(second)
+            code, out, err = await wait_for_exit(second)
         assert (code, out, err) == (0, f"conversation 1: ticket {fake.tickets[-1].id}\n", "")
     assert [ticket.conversation_id for ticket in fake.tickets] == [2, 102, 1]
     assert all(ticket.body["notifyCustomer"] is False for ticket in fake.tickets)
 
 
-async def test_the_script_leaves_what_someone_else_converted_since() -> None:
+async def test_the_script_does_not_convert_what_someone_else_has_converted_since_the_listing() -> None:
     def clock() -> float:
-        """Desk looks at it when a request comes in: after the listing, someone else is faster."""
+        """Convert the conversation as someone else, at the first request after the listing."""
         if fake.requests:
             conversation["ticket_id"] = 99
         return time.time()
@@ -287,17 +294,17 @@ async def test_the_script_leaves_what_someone_else_converted_since() -> None:
     fake = FakeDesk(token=TOKEN, conversations=(), clock=clock)
     conversation = fake.add_conversation(1)
     async with fake.serve() as url, running(url, SCRIPT, "example.com") as script:
-        assert await ended(script) == (0, "conversation 1: ticket 99\n", "")
+        assert await wait_for_exit(script) == (0, "conversation 1: ticket 99\n", "")
     assert not fake.tickets
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"), [((), "Convert the open conversations"), (("acme.example",), "AuthenticationError: ")]
+    ("arguments", "message"), [((), "Convert the open conversations"), (("acme.example",), "AuthenticationError: ")]
 )
-async def test_the_script_says_what_it_needs(arguments: tuple[str, ...], words: str) -> None:
+async def test_the_script_reports_a_missing_argument_or_token(arguments: tuple[str, ...], message: str) -> None:
     fake = FakeDesk(token="another")
     async with fake.serve() as url, running(url, SCRIPT, *arguments) as script:
-        code, out, err = await ended(script)
+        code, out, err = await wait_for_exit(script)
     assert (code, out, len(err.splitlines())) == (1, "", 1)
-    assert err.startswith(words)
+    assert err.startswith(message)
     assert not fake.tickets

@@ -1,7 +1,7 @@
-"""An operation that is new in the contract works before anyone writes code for it.
+"""A new operation in the contract works without any new handwritten code.
 
-The contract gets three operations more and is generated anew, into a folder that stands before the installed package.
-This file, run against it, is a caller: it finds the new modules, and the client as it is.
+Three operations are added to a copy of the contract. Its package is generated into a folder that comes before the
+installed package on the path. Then this file runs as a script: a caller who uses the new modules with the same client.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ PATHS = """
       - { name: id, in: path, required: true, schema: { type: integer } }
       - { name: includes, in: query, explode: false, schema: { type: array, items: { type: string } } }
     responses:
-      "200": { description: It., content: { application/json: { schema: { $ref: "#/components/schemas/Ticket" } } } }
+      "200": { description: OK., content: { application/json: { schema: { $ref: "#/components/schemas/Ticket" } } } }
   patch:
     operationId: changeTicket
     tags: [tickets]
@@ -58,7 +58,7 @@ PATHS = """
       required: true
       content: { application/json: { schema: { $ref: "#/components/schemas/ChangeTicket" } } }
     responses:
-      "200": { description: It., content: { application/json: { schema: { $ref: "#/components/schemas/Ticket" } } } }
+      "200": { description: OK., content: { application/json: { schema: { $ref: "#/components/schemas/Ticket" } } } }
   delete:
     operationId: deleteTicket
     tags: [tickets]
@@ -67,7 +67,7 @@ PATHS = """
     parameters:
       - { name: id, in: path, required: true, schema: { type: integer } }
     responses:
-      "204": { description: It is deleted. }
+      "204": { description: The ticket was deleted. }
 """
 SCHEMAS = """
 Ticket:
@@ -81,7 +81,7 @@ Ticket:
     agent: { anyOf: [{ $ref: "#/components/schemas/EntityRef" }, { type: "null" }] }
 ChangeTicket:
   type: object
-  description: What becomes other.
+  description: The new values.
   properties:
     subject: { type: string }
 """
@@ -89,7 +89,7 @@ ChangeTicket:
 
 @pytest.fixture(scope="module")
 def fresh(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the package that the contract with two operations more yields."""
+    """A folder with the package of the contract with three more operations."""
     folder = tmp_path_factory.mktemp("fresh")
     contract = yaml.safe_load((ROOT / "openapi" / "desk.yaml").read_text("utf-8"))
     contract["paths"].update(yaml.safe_load(PATHS))
@@ -103,12 +103,12 @@ def fresh(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     "scenario",
     [
-        "what_reads",
-        "what_changes_something",
-        "what_answers_nothing",
+        "read",
+        "change",
+        "delete",
     ],
 )
-def test_a_new_operation_is_called_without_a_new_line_of_code(scenario: str, fresh: Path) -> None:
+def test_a_new_operation_can_be_called_without_new_handwritten_code(scenario: str, fresh: Path) -> None:
     run = subprocess.run(
         [sys.executable, "-W", "error", __file__, scenario],
         env={**os.environ, "PYTHONPATH": str(fresh)},
@@ -137,37 +137,37 @@ def operation(name: str) -> Any:
 
 
 class Caller:
-    """Calls an installation that gives the answers it is told to."""
+    """Calls a Desk with prepared responses."""
 
     def __init__(self) -> None:
         self.seen: list[httpx.Request] = []
-        self._answers: list[httpx.Response | Exception] = []
+        self._responses: list[httpx.Response | Exception] = []
         self._tokens = iter(["stale", "fresh"])
         self.desk = AsyncDesk(
             "https://acme.teamwork.com",
             token=lambda: next(self._tokens),
             retry=RetryPolicy(max_attempts=2, backoff_base=0.001),
-            transport=httpx.MockTransport(self._answer),
+            transport=httpx.MockTransport(self._respond),
         )
 
-    async def _answer(self, request: httpx.Request) -> httpx.Response:
+    async def _respond(self, request: httpx.Request) -> httpx.Response:
         await request.aread()
         self.seen.append(request)
-        answer = self._answers.pop(0)
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
+        response = self._responses.pop(0)
+        if isinstance(response, Exception):
+            raise response
+        return response
 
-    async def call(self, request: Any, *answers: httpx.Response | Exception) -> Any:
-        """Return what comes of a call, be it an error; every answer must be fetched."""
+    async def call(self, request: Any, *responses: httpx.Response | Exception) -> Any:
+        """Return the result or the error of a call, and assert that it used every response."""
         self.seen.clear()
-        self._answers[:] = answers
+        self._responses[:] = responses
         try:
             return await self.desk.send(request)
         except Exception as error:
             return error
         finally:
-            assert self._answers == []
+            assert self._responses == []
 
 
 @asynccontextmanager
@@ -177,51 +177,51 @@ async def calling() -> AsyncGenerator[Caller]:
         yield caller
 
 
-async def what_reads() -> None:
+async def read() -> None:
     get_ticket = operation("get_ticket")
     async with calling() as caller:
-        # A refused token is renewed, a parameter has its place, an envelope is opened.
+        # A rejected token is renewed, the query has its parameter, and the envelope is removed.
         ok = httpx.Response(200, json={"ticket": TICKET}, headers=WINDOW)
         ticket = await caller.call(get_ticket(7, includes=["users", "all"]), httpx.Response(401), ok)
         assert (ticket.id, ticket.opened_at.year, ticket.agent) == (7, 2024, EntityRef(id=2, type="users"))
         assert [request.headers["authorization"] for request in caller.seen] == ["Bearer stale", "Bearer fresh"]
         assert str(caller.seen[1].url).endswith("/desk/api/v2/tickets/7.json?includes=users%2Call")
-        # The pacing knows the window.
+        # Pacing knows the rate window.
         assert caller.desk.rate_limit is not None
         assert caller.desk.rate_limit.limit == 120
-        # Whatever failed is tried again.
+        # A failed read is retried.
         ok = httpx.Response(200, json=TICKET)
         assert (await caller.call(get_ticket(7), LOST, ok)).id == 7
         assert (await caller.call(get_ticket(7), httpx.Response(500), ok)).id == 7
-        # Errors have their types.
+        # Errors have the types of the error tree.
         assert isinstance(await caller.call(get_ticket(7), httpx.Response(404)), NotFoundError)
         assert isinstance(await caller.call(get_ticket(7), httpx.Response(200, json={})), ResponseDecodeError)
 
 
-async def what_changes_something() -> None:
+async def change() -> None:
     body = import_module("teamwork_desk_api.models").ChangeTicket(subject="Refund")
-    change = operation("change_ticket")(7, body=body)
+    request = operation("change_ticket")(7, body=body)
     async with calling() as caller:
         ok = httpx.Response(200, json=TICKET)
-        assert (await caller.call(change, ok)).id == 7
-        assert [(request.method, request.content) for request in caller.seen] == [("PATCH", b'{"subject":"Refund"}')]
-        # What was refused is tried again, and what may have happened is not.
-        assert (await caller.call(change, BUSY, ok)).id == 7
-        error = await caller.call(change, BUSY, BUSY)
+        assert (await caller.call(request, ok)).id == 7
+        assert [(sent.method, sent.content) for sent in caller.seen] == [("PATCH", b'{"subject":"Refund"}')]
+        # A rejected request is sent again. A request that may have been carried out is not.
+        assert (await caller.call(request, BUSY, ok)).id == 7
+        error = await caller.call(request, BUSY, BUSY)
         assert (type(error), error.maybe_applied, error.attempts) == (RateLimitedError, False, 2)
-        error = await caller.call(change, LOST)
+        error = await caller.call(request, LOST)
         assert (type(error), error.maybe_applied, error.attempts) == (OutcomeUnknownError, True, 1)
-        error = await caller.call(change, httpx.Response(400, json={"errors": {"subject": ["must be set"]}}))
+        error = await caller.call(request, httpx.Response(400, json={"errors": {"subject": ["must be set"]}}))
         assert (type(error), error.errors) == (ValidationError, {"subject": ["must be set"]})
 
 
-async def what_answers_nothing() -> None:
+async def delete() -> None:
     async with calling() as caller:
         assert await caller.call(operation("delete_ticket")(7), httpx.Response(204)) is None
 
 
 SCENARIOS: dict[str, Callable[[], Awaitable[None]]] = {
-    scenario.__name__: scenario for scenario in (what_reads, what_changes_something, what_answers_nothing)
+    scenario.__name__: scenario for scenario in (read, change, delete)
 }
 
 if __name__ == "__main__":

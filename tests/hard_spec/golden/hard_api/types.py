@@ -28,7 +28,7 @@ Places are linked tuples, because the path is written out only when an unexpecte
 Hook: TypeAlias = Callable[[str, str, str], None]
 """Called for each value that the contract does not allow: its path, the expected JSON type, the actual JSON type."""
 Decoder: TypeAlias = Callable[[Any, At, str, Hook], T | None]
-"""Decodes one value, given its container's place, its own key and the hook."""
+"""Decodes a value, given its container's place, its own key and the hook."""
 
 _PLAIN = frozenset({bool, float, int, str})
 _fromisoformat = datetime.datetime.fromisoformat
@@ -216,7 +216,7 @@ def decode_values(values: Mapping[str, Any], at: At, hook: Hook, item: Decoder[T
 
 
 def decode_union(value: Json, at: At, key: str, hook: Hook, members: Mapping[type, Decoder[Any]]) -> Any:
-    """Decode a value of one of several JSON types with the decoder of its type."""
+    """Decode a value that may have several JSON types, with the decoder for its actual type."""
     if value is None:
         return None
     decode = members.get(type(value))
