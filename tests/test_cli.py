@@ -944,8 +944,8 @@ def test_fake_runs_until_it_is_interrupted(command: Command, monkeypatch: pytest
     readers: list[threading.Thread] = []
 
     def read_and_interrupt(url: str) -> None:
-        answer = httpx.get(f"{url}/desk/api/v2/conversations.json", headers={"Authorization": "Bearer any"})
-        found.extend(one["id"] for one in answer.json()["conversations"])
+        response = httpx.get(f"{url}/desk/api/v2/conversations.json", headers={"Authorization": "Bearer any"})
+        found.extend(one["id"] for one in response.json()["conversations"])
         os.kill(os.getpid(), signal.SIGINT)
 
     def echo(line: str) -> None:

@@ -39,7 +39,7 @@ from ._shell import (
 from ._show import Display, shortened
 
 SETTLE = 30.0
-"""Seconds. The client itself waits as long for a response, so that an older request has probably ended."""
+"""Seconds, as long as the client waits for a response: by then, a request of an earlier run has probably ended."""
 
 
 def convert_many(
