@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from typing import Any, TypeGuard, cast, get_type_hints
+from typing import Any, TypeGuard, get_type_hints
 
 from teamwork_desk_api.models import ConvertConversation, CustomerRef, CustomField, EntityRef
 
@@ -19,6 +19,10 @@ _Check = Callable[[str, Any], _Problems]
 
 def _is_object(value: Any) -> TypeGuard[dict[str, Any]]:
     return type(value) is dict
+
+
+def _is_list(value: Any) -> TypeGuard[list[Any]]:
+    return type(value) is list
 
 
 def _typed(expected: type, message: str, path: str, value: Any) -> _Problems:
@@ -43,10 +47,10 @@ def page_number(path: str, text: str) -> _Problems:
 
 
 def each(check: _Check, path: str, value: Any) -> _Problems:
-    if type(value) is not list:
+    if not _is_list(value):
         yield path, "must be a list"
         return
-    for index, item in enumerate(cast("Sequence[Any]", value)):
+    for index, item in enumerate(value):
         yield from check(f"{path}[{index}]", item)
 
 
