@@ -144,8 +144,9 @@ def test_the_example_of_the_page_is_the_same_after_decoding_and_encoding() -> No
 # The body
 
 
-def test_the_body_has_the_fields_of_the_page_and_no_other() -> None:
-    assert sorted(SCHEMAS["ConvertConversation"]["properties"]) == BODY_FIELDS
+def test_the_body_has_every_field_of_the_page() -> None:
+    # The contract may have further fields, from other sources than the page.
+    assert SCHEMAS["ConvertConversation"]["properties"].keys() >= set(BODY_FIELDS)
 
 
 @pytest.mark.parametrize("field", BODY_FIELDS)

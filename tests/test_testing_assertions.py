@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_type_hints
 
 import pytest
 
 from teamwork_desk import AsyncDesk, CustomerRef, CustomField, EntityRef
+from teamwork_desk._arguments import kind_of
 from teamwork_desk.backlog import ConvertedFields
 from teamwork_desk.testing import FakeDesk
 
@@ -36,8 +37,10 @@ ALL_FIELDS: dict[str, Any] = {
 }
 
 
-def test_the_test_data_has_every_field_of_convert() -> None:
-    assert ALL_FIELDS.keys() == ConvertedFields.__annotations__.keys()
+def test_the_test_data_has_every_kind_of_argument_that_convert_takes() -> None:
+    hints = get_type_hints(ConvertedFields)
+    assert ALL_FIELDS.keys() <= hints.keys()
+    assert {kind_of(hints[name]) for name in ALL_FIELDS} == {kind_of(hint) for hint in hints.values()}
 
 
 async def test_the_assertion_takes_the_same_arguments_as_convert(fake_desk: FakeDesk, desk: AsyncDesk) -> None:
