@@ -965,7 +965,7 @@ def test_fake_names_the_extra_it_needs(command: Command, monkeypatch: pytest.Mon
     result = command("fake", "--port", "0")
     assert (result.exit_code, result.stderr) == (
         2,
-        'FakeDesk.serve() needs more: pip install "teamwork-desk[testing]"\n',
+        'FakeDesk.serve() needs an extra: pip install "teamwork-desk[testing]"\n',
     )
 
 
@@ -1104,7 +1104,7 @@ in_a_directory = pytest.mark.usefixtures("_in_a_directory")
         ),
         (
             '{"conversation_id": 1, "inbox": {"additional_properties": 1}}',
-            "inbox: unknown EntityRef fields: additional_properties",
+            "inbox: unknown EntityRef field: additional_properties",
         ),
     ],
 )
