@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import enum
 from typing import Any
 from urllib.parse import parse_qs
 
 import httpx
 import pytest
 
-from teamwork_desk import AsyncDesk, ConfigurationError, NotFoundError, RequestError
+from teamwork_desk import AsyncDesk, ConfigurationError, DeskError, NotFoundError, RequestError
 from teamwork_desk.testing import FakeDesk
 
 
@@ -122,3 +123,58 @@ async def test_a_filter_without_a_json_form_is_rejected(filter: dict[str, Any]) 
 def test_an_option_that_httpx_rejects_is_rejected_at_construction(options: Any) -> None:
     with pytest.raises(ConfigurationError, match="httpx rejected an option"):
         AsyncDesk("https://desk.example", token="t", **options)
+
+
+class Channel(int, enum.Enum):
+    """A caller's own ids, with a text that is not the number."""
+
+    REFUNDS = 42
+
+    def __str__(self) -> str:
+        return "refunds"
+
+    def __format__(self, format_spec: str) -> str:
+        return format(str(self), format_spec)
+
+
+@pytest.mark.parametrize("verify_first", [False, True])
+async def test_an_id_of_a_subclass_of_int_is_sent_as_a_plain_int(*, verify_first: bool) -> None:
+    fake = FakeDesk()
+    fake.lose_answer("after", method="POST")
+    async with AsyncDesk("https://acme.teamwork.com", token="t", transport=fake.transport) as desk:
+        converted = await desk.conversations.convert(Channel.REFUNDS, verify_first=verify_first)
+        assert (await desk.conversations.get(Channel.REFUNDS)).ticket_id == converted.ticket_id
+        fake.fail(status=500, times=9)
+        with pytest.raises(DeskError) as caught:
+            await desk.conversations.get(Channel.REFUNDS)
+    assert type(caught.value.conversation_id) is int
+
+
+async def test_a_filter_that_is_too_long_for_a_url_is_rejected() -> None:
+    fake = FakeDesk()
+    async with AsyncDesk("https://acme.teamwork.com", token="t", transport=fake.transport) as desk:
+        listing = desk.conversations.list(filter={"id": {"$in": list(range(10**6, 10**6 + 8000))}})
+        with pytest.raises(RequestError, match="the URL is too long") as caught:
+            await anext(listing)
+    assert caught.value.__context__ is None
+    assert fake.requests == []
+
+
+class Relay(httpx.AsyncBaseTransport):
+    """A transport that uses another client, which is closed."""
+
+    def __init__(self, other: AsyncDesk) -> None:
+        self._other = other
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        await self._other.conversations.get(77)
+        raise AssertionError("the other client is closed")
+
+
+async def test_an_error_names_the_conversation_of_its_own_call_only() -> None:
+    other = AsyncDesk("https://other.teamwork.com", token="t", transport=FakeDesk().transport)
+    await other.aclose()
+    async with AsyncDesk("https://acme.teamwork.com", token="t", transport=Relay(other)) as desk:
+        with pytest.raises(ConfigurationError) as caught:
+            await anext(desk.conversations.list())
+    assert caught.value.conversation_id is None

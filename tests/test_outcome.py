@@ -32,6 +32,7 @@ from teamwork_desk import (
     UnprocessableError,
     ValidationError,
 )
+from teamwork_desk.testing import FakeDesk
 
 QUICK = RetryPolicy(backoff_base=0.001, settle=(0.001, 0.001))
 PATIENT = RetryPolicy(settle=(0.001, 60))
@@ -433,3 +434,27 @@ async def test_the_error_of_a_lookup_names_the_deadline_of_the_whole_call() -> N
     async with AsyncDesk("https://desk.example", token=slow, deadline=2, transport=transport) as desk:
         result = await convert(desk, verify_first=True)
     assert "the deadline of 2 s" in str(result)
+
+
+async def test_the_cause_of_an_unknown_outcome_says_that_the_request_was_accepted() -> None:
+    fake = FakeDesk()
+    fake.inject("answer cut off")
+    fake.add_conversation(42)
+    transport = NeverListsTickets(fake)
+    retry = RetryPolicy(settle=(1.0,))
+    async with AsyncDesk("https://a.example", token="t", transport=transport, deadline=0.3, retry=retry) as desk:
+        with pytest.raises(OutcomeUnknownError) as caught:
+            await desk.conversations.convert(42)
+    assert isinstance(caught.value.__cause__, ResponseDecodeError)
+
+
+class NeverListsTickets(httpx.AsyncBaseTransport):
+    """A Desk whose listing lags behind."""
+
+    def __init__(self, fake: FakeDesk) -> None:
+        self._fake = fake
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if request.method == "GET":
+            return httpx.Response(200, json={"conversations": [{"id": 42, "ticket_id": None}]})
+        return await self._fake.transport.handle_async_request(request)

@@ -697,3 +697,21 @@ async def test_an_invalid_id_is_not_logged(caplog: pytest.LogCaptureFixture) -> 
             await desk.conversations.convert(cast("int", ADDRESS))
     assert raised.value.conversation_id is None
     assert leaks(logged(caplog)) == []
+
+
+@pytest.mark.parametrize("fails", ["not sent", "deadline", "cancelled"])
+async def test_the_exception_that_a_caller_handles_keeps_its_frames_and_its_text(fails: str) -> None:
+    fake = FakeDesk()
+    if fails == "not sent":
+        fake.inject("connection refused", times=9)
+    transport = fake.transport if fails == "not sent" else Receiving()
+    async with a_desk(fake, transport=transport, deadline=0.05 if fails == "deadline" else 60) as desk:
+        own = ValueError("the caller's own b'text'")
+        try:
+            raise own
+        except ValueError:
+            with anyio.move_on_after(0.05 if fails == "cancelled" else None):
+                with pytest.raises(DeskError):
+                    await desk.conversations.get(42)
+    assert own.__traceback__ is not None
+    assert own.args == ("the caller's own b'text'",)

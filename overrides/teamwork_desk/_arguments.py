@@ -60,14 +60,15 @@ def kind_of(hint: Any) -> Kind:
     return Kind(frozenset(types), choices=choices)
 
 
-def check_id(conversation_id: object) -> None:
-    """Check that a value can be the id of a conversation.
+def check_id(conversation_id: object) -> int:
+    """Return the id of a conversation as a plain int: a subclass, such as an enum, may have a text of its own.
 
     Raises:
         RequestError: The value cannot be an id.
     """
     if not is_id(conversation_id):
         raise RequestError("conversation_id: expected a positive int of at most 64 bits")
+    return int(conversation_id)
 
 
 def reference(value: Any) -> Any:

@@ -13,7 +13,7 @@ from attrs import frozen
 
 from teamwork_desk_api.models import Conversation
 
-from ._checks import is_count, unknown_names
+from ._checks import is_count, is_id, unknown_names
 from ._errors import DeadlineExceeded, DeskError, RequestError
 
 Convert: TypeAlias = Callable[..., Coroutine[Any, Any, Conversation]]
@@ -138,7 +138,7 @@ def _arguments(job: object, names: Collection[str]) -> dict[str, Any] | RequestE
 
 def _id_of(arguments: Mapping[str, Any]) -> int | None:
     conversation_id = arguments.get("conversation_id")
-    return conversation_id if isinstance(conversation_id, int) and not isinstance(conversation_id, bool) else None
+    return int(conversation_id) if is_id(conversation_id) else None
 
 
 async def _outcome_of(convert: Convert, arguments: dict[str, Any] | RequestError) -> Outcome:

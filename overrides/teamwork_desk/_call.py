@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import sys
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from types import TracebackType
@@ -20,13 +21,15 @@ from ._errors import (
     DeadlineExceeded,
     DeskError,
     OutcomeUnknownError,
+    RequestError,
     ResponseDecodeError,
+    complete,
     drop_frames,
     scrub,
 )
 from ._headers import pause_asked_for
 from ._observe import Watch
-from ._outcome import Effect, Exchange, error_of, is_permanent, is_safe, seems_sent, unreadable
+from ._outcome import Effect, Exchange, error_of, is_permanent, is_safe, name_of, seems_sent, unreadable
 from ._session import Options, Session
 from ._wire import Body, decode_json, encode_json, read
 
@@ -49,7 +52,7 @@ class Call:
         session: What the client's calls share.
         options: The options of this call.
         operation: The name of the operation, for logs and spans.
-        subject: The id of the object that the call is about, for logs and spans.
+        subject: The id of the object that the call is about, for logs, spans and errors.
         part_of: The call that this one belongs to. Both have one deadline and one line in the log, but this one counts
             its own attempts, and its errors speak only of what it sent itself.
     """
@@ -66,6 +69,7 @@ class Call:
         self.attempts = 0
         self.session = session
         self.options = options
+        self._subject = subject
         self._is_part = part_of is not None
         self._watch: Watch = part_of._watch if part_of else Watch(session.observer, operation, subject)
         self._deadline: float = part_of._deadline if part_of else self._watch.began + options.deadline
@@ -90,20 +94,20 @@ class Call:
             # The cancellation becomes the context of the new error, so its frames would leave the call with it.
             error.__traceback__ = error.__context__ = error.__cause__ = None
             error = self.expired()
-        if error is not None:
-            self.complete(error)
+        if error is not None and self.maybe_applied:
+            self.leave_unknown()
         if not self._is_part:
             self._watch.ended(error, self.attempts, maybe_applied=error is not None and self.maybe_applied)
         if isinstance(error, DeskError):
-            error.attempts, error.maybe_applied = self.attempts, self.maybe_applied
+            complete(error, attempts=self.attempts, maybe_applied=self.maybe_applied, subject=self._subject)
             if error.__cause__ is None:
                 error.__context__ = None
             # Drop the frames below: they hold the token and the body, and crash reporters print local variables.
             raise error.with_traceback(None)
         return False
 
-    def complete(self, error: BaseException) -> None:
-        """Add what only the operation knows to an exception that leaves the call: an operation may override this."""
+    def leave_unknown(self) -> None:
+        """Remember that the outcome of this call is unknown: an operation may override this."""
 
     @property
     def maybe_applied(self) -> bool:
@@ -176,7 +180,7 @@ class Call:
 
     async def _watched_attempt(self, request: Request[Any], body: Body | None, token: Token) -> Exchange:
         """Make one attempt, and report what came of it."""
-        began = anyio.current_time()
+        began, handled = anyio.current_time(), sys.exception()
         try:
             exchange = await self._attempt(request, body, token)
         except BaseException as interruption:
@@ -184,20 +188,22 @@ class Call:
             if not isinstance(interruption, Exception):
                 self._watch.attempted(request, Exchange(sent=body is None or body.was_sent), began)
             # Drop the frames below: those of the transport hold the token, and those of `read` hold the response.
-            drop_frames(interruption)
+            drop_frames(interruption, handled)
             raise
         self._watch.attempted(request, exchange, began)
         return exchange
 
     async def _attempt(self, request: Request[Any], body: Body | None, token: Token) -> Exchange:
         session, timeout, handshake = self.session, self.options.timeout, Handshake()
+        # The exception that the caller handles while it makes this call, if there is one, is not ours to change.
+        handled = sys.exception()
         extensions: dict[str, Any] = {"timeout": timeout.as_dict()}
         if session.origin.startswith("https:"):
             extensions["trace"] = handshake.trace
         body_headers = [] if body is None else body.headers
         http_request = httpx.Request(
             request.method,
-            session.origin + request.target,
+            _url(session.origin, request),
             headers=[*session.headers, *body_headers, ("Authorization", f"Bearer {token.value}")],
             # A request without a body must have no stream: the aiohttp transport would send it in chunks.
             stream=body,
@@ -217,7 +223,7 @@ class Call:
         except ConfigurationError:
             raise
         except Exception as failure:  # a transport or an event hook may raise anything, and the outcome must be kept
-            scrub(failure, http_request)
+            scrub(failure, http_request, handled)
             if response is None:
                 sent = seems_sent(failure) if body is None else body.was_sent
                 return Exchange(sent=sent, failure=failure)
@@ -265,3 +271,12 @@ class Call:
     def _check_fits(self, seconds: float, error: BaseException | None) -> None:
         if anyio.current_time() + seconds > self._deadline:
             raise self.expired(seconds) from error
+
+
+def _url(origin: str, request: Request[Any]) -> httpx.URL:
+    try:
+        return httpx.URL(origin + request.target)
+    except httpx.InvalidURL:
+        pass
+    # Raise outside the handler, because the original may quote the filter. httpx accepts 65,536 characters.
+    raise RequestError(f"{name_of(request)}: the URL is too long; use a smaller filter")

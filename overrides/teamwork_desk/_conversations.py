@@ -155,7 +155,7 @@ class Conversations:
         if email is not None:
             warnings.warn("email= is deprecated, use customer=", DeprecationWarning, stacklevel=2)
         with Conversion(self._session, self._memory, self._options, conversation_id) as conversion:
-            check_id(conversation_id)
+            conversation_id = check_id(conversation_id)
             # Encoding turns tuples and mappings into what JSON has, so their types are not narrowed here.
             body = ConvertConversation(
                 agent=reference(agent),
@@ -216,7 +216,7 @@ class Conversations:
             DeskError: Anything else that the error tree names.
         """
         with ConversationCall(self._session, self._memory, self._options, "get", conversation_id) as call:
-            check_id(conversation_id)
+            conversation_id = check_id(conversation_id)
             page = await call.send(list_conversations(filter=filter_by_id(conversation_id)))
             for conversation in page.conversations or ():
                 if conversation.id == conversation_id:

@@ -79,18 +79,14 @@ class ConversationCall(Call):
         part_of: Call | None = None,
     ) -> None:
         # A value that is not a valid id is rejected later. Do not log it: it may be personal data.
-        self._conversation_id = conversation_id if is_id(conversation_id) else None
+        self._conversation_id = int(conversation_id) if is_id(conversation_id) else None
         super().__init__(session, options, operation, subject=self._conversation_id, part_of=part_of)
         self._memory = memory
 
-    def complete(self, error: BaseException) -> None:
-        """Name the conversation in an error, and remember a conversation whose ticket may still appear."""
-        if self._conversation_id is None:
-            return
-        if self.maybe_applied:
+    def leave_unknown(self) -> None:
+        """Remember that a ticket of the conversation may still appear."""
+        if self._conversation_id is not None:
             self._memory.leave_unsettled(self._conversation_id, sum(self.options.retry.settle))
-        if isinstance(error, DeskError):
-            error.conversation_id = self._conversation_id
 
     def outcome_unknown(self, reason: str) -> OutcomeUnknownError:
         """Return the error for a conversion whose outcome is unknown."""
@@ -112,7 +108,7 @@ class Conversion(ConversationCall):
 
     def __init__(self, session: Session, memory: Memory, options: ConversationOptions, conversation_id: int) -> None:
         super().__init__(session, memory, options, "convert", conversation_id)
-        self._id = conversation_id
+        self._id: int = conversation_id if self._conversation_id is None else self._conversation_id
         self._email_fallback = options.email_fallback
 
     async def convert(self, request: Request[Conversation], *, verify_first: bool) -> Conversation:
@@ -186,7 +182,8 @@ class Conversion(ConversationCall):
             ResponseDecodeError: The request was carried out, and no ticket shows.
             OutcomeUnknownError: The outcome cannot be found out.
         """
-        quota, failed = self.session.quota, unknown.__cause__ or unknown
+        quota = self.session.quota
+        failed = unknown.__cause__ if isinstance(unknown, OutcomeUnknownError) else unknown
         for lookups, pause in enumerate((0.0, *self.options.retry.settle)):
             await self.pause("settling", pause, failed)
             # The first lookup skips the quota: an exhausted quota must not hide an outcome.

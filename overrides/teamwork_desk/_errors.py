@@ -206,28 +206,56 @@ def status_error_class(status_code: int) -> type[StatusError]:
     return _BY_STATUS.get(status_code) or (ServerError if 500 <= status_code < 600 else StatusError)
 
 
-def causes(error: BaseException) -> list[BaseException]:
-    """Return an exception, its causes and contexts, and the members of groups. Each is listed once, even in a cycle."""
+def complete(error: DeskError, *, attempts: int, maybe_applied: bool, subject: int | None) -> None:
+    """Set what only the call knows on an error that leaves it.
+
+    Args:
+        error: The error.
+        attempts: How many requests the call sent.
+        maybe_applied: Whether a request may have been carried out.
+        subject: The id of the object that the call was about.
+    """
+    error.attempts, error.maybe_applied, error.conversation_id = attempts, maybe_applied, subject
+
+
+def causes(error: BaseException, without: BaseException | None = None) -> list[BaseException]:
+    """Return an exception, its causes and contexts, and the members of groups. Each is listed once, even in a cycle.
+
+    Args:
+        error: The exception.
+        without: An exception that is left out together with its own causes.
+    """
     found = [error]
     for exception in found:
         further = [exception.__cause__, exception.__context__]
         if isinstance(exception, BaseExceptionGroup):
             further += cast("BaseExceptionGroup[BaseException]", exception).exceptions
-        found += [other for other in further if other is not None and other not in found]
+        found += [other for other in further if other is not None and other is not without and other not in found]
     return found
 
 
-def drop_frames(error: BaseException) -> None:
-    """Drop the frames of an exception and of all its causes, because crash reporters print their local variables."""
-    for exception in causes(error):
+def drop_frames(error: BaseException, handled: BaseException | None = None) -> None:
+    """Drop the frames of an exception and of all its causes, because crash reporters print their local variables.
+
+    Args:
+        error: The exception.
+        handled: The exception that the caller was handling, which keeps its frames.
+    """
+    for exception in causes(error, handled):
         exception.__traceback__ = None
 
 
-def scrub(error: BaseException, request: httpx.Request) -> None:
-    """Remove the token and the body from an exception and its causes: from the request, the frames and quoted bytes."""
+def scrub(error: BaseException, request: httpx.Request, handled: BaseException | None = None) -> None:
+    """Remove the token and the body from an exception and its causes: from the request, the frames and quoted bytes.
+
+    Args:
+        error: The exception.
+        request: The request that it is about.
+        handled: The exception that the caller was handling, which stays as it is.
+    """
     bare = httpx.Request(request.method, request.url)
-    drop_frames(error)
-    for exception in causes(error):
+    drop_frames(error, handled)
+    for exception in causes(error, handled):
         if isinstance(exception, httpx.HTTPError):
             exception.request = bare
         if isinstance(exception, httpx.HTTPStatusError):
