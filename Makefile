@@ -1,4 +1,4 @@
-# Everything a maintainer runs. `make` alone lists the verbs.
+# The commands for maintainers. `make` alone lists the targets.
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 PYTHON ?= python3
@@ -12,7 +12,7 @@ COMPILE := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.1
 .DEFAULT_GOAL := help
 .PHONY: help demo test check bench soak contract diff docs matrix release generate format build pin clean
 
-help: ## List the verbs
+help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 $(READY): requirements-dev.txt pyproject.toml
@@ -36,20 +36,20 @@ test: $(READY) ## Run all tests, with branch coverage
 	$(BIN)/python -m pytest -m 'not campaign' -n auto --dist loadfile --cov
 	$(BIN)/python -m pytest -m campaign -n auto
 
-bench: $(BENCH_VENV)/ready ## Measure against httpx and the peers, and write benchmarks/results.md (BENCH=--quick for a short run)
+bench: $(BENCH_VENV)/ready ## Compare the speed with httpx and other SDKs, and write benchmarks/results.md (BENCH=--quick for a short run)
 	$(BIN)/python benchmarks/bench.py $(BENCH)
 
-soak: $(READY) ## Convert with random faults and a fresh seed for SECONDS (120), and print the ledger
+soak: $(READY) ## Run campaigns with random faults for SECONDS (120) on both transports, and print their results
 	$(BIN)/python tests/campaign.py --seconds $(or $(SECONDS),120)
 	$(BIN)/python tests/campaign.py --seconds $(or $(SECONDS),120) --transport aiohttp
 
-contract: $(READY) ## Let third parties judge the contract (needs Node.js)
+contract: $(READY) ## Check the contract with tools of third parties (needs Node.js)
 	@$(BIN)/python openapi/judges/judge.py
 
-diff: $(READY) ## Tell what changed since BASE (the last v* tag), and the version it needs
+diff: $(READY) ## Show the changes since BASE (the last v* tag), and the version that they need
 	@$(BIN)/python openapi/diff.py $(BASE)
 
-check: $(READY) ## Lint, type-check, and compare generated/ with what the contract yields
+check: $(READY) ## Lint, type-check, and compare generated/ with the contract
 	$(BIN)/python openapi/generate.py --check
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -60,10 +60,10 @@ check: $(READY) ## Lint, type-check, and compare generated/ with what the contra
 docs: $(READY) ## Build the reference site into build/site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet --config-file docs/mkdocs.yml
 
-matrix: $(READY) ## Run all tests on every supported Python there is, with the newest and the oldest dependencies
+matrix: $(READY) ## Run all tests on every supported Python that is installed, with the newest and the oldest dependencies
 	$(BIN)/nox --session full
 
-release: $(READY) ## Check, build, try and tag VERSION; nothing leaves this machine
+release: $(READY) ## Check, build, test and tag VERSION; nothing is published
 	@$(BIN)/python .ci/release.py $(VERSION)
 
 generate: $(READY) ## Regenerate generated/ from openapi/
@@ -80,5 +80,5 @@ pin: $(READY) ## Pin the newest development tools, with hashes
 	$(COMPILE) --all-extras --group dev -o requirements-dev.txt
 	$(COMPILE) --extra aiohttp --group bench -o benchmarks/requirements.txt
 
-clean: ## Remove what the verbs made
+clean: ## Remove everything that the other targets create
 	rm -rf $(VENV) build dist .coverage* .hypothesis .mypy_cache .nox .pytest_cache .ruff_cache openapi/judges/node_modules

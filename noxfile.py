@@ -1,7 +1,7 @@
 """The tests on every supported Python, with the newest and with the oldest dependencies that pyproject.toml allows.
 
-`nox` tests the SDK, `nox -s full` also runs the campaigns and the tests of the project's own tools. pytest gets what
-follows a `--`: `nox -s "tests-3.12(oldest)" -- tests/test_retry.py`.
+`nox` tests the SDK. `nox -s full` also runs the campaigns and the tests of the project's own tools. The arguments after
+`--` are passed to pytest: `nox -s "tests-3.12(oldest)" -- tests/test_retry.py`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ nox.options.download_python = "never"
 nox.options.error_on_external_run = True
 
 if pyenv := shutil.which("pyenv"):
-    # A shim of pyenv refuses to start a version that is not enabled, so enable all that are installed.
+    # A shim of pyenv starts only versions that are enabled, so enable all installed versions.
     versions = subprocess.check_output([pyenv, "versions", "--bare"], text=True).split()
     os.environ["PYENV_VERSION"] = ":".join(versions)
 
@@ -50,7 +50,7 @@ def install(session: nox.Session, group: str, dependencies: str) -> None:
 
 
 def run(session: nox.Session, *options: str) -> None:
-    """Run the tests; a session with arguments runs those only."""
+    """Run the tests. If the session has arguments, they choose which tests run."""
     workers = ("-n", "auto", "--dist", "loadfile")
     session.run("python", "-m", "pytest", "-q", *workers, "-p", "no:cacheprovider", *options, *session.posargs)
 

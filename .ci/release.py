@@ -70,7 +70,7 @@ def changelog_entry(changelog: str, version: str) -> str:
 
 
 def refusals(*, version: str, declared: str, tags: Iterable[str], status: str, changelog: str) -> list[str]:
-    """Return every reason why the release cannot be made.
+    """Return the reasons why the release cannot be made.
 
     Args:
         version: The version to release.
@@ -83,11 +83,11 @@ def refusals(*, version: str, declared: str, tags: Iterable[str], status: str, c
     numbers = parse_version(version)
     released = [number for tag in tags if tag.startswith("v") and (number := parse_version(tag[1:]))]
     if numbers is None:
-        reasons.append(f"{version!r} is no version: expected a form such as 1.2.3")
+        reasons.append(f"{version!r} is not a version: expected a form such as 1.2.3")
     elif numbers in released:
         reasons.append(f"{version} is released already: there is a tag v{version}")
     elif released and not follows(numbers, max(released)):
-        reasons.append(f"{version} is no step from {'.'.join(map(str, max(released)))}")
+        reasons.append(f"{version} is not the next version after {'.'.join(map(str, max(released)))}")
     if declared != version:
         reasons.append(f"pyproject.toml says version {declared}")
     if status:

@@ -50,7 +50,7 @@ def desk_fleet(blocks: Iterable[str], folder: Path) -> Generator[None]:
 
 
 def run(block: str, url: str, *, log: str = "error") -> str:
-    """Run a block with the environment of a Desk, check that it neither fails nor warns, and return what it prints.
+    """Run a block with the environment of a Desk, check that it does not fail and does not warn, and return its output.
 
     The block must also print the messages that it shows in comments, as `print(error)  # the message`.
     """

@@ -38,7 +38,7 @@ Answer = Literal[
     "empty",
     "status",
 ]
-"""What the client receives."""
+"""The response that the client receives, or how the connection ends."""
 Listing = Literal["reliable", "flaky", "forbidden"]
 """Whether a lookup succeeds, is reset the first time only, or is always forbidden."""
 
@@ -48,7 +48,7 @@ class Fault:
     """How the server handles a convert request.
 
     Attributes:
-        answer: What the client receives.
+        answer: The response that the client receives, or how the connection ends.
         work: When the conversation is converted.
         status: The status of the response, if the answer is "status".
         headers: Further headers of that response.

@@ -160,7 +160,7 @@ async def test_a_failed_job_does_not_stop_the_others() -> None:
     ]
     assert [str(outcome.error) for outcome in outcomes[2:4]] == [
         "unknown arguments: ..., ..., subjct (did you mean subject?)",
-        "conversation_id: the job has none",
+        "conversation_id: missing in the job",
     ]
     assert outcomes[2].error is not None
     assert outcomes[2].error.conversation_id == 2
@@ -432,7 +432,7 @@ async def test_cancelling_a_running_job_logs_that_its_outcome_is_unknown(caplog:
 
 
 class FullWindow:
-    """Fails a number of calls as a full rate window does, and converts after that."""
+    """Fails a number of calls, as a rate window that is used up does, and then converts."""
 
     def __init__(self, failures: int) -> None:
         self.failures = failures

@@ -164,7 +164,7 @@ def test_the_help_of_an_option_says_how_to_give_it(command: Command, option: str
 
 
 def test_the_help_needs_no_docstrings(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With `python -OO` there are none."""
+    """`python -OO` removes the docstrings."""
     monkeypatch.setattr(Conversations.convert, "__doc__", None)
 
     def convert(**arguments: Any) -> None: ...
@@ -311,7 +311,10 @@ def test_without_a_terminal_the_environment_must_have_the_token(
     with pytest.raises(SystemExit) as stopped:
         cli.main()
     assert stopped.value.code == 2
-    assert capsys.readouterr() == ("", "Set TEAMWORK_DESK_TOKEN: there is no terminal on which to ask for the token.\n")
+    assert capsys.readouterr() == (
+        "",
+        "Set TEAMWORK_DESK_TOKEN: without a terminal, the command cannot ask for the token.\n",
+    )
 
 
 class Terminal(io.StringIO):
@@ -807,7 +810,7 @@ def test_a_dry_run_sends_nothing_and_writes_no_ledger(
         ("failed", "RequestError", None),
         ("planned", None, None),
     ]
-    assert "conversations/3000/convert.json was answered with 400" in data(result)[2]["message"]
+    assert "conversations/3000/convert.json got status 400" in data(result)[2]["message"]
     assert "planned" in result.stderr
     assert "jobs.jsonl:1: conversation 1: would be converted\n" in result.stderr
     assert "would be rejected" in result.stderr

@@ -1,4 +1,4 @@
-"""What an attempt may have done: the effect of every status, and of every failure."""
+"""The possible effect of an attempt, for every status and every failure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The public surface: exactly these names, all documented, and cheap to import."""
+"""The public names: exactly these names exist, they are documented, and importing them is fast."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ ALLOWED = {
     "probe": {"_checks"},
     "testing": {"_arguments"},
 }
-"""The private modules that a companion may import from, in addition to the public surface."""
+"""The private modules that a companion may import, in addition to the public names."""
 
 
 def test_the_package_exports_exactly_these_names_in_order() -> None:

@@ -566,7 +566,7 @@ class KillingServer(FaultServer):
             self._loop.call_later(SETTLE / 3, super()._work, conversation_id)
         elif moment != "never":
             super()._work(conversation_id)
-        # If no lookup comes, the client must be killed all the same.
+        # The client must be killed even if it sends no lookup.
         self.kill_at("after", "looked")
 
     async def _send(self, exchange: Any, status: int, body: bytes, *headers: str) -> bool:

@@ -1,4 +1,4 @@
-"""What a call does after each kind of outcome, over real sockets: retry, look up, give up or raise."""
+"""How a call reacts to each kind of outcome, over real sockets: it retries, looks up, gives up or raises an error."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ CONVERTED_TOO_LATE: Work = "after the client gave up"
 # The plan, the result of convert, maybe_applied, and the number of convert requests
 TABLE = {
     "no fault": (Plan(), Conversation, False, 1),
-    # The server refuses the request: it is retried.
+    # The server rejects the request for now: it is retried.
     "425": (once(status(425)), Conversation, False, 2),
     "429": (once(status(429)), Conversation, False, 2),
     "429 with Retry-After": (once(status(429, "never", "Retry-After: 0")), Conversation, False, 2),

@@ -36,7 +36,7 @@ class Proxy(RawServer):
     """Opens a tunnel for CONNECT, responds to every other request itself, and keeps every byte that it sees.
 
     Args:
-        response: What it responds to every request instead, if it is not empty.
+        response: If it is not empty, the proxy sends it for every request and opens no tunnel.
     """
 
     def __init__(self, response: bytes = b"") -> None:

@@ -1,4 +1,4 @@
-"""A release: what refuses it, what goes into it, and the whole of it in a clone."""
+"""A release: the reasons to reject it, the files in it, and a whole release of a copy of the repository."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_a_version_is_three_numbers(text: str, version: object) -> None:
 
 
 @pytest.mark.parametrize(
-    ("version", "last", "is_a_step"),
+    ("version", "last", "is_next"),
     [
         ((1, 2, 4), (1, 2, 3), True),
         ((1, 3, 0), (1, 2, 3), True),
@@ -84,8 +84,8 @@ def test_a_version_is_three_numbers(text: str, version: object) -> None:
         ((3, 0, 0), (1, 2, 3), False),
     ],
 )
-def test_a_version_is_one_step_from_the_last(version: object, last: object, is_a_step: bool) -> None:
-    assert release.follows(version, last) is is_a_step
+def test_a_version_must_be_the_next_after_the_last(version: object, last: object, is_next: bool) -> None:
+    assert release.follows(version, last) is is_next
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_a_version_is_one_step_from_the_last(version: object, last: object, is_a
         ("Unreleased", ""),
     ],
 )
-def test_the_changelogs_entry_is_dated_and_says_something(version: str, entry: str) -> None:
+def test_the_entry_in_the_changelog_must_have_a_date_and_a_text(version: str, entry: str) -> None:
     assert release.changelog_entry(CHANGELOG, version) == entry
 
 
@@ -109,17 +109,17 @@ def test_the_changelogs_entry_is_dated_and_says_something(version: str, entry: s
         ({}, []),
         ({"tags": []}, []),
         ({"tags": ["v1.2.2", "v1.1.0", "nightly", "1.2.3", "v2.0"]}, []),
-        ({"version": "1.2"}, ["'1.2' is no version", "pyproject.toml says version 1.2.3", "no entry '## [1.2]"]),
+        ({"version": "1.2"}, ["'1.2' is not a version", "pyproject.toml says version 1.2.3", "no entry '## [1.2]"]),
         ({"tags": ["v1.2.3"]}, ["released already"]),
-        ({"tags": ["v1.2.2", "v1.3.0"]}, ["1.2.3 is no step from 1.3.0"]),
-        ({"tags": ["v1.2.9", "v1.2.10"]}, ["1.2.3 is no step from 1.2.10"]),
+        ({"tags": ["v1.2.2", "v1.3.0"]}, ["1.2.3 is not the next version after 1.3.0"]),
+        ({"tags": ["v1.2.9", "v1.2.10"]}, ["1.2.3 is not the next version after 1.2.10"]),
         ({"declared": "1.2.2"}, ["pyproject.toml says version 1.2.2"]),
         ({"status": " M README.md\n"}, ["dirty:\n M README.md"]),
         ({"status": "?? new.py\n"}, ["dirty:\n?? new.py"]),
         ({"changelog": "# Changelog\n\n## [Unreleased]\n\n- Three.\n"}, ["CHANGELOG.md has no entry '## [1.2.3]"]),
     ],
 )
-def test_what_refuses_a_release(change: dict[str, Any], reasons: list[str]) -> None:
+def test_every_reason_against_a_release_is_reported(change: dict[str, Any], reasons: list[str]) -> None:
     good = {"version": "1.2.3", "declared": "1.2.3", "tags": ["v1.2.2"], "status": "", "changelog": CHANGELOG}
     found = release.refusals(**{**good, **change})
     assert len(found) == len(reasons)
@@ -172,7 +172,7 @@ def test_the_sdist_holds_the_whole_repository(names: list[str], faults: list[str
     assert release.faults_of_sdist(names, TRACKED) == faults
 
 
-# The whole, in a repository of its own
+# A whole release, in a repository of its own
 
 
 def git(root: Path, *arguments: str) -> str:
@@ -184,7 +184,7 @@ def git(root: Path, *arguments: str) -> str:
 def commit_all(root: Path) -> None:
     git(root, "init", "--quiet")
     git(root, "add", "--all")
-    git(root, "commit", "--quiet", "--message", "All of it")
+    git(root, "commit", "--quiet", "--message", "Add everything")
 
 
 @pytest.fixture
@@ -201,7 +201,7 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return root
 
 
-def test_a_release_leaves_two_distributions_and_a_tag(repository: Path) -> None:
+def test_a_release_makes_two_distributions_and_a_tag(repository: Path) -> None:
     parts = (".gitignore", "LICENSE", "README.md", "generated", "openapi", "overrides", "tests")
     ignored = shutil.ignore_patterns("__pycache__", "node_modules")
     for source in (ROOT / part for part in parts):
@@ -226,7 +226,7 @@ def test_a_release_leaves_two_distributions_and_a_tag(repository: Path) -> None:
     ],
     ids=["fails", "writes"],
 )
-def test_a_check_that_fails_or_changes_the_tree_ends_it(check: list[str], reason: str, repository: Path) -> None:
+def test_a_failed_check_or_a_changed_tree_ends_the_release(check: list[str], reason: str, repository: Path) -> None:
     commit_all(repository)
     with pytest.raises(SystemExit, match=reason):
         release.release(repository, "7.8.9", checks=[check])
@@ -234,7 +234,7 @@ def test_a_check_that_fails_or_changes_the_tree_ends_it(check: list[str], reason
     assert not (repository / "dist").exists()
 
 
-def test_a_dirty_tree_ends_it_at_once(repository: Path) -> None:
+def test_a_dirty_tree_ends_the_release_before_the_checks(repository: Path) -> None:
     commit_all(repository)
     (repository / "new.py").touch()
     with pytest.raises(SystemExit, match=r"dirty:\n\?\? new.py"):

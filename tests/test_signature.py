@@ -75,7 +75,7 @@ def test_each_argument_has_a_type_and_a_description_in_the_same_order() -> None:
     assert Conversations.convert.__annotations__.keys() == {*parameters, "return"}
 
 
-# What is sent
+# The request that is sent
 
 
 def a_desk(fake: FakeDesk) -> AsyncDesk:
@@ -161,7 +161,7 @@ async def test_arguments_that_are_none_are_omitted() -> None:
     assert await sent_for(**dict.fromkeys(ARGUMENTS)) == {}
 
 
-# What is rejected before anything is sent
+# Arguments that are rejected before anything is sent
 
 
 def wrong(value: Any) -> Any:

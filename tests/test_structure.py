@@ -1,4 +1,4 @@
-"""The structure of the core: which module may know what, and how large a module may be."""
+"""The structure of the core: no module of the engine names conversations, and no module is too long."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_the_engine_does_not_know_conversations(module: str) -> None:
 
 
 @pytest.mark.parametrize("kind", DeskError.__subclasses__())
-def test_the_engines_messages_do_not_speak_of_conversations(kind: type[DeskError]) -> None:
+def test_the_messages_of_the_engine_do_not_name_conversations(kind: type[DeskError]) -> None:
     meanings = [str(getattr(each, "meaning", "")) for each in (kind, *kind.__subclasses__())]
     assert not any("conversation" in meaning for meaning in meanings)
 

@@ -157,7 +157,7 @@ def test_a_client_that_no_event_loop_has_used_is_closed(
     desks_that_outlive_the_test.append(desk)
 
 
-# The documentation shows tests.
+# The tests that the documentation shows
 
 EXAMPLE = """
 import pytest
@@ -172,7 +172,7 @@ async def refund(desk: AsyncDesk, conversation_id: int) -> int | None:
 
 
 @pytest.mark.asyncio  # or @pytest.mark.anyio
-async def test_a_lost_answer_makes_no_second_ticket(desk: AsyncDesk, fake_desk: FakeDesk) -> None:
+async def test_a_lost_response_makes_no_second_ticket(desk: AsyncDesk, fake_desk: FakeDesk) -> None:
     fake_desk.inject("answer lost after the work")
     ticket_id = await refund(desk, 42)
     ticket = fake_desk.assert_converted_once(42, subject="Refund", inbox=7)

@@ -1,8 +1,7 @@
 """The runtime of the generated modules: lenient decoding, encoding, and a request as a value.
 
 A decoder takes a value from JSON, the path of the object that contains it, its key and a hook. A value that the
-contract does not allow becomes None and is reported to the hook, so that one unexpected value never costs the whole
-response.
+contract does not allow becomes None and is reported to the hook, so that the rest of the response can still be used.
 """
 
 from __future__ import annotations

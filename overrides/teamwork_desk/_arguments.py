@@ -1,4 +1,4 @@
-"""The arguments of `convert`: what callers may give, what JSON makes of it, and what is rejected before sending."""
+"""The arguments of `convert`: the values that callers may pass, their JSON form, and the checks before sending."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class SequenceNotStr(Protocol[T_co]):
 
 @attrs.frozen
 class Kind:
-    """What the type hint of an argument or of a field says about its values.
+    """The values that the type hint of an argument or of a field allows.
 
     Attributes:
         types: The types of a value, or of each value in a list.
@@ -45,7 +45,7 @@ class Kind:
 
 
 def kind_of(hint: Any) -> Kind:
-    """Return the kind of a type hint: whoever needs to know what an argument takes derives it from the hint."""
+    """Return the kind of a type hint. The command and FakeDesk derive from it which values an argument accepts."""
     members = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
     types: set[type] = set()
     choices: tuple[str, ...] = ()
@@ -90,7 +90,7 @@ def convert_request(conversation_id: int, body: ConvertConversation) -> Request[
     another request.
 
     Raises:
-        RequestError: An argument has a type that the contract does not describe.
+        RequestError: An argument cannot be encoded, or has a type that the contract does not describe.
     """
     try:
         request = convert_conversation(conversation_id, body=body)

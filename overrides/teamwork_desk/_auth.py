@@ -36,7 +36,7 @@ def check_token(token: object) -> Token:
 
 
 class BearerAuth:
-    """Holds the token. The token of a provider is kept until Desk rejects it."""
+    """Holds the token. A token from a provider is kept until Desk rejects it."""
 
     def __init__(self, token: str | TokenProvider) -> None:
         static = None if callable(token) else check_token(token)
@@ -69,8 +69,8 @@ class BearerAuth:
     @staticmethod
     async def _ask(provider: TokenProvider) -> Token:
         try:
-            answer = provider()
-            token = await answer if inspect.isawaitable(answer) else answer
+            result = provider()
+            token = await result if inspect.isawaitable(result) else result
         except Exception as error:
             raise NotSentError(f"the token provider failed with {type(error).__name__}") from error
         return check_token(token)

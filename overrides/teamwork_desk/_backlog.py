@@ -1,4 +1,4 @@
-"""Runs many conversions, a bounded number at a time: what `convert_many` does."""
+"""The engine of `convert_many`: it runs many conversions, a bounded number at a time."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ Convert: TypeAlias = Callable[..., Coroutine[Any, Any, Conversation]]
 Jobs: TypeAlias = Iterable[Any] | AsyncIterable[Any]
 
 PATIENCE = 300.0
-"""Seconds, which are five rate windows: how long a job is retried that got no turn within its deadline."""
+"""Seconds (five rate windows). A job that got no turn within its deadline is retried for this long."""
 PAUSE = 5.0
-"""Seconds between two such retries, at most."""
+"""The longest pause between two such retries, in seconds."""
 
 
 @frozen(kw_only=True)
@@ -45,10 +45,10 @@ class Outcome:
 def convert_many(
     convert: Convert, jobs: Jobs, *, names: Collection[str], concurrency: int
 ) -> AsyncGenerator[Outcome, None]:
-    """Convert a backlog: `teamwork_desk.backlog.convert_many` describes it.
+    """Convert a backlog, as `teamwork_desk.backlog.convert_many` describes.
 
     Args:
-        convert: What converts one conversation.
+        convert: Converts one conversation.
         jobs: The arguments of each conversion, or the conversation's id.
         names: The arguments that a job may have.
         concurrency: How many jobs run at the same time.
@@ -122,14 +122,14 @@ async def _each(jobs: Jobs) -> AsyncGenerator[Any, None]:
 
 
 def _arguments(job: object, names: Collection[str]) -> dict[str, Any] | RequestError:
-    """Return a job as the arguments of `convert`, or the error that it is."""
+    """Return the arguments of `convert` for a job, or an error if the job is invalid."""
     if not isinstance(job, Mapping):
         return {"conversation_id": job}
     arguments = {**cast("Mapping[str, Any]", job)}
     if unknown := arguments.keys() - names:
         error = RequestError(unknown_names("argument", unknown, names))
     elif "conversation_id" not in arguments:
-        error = RequestError("conversation_id: the job has none")
+        error = RequestError("conversation_id: missing in the job")
     else:
         return arguments
     error.conversation_id = _id_of(arguments)
@@ -152,13 +152,13 @@ async def _outcome_of(convert: Convert, arguments: dict[str, Any] | RequestError
 
 
 async def _convert_in_turn(convert: Convert, arguments: dict[str, Any]) -> Conversation:
-    """Convert, and retry if the deadline passed before the request had its turn."""
+    """Convert, and retry if the deadline passed before the request got its turn."""
     patience = anyio.current_time() + PATIENCE
     while True:
         try:
             return await convert(**arguments)
         except DeadlineExceeded:
-            # The rate window may open within the deadline of the next try; if it does not, that try ends at once.
+            # The next attempt ends at once if the rate window does not reset before its deadline.
             if anyio.current_time() > patience:
                 raise
         await anyio.sleep(PAUSE * random.random())

@@ -49,12 +49,12 @@ class Call:
     As a context manager it enforces the deadline on the code inside, and completes the errors that leave it.
 
     Args:
-        session: What the client's calls share.
+        session: The state that the client's calls share.
         options: The options of this call.
         operation: The name of the operation, for logs and spans.
         subject: The id of the object that the call is about, for logs, spans and errors.
-        part_of: The call that this one belongs to. Both have one deadline and one line in the log, but this one counts
-            its own attempts, and its errors speak only of what it sent itself.
+        part_of: The call that this call is a part of. The two share a deadline, a log line and a span, but the part
+            counts its own attempts, and its errors are about its own requests only.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Call:
         self._watch: Watch = part_of._watch if part_of else Watch(session.observer, operation, subject)
         self._deadline: float = part_of._deadline if part_of else self._watch.began + options.deadline
         self._scope = anyio.CancelScope(deadline=self._deadline)
-        # The attempt whose effect is not known yet, if it was to change something.
+        # The body of the last attempt while its effect is not known; None if the request changes nothing.
         self._unresolved: Body | None = None
         self._retries = 0
         self._may_reauthenticate = True
@@ -87,7 +87,7 @@ class Call:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> Literal[False]:
         is_expired = True
-        # On trio, the scope raises a group where other tasks failed as well while the deadline cancelled them.
+        # On trio, the scope raises a group if other tasks also failed while the deadline cancelled them.
         with suppress(ExceptionGroup):
             is_expired = self._scope.__exit__(kind, error, traceback)
         if is_expired and error is not None:
@@ -111,15 +111,15 @@ class Call:
 
     @property
     def maybe_applied(self) -> bool:
-        """Whether a request of this call may have changed something without its effect being known."""
+        """Whether a request of this call may have changed something, and its effect is not known."""
         return self._unresolved is not None and self._unresolved.was_sent
 
     def outcome_unknown(self, reason: str) -> OutcomeUnknownError:
-        """Return the error for a request whose outcome is unknown: an operation may override this to word its own."""
+        """Return the error for a request whose outcome is unknown. A subclass may override this to name its object."""
         return OutcomeUnknownError(f"it is unknown whether the request was carried out: {reason}")
 
     def expired(self, pause: float | None = None) -> DeskError:
-        """Return the error for a deadline that has passed, or that passes within a pause of so many seconds."""
+        """Return the error for a deadline that has passed, or that would pass during a pause of this many seconds."""
         deadline = f"the deadline of {self.options.deadline:.3g} s"
         reason = f"{deadline} passed" if pause is None else f"a pause of {pause:.1f} s does not fit into {deadline}"
         return self.outcome_unknown(reason) if self.maybe_applied else DeadlineExceeded(reason)
@@ -142,7 +142,7 @@ class Call:
         content = None if is_safe(request) else Body(encode_json(request.body))
         token = await session.auth.token()
         while True:
-            # Each attempt has its own body, and so its own record of whether it was sent.
+            # Each attempt has its own body, because the body records whether this attempt was sent.
             body = self._unresolved = None if content is None else content.copy()
             exchange = await self._watched_attempt(request, body, token)
             error = error_of(request, exchange)
@@ -179,7 +179,7 @@ class Call:
         return await verify(effect, unknown)
 
     async def _watched_attempt(self, request: Request[Any], body: Body | None, token: Token) -> Exchange:
-        """Make one attempt, and report what came of it."""
+        """Make one attempt, and report its result."""
         began, handled = anyio.current_time(), sys.exception()
         try:
             exchange = await self._attempt(request, body, token)

@@ -1,4 +1,4 @@
-"""What counts as seconds, as a count, as an id, and as text that may be shown: one rule each, for every module."""
+"""The rules for seconds, counts, ids, and text that may be shown. Every module uses these functions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TypeGuard
 
 LARGEST_ID = 2**63 - 1
 LONGEST_TEXT = 2000
-"""Characters of foreign text that are shown at most, so that a huge response does not fill a terminal or a log."""
+"""The most characters of foreign text that are shown, so that a huge response does not fill a terminal or a log."""
 
 
 def is_seconds(value: object) -> TypeGuard[float]:
@@ -43,7 +43,7 @@ def unknown_names(what: str, unknown: Iterable[object], known: Iterable[str]) ->
     """Word the message about unknown names, such as `unknown argument: custmer (did you mean customer?)`.
 
     Args:
-        what: What the names are, in the singular.
+        what: The kind of the names, in the singular, such as `argument`.
         unknown: The unknown names.
         known: The names that would have been valid.
     """

@@ -49,7 +49,7 @@ class AsyncDesk:
         deadline: Seconds for a whole call: attempts, pauses, pacing and verification.
         retry: How often and how patiently a call is retried.
         email_fallback: What to do for installations that do not know `customer.email`: `"auto"` sends the deprecated
-            `email` if Desk says that the customer is missing, `"always"` sends it from the start, `"never"` never.
+            `email` if Desk says that the customer is missing, `"always"` sends it at once, `"never"` never sends it.
         transport: An httpx transport instead of the client's own connections.
         httpx_options: Options that go to httpx unchanged: `proxy`, `verify`, `cert`, `http1`, `http2`, `limits`,
             `mounts`, `trust_env`, `event_hooks`.
@@ -116,7 +116,7 @@ class AsyncDesk:
         """Return a view with other options that shares the connections, the token and the pacing.
 
         Args:
-            timeout: As in the constructor. None keeps the value of this client, here and below.
+            timeout: As in the constructor. For every argument, None keeps the value of this client.
             deadline: As in the constructor.
             retry: As in the constructor.
             email_fallback: As in the constructor.
@@ -137,7 +137,7 @@ class AsyncDesk:
         return self._session.pacer.rate_limit
 
     async def send(self, request: Request[T]) -> T:
-        """Send a request of a generated operation, as the named methods do, but without verification.
+        """Send a request of a generated operation. If its outcome is unknown, the client does not look it up.
 
         Args:
             request: The request, which a function of `teamwork_desk_api.api` returns.

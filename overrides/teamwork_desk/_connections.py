@@ -31,11 +31,11 @@ if TYPE_CHECKING:
 DEFAULT_LIMITS = httpx.Limits(max_connections=100, max_keepalive_connections=100)
 
 _CLOSING = 1.0
-"""Seconds to close a connection politely after a cancellation, before it is dropped."""
+"""Seconds in which a connection must close after a failed or cancelled call; then it is dropped."""
 
 
 class HttpxOptions(TypedDict, total=False):
-    """The options that go to httpx unchanged: https://www.python-httpx.org/api/#asyncclient."""
+    """The options that are passed to httpx unchanged: https://www.python-httpx.org/api/#asyncclient."""
 
     proxy: httpx.URL | str | httpx.Proxy | None
     verify: ssl.SSLContext | str | bool
@@ -57,7 +57,7 @@ class Slot:
 
 
 def _transport_slot(transport: httpx.AsyncBaseTransport) -> Slot:
-    # Use the transport directly: the client around it would add a tenth to the time of a call.
+    # Use the transport directly, because a client around it would make a call take a tenth longer.
     def send(request: httpx.Request) -> Awaitable[httpx.Response]:
         # Look the method up at each call, because instrumentation may replace it later.
         return transport.handle_async_request(request)
@@ -201,7 +201,7 @@ class Connections:
 
 
 class Handshake:
-    """Holds a TCP connection until its TLS handshake is done, because httpcore leaks it if it is cancelled before."""
+    """Holds a TCP connection until its TLS handshake ends, because httpcore leaks it if the handshake is cancelled."""
 
     def __init__(self) -> None:
         self._stream: Any = None

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from ._backlog import Outcome
 
 PAGE_SIZE = 100
-"""The most that Desk returns: it clamps a larger page size without an error."""
+"""The largest page that Desk returns: it reduces a larger page size without an error."""
 
 
 class ConvertedFields(TypedDict, total=False):
@@ -118,7 +118,7 @@ class Conversations:
             bcc: Addresses of the BCC for the initial message.
             cc: Addresses of the CC for the initial message.
             customer: The customer, by id or by email address. An address reuses the customer who has it, or creates
-                one.
+                a customer.
             customfields: The custom fields available to the ticket.
             edit_method: The default input method for editing tickets.
             email: Deprecated, use `customer`.
@@ -149,14 +149,15 @@ class Conversations:
             RequestError: An argument was rejected, and nothing was sent.
             ValidationError: Desk rejected fields of the request, and nothing was changed.
             OutcomeUnknownError: The request was sent, and its outcome cannot be found out.
-            ResponseDecodeError: The conversation was converted, but the response cannot be read.
-            DeskError: Anything else that the error tree names; `maybe_applied` is False.
+            ResponseDecodeError: A response cannot be read. If `maybe_applied` is True, the conversation was converted.
+                If it is False, the response to a lookup cannot be read.
+            DeskError: Any other error of the error tree; `maybe_applied` is False.
         """
         if email is not None:
             warnings.warn("email= is deprecated, use customer=", DeprecationWarning, stacklevel=2)
         with Conversion(self._session, self._memory, self._options, conversation_id) as conversion:
             conversation_id = check_id(conversation_id)
-            # Encoding turns tuples and mappings into what JSON has, so their types are not narrowed here.
+            # Encoding turns tuples into lists and mappings into objects, so the types need no conversion here.
             body = ConvertConversation(
                 agent=reference(agent),
                 bcc=cast("Any", bcc),
@@ -213,7 +214,8 @@ class Conversations:
 
         Raises:
             NotFoundError: The listing does not show this conversation.
-            DeskError: Anything else that the error tree names.
+            RequestError: The id is invalid, and nothing was sent.
+            DeskError: Any other error of the error tree.
         """
         with ConversationCall(self._session, self._memory, self._options, "get", conversation_id) as call:
             conversation_id = check_id(conversation_id)
@@ -243,8 +245,8 @@ class Conversations:
             Each conversation.
 
         Raises:
-            RequestError: The filter has no JSON form.
-            DeskError: Anything else that the error tree names.
+            RequestError: The filter has no JSON form, or `order_by` or `order_mode` is not valid text.
+            DeskError: Any other error of the error tree.
         """
         page_number = 1
         while True:

@@ -1,4 +1,4 @@
-"""One conversion: look the conversation up first, send, verify, the deprecated email, and what is not settled yet."""
+"""One conversion: the lookup, the request, the verification, and the retry with the deprecated email field."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class ConversationOptions(Options):
 
 
 class Memory:
-    """What all views of one client remember about conversations."""
+    """The state about conversations that all views of one client share."""
 
     def __init__(self) -> None:
         self.prefers_deprecated_email = False
@@ -52,20 +52,20 @@ class Memory:
         self._settled_at[conversation_id] = max(now + seconds, self._settled_at.get(conversation_id, now))
 
     def is_unsettled(self, conversation_id: int) -> bool:
-        """Return whether a ticket that an earlier call may have made can still appear."""
+        """Return whether the ticket of an earlier call with an unknown outcome may still appear."""
         return self._settled_at.get(conversation_id, -math.inf) > anyio.current_time()
 
 
 class ConversationCall(Call):
-    """A call about one conversation: its errors name the conversation, and what it leaves unknown is remembered.
+    """A call about one conversation: its errors name the conversation, and an unknown outcome is remembered.
 
     Args:
-        session: What the client's calls share.
-        memory: What the client's calls about conversations share.
+        session: The state that the client's calls share.
+        memory: The state that the client's calls about conversations share.
         options: The options of this call.
         operation: The name of the operation, for logs and spans.
         conversation_id: The conversation, which need not be a valid id yet.
-        part_of: The call that this one belongs to.
+        part_of: The call that this call is a part of.
     """
 
     def __init__(
@@ -100,8 +100,8 @@ class Conversion(ConversationCall):
     """The conversion of one conversation.
 
     Args:
-        session: What the client's calls share.
-        memory: What the client's calls about conversations share.
+        session: The state that the client's calls share.
+        memory: The state that the client's calls about conversations share.
         options: The options of this call.
         conversation_id: The conversation, which need not be a valid id yet.
     """
@@ -128,13 +128,13 @@ class Conversion(ConversationCall):
             return await self._look_first() or await self._convert(request)
 
     async def _look(self) -> Conversation | None:
-        """Look the conversation up, in a call of its own that ends with this one's deadline."""
+        """Look the conversation up in a call of its own, which shares the deadline of this call."""
         looking = ConversationCall(self.session, self._memory, self.options, "look", self._id, part_of=self)
         with looking:
             return await find_converted(looking, self._id)
 
     async def _look_first(self) -> Conversation | None:
-        """Look the conversation up, and repeat it while the ticket of an earlier call may still appear."""
+        """Look the conversation up, and repeat the lookup while the ticket of an earlier call may still appear."""
         found = await self._look()
         for pause in self.options.retry.settle:
             if found is not None or not self._memory.is_unsettled(self._id):
@@ -168,18 +168,18 @@ class Conversion(ConversationCall):
         try:
             return await self.send(request, verify=self._verify)
         except (NotFoundError, ConflictError) as error:
-            # Desk's status speaks of the request; say what it means for the conversation.
+            # The status is about the request, so add what it means for the conversation.
             error.args = (f"{error}; {_MEANINGS[type(error)].format(id=self._id)}",)
             raise
 
     async def _verify(self, effect: Effect, unknown: DeskError) -> Conversation | None:
-        """Look whether the conversation was converted, and repeat it after each pause: the server may finish late.
+        """Look up whether the conversation was converted, and repeat it after each pause: the server may finish late.
 
         Returns:
-            The conversation if it has a ticket; None if the request has ended and made no ticket.
+            The conversation if it has a ticket; None if the request has ended without a ticket.
 
         Raises:
-            ResponseDecodeError: The request was carried out, and no ticket shows.
+            ResponseDecodeError: The request was carried out, but no lookup shows the ticket.
             OutcomeUnknownError: The outcome cannot be found out.
         """
         quota = self.session.quota

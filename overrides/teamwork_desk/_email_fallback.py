@@ -20,14 +20,15 @@ _CUSTOMER_FIELDS = frozenset({"customer", "customer.id", "customer.email", "emai
 
 
 def resolve_customer(customer: CustomerRef | int | str | None, email: str | None) -> CustomerRef | None:
-    """Return the one customer that both arguments name.
+    """Return the customer that the two arguments name; None if both are None.
 
     Args:
         customer: The customer, an id, or an email address.
         email: The deprecated argument.
 
     Raises:
-        RequestError: The arguments name no customer, or more than one.
+        RequestError: `customer` has a wrong type, names no customer or has both an id and an address, or `email` names
+            another customer.
     """
     match customer:
         case bool():
@@ -73,7 +74,7 @@ def with_deprecated_email(request: Request[T]) -> Request[T] | None:
 
 
 def says_customer_is_missing(errors: Mapping[str, list[str]]) -> bool:
-    """Return whether a 400 says that the customer is missing: an installation without `customer.email` says so.
+    """Return whether a 400 says that the customer is missing, as an installation without `customer.email` does.
 
     Desk says "must be set" about a missing value (source: Teamwork's `validate` package). About a malformed address it
     says "must be a valid email address", and the deprecated field would not make the address valid.

@@ -6,9 +6,9 @@ DeskError
  +- TransportError              the connection failed
  |   +- NotSentError            ... before the request was sent
  +- OutcomeUnknownError         the request was sent, and its outcome cannot be found out
- +- DeadlineExceeded            the deadline passed before the request was sent
+ +- DeadlineExceeded            the deadline passed, and nothing was changed
  +- ResponseDecodeError         a 2xx response that cannot be read
- +- StatusError                 any other response
+ +- StatusError                 a response with any other status
      +- ValidationError 400        +- ConflictError 409
      +- AuthenticationError 401    +- UnprocessableError 422
      +- PermissionDeniedError 403  +- RateLimitedError 429
@@ -37,10 +37,10 @@ class DeskError(Exception):
     """The base class of every error that this package raises.
 
     Attributes:
-        attempts: How many requests the call sent, including those that got no connection.
+        attempts: How many requests the call tried to send, including those whose connection failed.
         maybe_applied: Whether the request may have been carried out in spite of the error. If it is False, calling
             again cannot convert a conversation twice.
-        conversation_id: The conversation that the call was about; None for any other call.
+        conversation_id: The conversation that the call was about; None if it was not about a single conversation.
     """
 
     def __init__(self, message: str) -> None:
@@ -81,7 +81,7 @@ class OutcomeUnknownError(DeskError):
 
 
 class DeadlineExceeded(DeskError):  # noqa: N818 - it reads like the standard library's TimeoutError
-    """The deadline passed before the request was sent, or a necessary pause does not fit into it."""
+    """The deadline passed, or a necessary pause does not fit into it, and nothing was changed."""
 
 
 class ResponseDecodeError(DeskError):

@@ -11,7 +11,7 @@ import httpx
 from attrs import frozen
 
 LONGEST_WINDOW = 120.0
-"""Seconds. A rate window is documented to last 60 s, so a reset that is further away is ignored as nonsense."""
+"""Seconds. A rate window lasts 60 s according to the documentation. A reset later than this is ignored."""
 
 _RATE_LIMIT_NAMES = (b"limit", b"remaining", b"reset")
 _SECONDS = re.compile(r"\d{1,9}(\.\d+)?", re.ASCII)
@@ -35,7 +35,7 @@ class RateLimit:
 
     @classmethod
     def from_headers(cls, headers: httpx.Headers) -> RateLimit | None:
-        """Read the `X-Rate-Limit-*` headers; return None where they are missing or make no sense."""
+        """Read the `X-Rate-Limit-*` headers; return None if they are missing or make no sense."""
         # Read all headers in one pass: every lookup in httpx.Headers is a pass of its own.
         values = {name.lower(): value for name, value in headers.raw}
         try:
@@ -46,7 +46,7 @@ class RateLimit:
         return None if limit < 1 or remaining < 0 else cls(limit=limit, remaining=remaining, reset_at=reset_at)
 
     def resets_in(self, headers: httpx.Headers) -> float | None:
-        """Return the seconds until the reset, measured against the response's own `Date`; None if they make no sense.
+        """Return the seconds until the reset, by the response's own `Date`; None if they make no sense.
 
         Args:
             headers: The response's headers.
@@ -66,7 +66,7 @@ def http_date(value: str | None) -> float | None:
 
 
 def retry_after(headers: httpx.Headers, now: float) -> float | None:
-    """Return the seconds that `Retry-After` asks for; None where it says nothing usable.
+    """Return the seconds that `Retry-After` asks for; None if it has no usable value.
 
     A date is measured against the response's own `Date`, so that a wrong local clock does no harm (RFC 9110, 10.2.3).
 
@@ -85,7 +85,7 @@ def retry_after(headers: httpx.Headers, now: float) -> float | None:
 
 
 def pause_asked_for(headers: httpx.Headers, status_code: int) -> float | None:
-    """Return the seconds that a response asks the client to wait; None where it does not ask.
+    """Return the seconds that a response asks the client to wait; None if it does not ask.
 
     A 429 without `Retry-After` asks for the rest of its rate window.
 

@@ -1,4 +1,4 @@
-"""Looks up in Desk's listing whether a conversation has a ticket."""
+"""The lookup of a conversation in Desk's listing, which shows whether the conversation has a ticket."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def _strict_listing(conversation_id: int) -> Request[Conversation | None]:
 
 
 def _decode_strictly(conversation_id: int, payload: Any, hook: Hook) -> Conversation | None:
-    """Decode the conversation in a listing, but be strict about its ticket: a wrong None would convert it twice."""
+    """Decode the conversation in a listing. Be strict about its ticket: a wrong None would lead to a second ticket."""
     try:
         listed: list[dict[str, Any]] = payload["conversations"] or []
         matches = (entry for entry in listed if entry["id"] == conversation_id)

@@ -33,7 +33,7 @@ class Attempt:
         path: The path, without the query.
         status_code: The response's status; None if no response came.
         failure: The name of the exception's class; "interrupted" for a deadline or a cancellation; None otherwise.
-        effect: What the request may have done.
+        effect: The possible effect of the request, in words.
         seconds: How long it took, including the waits for the rate window and for a free connection.
     """
 
@@ -52,7 +52,7 @@ class Ending:
     Attributes:
         outcome: `"ok"`, or the name of the exception's class.
         attempts: How many requests were sent, as `DeskError.attempts` counts them.
-        maybe_applied: Whether a request may have been carried out without its outcome being known.
+        maybe_applied: Whether a request may have been carried out, and its outcome is not known.
         seconds: How long it took.
     """
 
@@ -116,11 +116,11 @@ class Watch:
 
     @harmless
     def attempted(self, request: Request[Any], exchange: Exchange, began: float) -> None:
-        """Report a request and what came of it.
+        """Report a request and its result.
 
         Args:
             request: The request.
-            exchange: What came of it.
+            exchange: The result.
             began: When it began, by the event loop's clock.
         """
         if not self._sees_attempts:
@@ -141,7 +141,7 @@ class Watch:
 
     @harmless
     def waited(self, reason: str, seconds: float) -> None:
-        """Report a pause; one of 0 seconds is not reported."""
+        """Report a pause, unless it has 0 seconds."""
         if seconds and self._observation is not None:
             self._observation.waited(reason, seconds)
 
@@ -164,7 +164,7 @@ class Watch:
 
 
 def log_to_stderr() -> None:
-    """Set the log level that the environment variable `TEAMWORK_DESK_LOG` names, and log to stderr without a handler.
+    """Set the log level that `TEAMWORK_DESK_LOG` names, and log to stderr if no handler is configured.
 
     Raises:
         ConfigurationError: The variable does not name a level.

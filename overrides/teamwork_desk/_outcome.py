@@ -1,4 +1,4 @@
-"""What an attempt may have done, and the error that it means: values and pure functions."""
+"""The possible effects of an attempt, and the error for its result: values and pure functions."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from ._wire import decode_json
 
 
 class Effect(enum.Enum):
-    """What an attempt may have done at the server."""
+    """The possible effect of an attempt at the server."""
 
     NOT_SENT = "nothing: the request was not sent"
     REFUSED = "nothing: the server asks to retry later"
@@ -48,14 +48,14 @@ _UNKNOWN = frozenset({Effect.ENDED, Effect.RUNNING, Effect.APPLIED})
 
 @frozen(kw_only=True)
 class Exchange:
-    """What came of one attempt: a response, a failure, or a response whose body failed.
+    """The result of one attempt: a response, a failure, or a response whose body could not be read.
 
     Attributes:
         sent: Whether the request may have left this machine.
         status_code: The response's status; None if no response came.
         headers: The response's headers.
         content: The response's body.
-        failure: What was raised, if anything was.
+        failure: The exception, if there was an exception.
     """
 
     sent: bool
@@ -66,7 +66,7 @@ class Exchange:
 
     @property
     def effect(self) -> Effect:
-        """What the attempt may have done."""
+        """The possible effect of the attempt."""
         if self.status_code is None:
             return effect_of_failure(self.failure, sent=self.sent)
         # Retry-After decides only for a 503, and reading it takes time.
@@ -96,7 +96,7 @@ def effect_of_failure(error: Exception | None, *, sent: bool) -> Effect:
     """Classify an attempt that got no response.
 
     Args:
-        error: What was raised. Its class does not say whether the request left: the aiohttp transport reports every
+        error: The exception. Its class does not show whether the request left: the aiohttp transport reports every
             failure of a connection as a `ConnectTimeout`, and only the cause distinguishes a reset from a timeout.
         sent: Whether the transport read the request's body in order to send it.
     """
@@ -145,7 +145,7 @@ def name_of(request: Request[Any]) -> str:
 
 
 def error_of(request: Request[Any], exchange: Exchange) -> DeskError | None:
-    """Return the error that an exchange means; None for a success whose body was received."""
+    """Return the error for an exchange; None for a success whose body was received."""
     failure, status = exchange.failure, exchange.status_code
     is_success = exchange.effect is Effect.APPLIED
     if is_success and failure is None:
@@ -159,7 +159,7 @@ def error_of(request: Request[Any], exchange: Exchange) -> DeskError | None:
     elif not is_success:
         error = _status_error(name, status, exchange)
     elif is_safe(request):
-        error = TransportError(f"{name} was answered, but its response is incomplete: {reason}")
+        error = TransportError(f"{name} got a response, but the response is incomplete: {reason}")
     else:
         error = ResponseDecodeError(f"{name} succeeded, but its response is incomplete: {reason}")
     error.__cause__ = failure
@@ -173,7 +173,7 @@ def unreadable(request: Request[Any], reason: DecodeError) -> ResponseDecodeErro
 
 def _status_error(name: str, status: int, exchange: Exchange) -> StatusError:
     kind = status_error_class(status)
-    message = f"{name} was answered with {status}: {kind.meaning}"
+    message = f"{name} got status {status}: {kind.meaning}"
     details: dict[str, Any] = {"status_code": status, "headers": exchange.headers, "body": exchange.content}
     if kind is ValidationError:
         details["errors"] = _field_errors(exchange.content)
@@ -189,7 +189,7 @@ def _reason(failure: BaseException | None) -> str:
     """Name a failure, with the text of the first of its causes that has a text."""
     name = type(failure).__name__
     if not isinstance(failure, (httpx.RequestError, DecodeError)):
-        return name  # the error of an event hook: do not show its text, it may hold anything
+        return name  # do not show the text: an event hook may have raised the error, and the text may hold anything
     for cause in causes(failure):
         if isinstance(cause, (httpx.RequestError, DecodeError, OSError)) and str(cause):
             return f"{name}: {cause}"

@@ -12,9 +12,9 @@ from ._errors import DeadlineExceeded
 from ._headers import RateLimit
 
 FIRST_REQUESTS = 10
-"""Requests in flight at most, until the first response reports the rate window."""
+"""The most requests in flight until the first response reports the rate window."""
 JITTER = 1.0
-"""Seconds. After a reset the first caller waits up to this much longer, so that processes do not start at once."""
+"""Seconds. After a reset, the first caller waits up to this much longer, so that processes do not all start at once."""
 
 
 class Pacer:
@@ -33,7 +33,7 @@ class Pacer:
         self._in_flight = 0
         self._waiting = 0
         self._turnstile = anyio.Lock()
-        self._answered = anyio.Event()
+        self._response_came = anyio.Event()
 
     async def enter(self, deadline: float) -> float:
         """Wait for room in the rate window, first come, first served, and take a place.
@@ -71,8 +71,8 @@ class Pacer:
         if headers is not None:
             self._observe(headers)
         if self._waiting:
-            self._answered.set()
-            self._answered = anyio.Event()
+            self._response_came.set()
+            self._response_came = anyio.Event()
 
     def hold(self, seconds: float) -> None:
         """Let no request start for this many seconds, because Desk asked for it."""
@@ -99,7 +99,7 @@ class Pacer:
         while (pause := self._pause(anyio.current_time())) != 0:
             self._check_fits(deadline)
             with anyio.move_on_after(None if pause is None else pause + random.random() * JITTER):
-                await self._answered.wait()
+                await self._response_came.wait()
 
     def _observe(self, headers: httpx.Headers) -> None:
         new, known, now = RateLimit.from_headers(headers), self.rate_limit, anyio.current_time()
@@ -109,7 +109,7 @@ class Pacer:
                 self._remaining, self.rate_limit = new.remaining, new
             return
         seconds = new.resets_in(headers) if new else None
-        # If a window was reported before, a gateway's response without one does not lift the limit.
+        # If a window was reported before, a gateway's response that reports no window does not lift the limit.
         self._windowless = seconds is None and known is None
         if new and seconds:
             self._remaining, self._resets_at, self.rate_limit = new.remaining, now + seconds, new

@@ -1,4 +1,4 @@
-"""What the calls of one client share, and the options of a call."""
+"""The state that the calls of one client share, and the options of a call."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Options:
 
 
 class Session:
-    """What all views of one client share in order to send requests."""
+    """The connections, the token and the other state that all views of one client share in order to send requests."""
 
     def __init__(
         self, origin: str, auth: BearerAuth, connections: Connections, observer: Observer | None, user_agent: str

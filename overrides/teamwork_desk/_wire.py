@@ -1,4 +1,4 @@
-"""What goes over the wire: the request body, JSON in both directions, and a response body read within bounds."""
+"""Request bodies, JSON in both directions, and response bodies that are read within bounds."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=Fa
 
 
 class Body(httpx.AsyncByteStream):
-    """The body of one attempt, which notes when the transport reads it: from then on the request may have left.
+    """The body of one attempt. It records when the transport reads it: from then on, the request may have left.
 
     It can be read only once, so that no transport can send it again on its own. A further attempt needs a new body.
 
@@ -61,7 +61,7 @@ class Body(httpx.AsyncByteStream):
 
 
 def encode_json(body: Any) -> bytes:
-    """Encode a request body as JSON; None is an empty body.
+    """Encode a request body as JSON. None becomes an empty body.
 
     Raises:
         RequestError: The body has no JSON form.
@@ -77,19 +77,19 @@ def encode_json(body: Any) -> bytes:
 
 
 def _encode_with_orjson(body: Any) -> bytes | None:
-    """Encode with orjson; return None where orjson is missing, or where its result would differ from json's."""
+    """Encode with orjson; return None if orjson is missing, or if its result may differ from json's."""
     if orjson is None:
         return None
     try:
         encoded = orjson.dumps(body, option=orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS)
     except TypeError:
         return None
-    # orjson writes NaN and infinity as null, and json refuses them. So json decides wherever a null appears.
+    # orjson writes NaN and infinity as null, and json rejects them. So json encodes a body in which a null appears.
     return None if b"null" in encoded else encoded
 
 
 def decode_json(content: bytes) -> Any:
-    """Decode a response body; an empty one is None.
+    """Decode a response body. An empty body becomes None.
 
     Raises:
         DecodeError: The body is not JSON.

@@ -18,9 +18,9 @@ def convert_many(
 
     A failed job is an outcome too, and does not stop the others. A job is read from `jobs` when there is room for it,
     so that at most `concurrency` jobs and outcomes are held: a backlog may have any length, and a slow consumer slows
-    it down. A plain iterable is read on the event loop, so give an async one if reading takes long. The client paces
-    the requests. A job that got no turn within its deadline, because the rate window was used up, is retried for five
-    minutes: nothing of it was sent.
+    it down. A plain iterable is read on the event loop, so pass an async iterable if reading takes long. The client
+    paces the requests. A job that got no turn within its deadline, because the rate window was used up, is retried for
+    five minutes: its request was not sent.
 
     To stop early, close the generator: `async with contextlib.aclosing(desk.conversations.convert_many(jobs)) as
     outcomes`. This cancels the running jobs, waits for their end, and closes `jobs` if that is an async generator. The
@@ -30,7 +30,7 @@ def convert_many(
     It runs on asyncio only.
 
     Args:
-        convert: What converts one conversation: `desk.conversations.convert`, or a function that wraps it.
+        convert: Converts one conversation: `desk.conversations.convert`, or a function that wraps it.
         jobs: For each conversation the arguments of `convert`, or its id if there are no other arguments.
         concurrency: How many jobs run at the same time. The rate window limits the speed, so that a large number gains
             little.
@@ -41,6 +41,7 @@ def convert_many(
     Raises:
         RequestError: `concurrency` is not an int of at least 1.
         RuntimeError: It runs on trio.
-        Exception: What iterating over the jobs raised, once every running job has its outcome.
+        Exception: Iterating over the jobs raised this exception. It is raised again after every running job has its
+            outcome.
     """
     return _convert_many(convert, jobs, names=Job.__annotations__, concurrency=concurrency)

@@ -75,7 +75,7 @@ class _CallSpan:
         origin: The installation's origin.
         server: The attributes that name the installation.
         operation: The name of the operation.
-        conversation_id: The conversation that the call is about; None if it is about no single conversation.
+        conversation_id: The conversation that the call is about; None if the call is not about a single conversation.
     """
 
     def __init__(
@@ -141,7 +141,7 @@ class _CallSpan:
             _end_span(self._span)
 
     def _description(self, attempts: int) -> dict[str, AttributeValue]:
-        """Return the attributes that the conventions define for a request; none if the call sent no request."""
+        """Return the attributes that the conventions define for a request; an empty dict if no request was sent."""
         last = self._described
         if last is None:
             return {}
@@ -186,7 +186,7 @@ def _end_span(span: trace.Span) -> None:
 
 
 def observer_of(origin: str) -> Observer:
-    """Return the observer that makes a span and metrics of each call to an installation.
+    """Return the observer that records a span and metrics of each call to an installation.
 
     Args:
         origin: The installation's origin, such as `https://acme.teamwork.com`.

@@ -24,7 +24,7 @@ from . import AsyncDesk, DeskError
 from ._checks import printable
 
 Drift: TypeAlias = Counter[tuple[str, str, str]]
-"""How often each difference was found. A difference is its path, the JSON type expected, and the JSON type got."""
+"""How often each difference was found. A difference is a path, the expected JSON type and the actual one."""
 
 PAGE_SIZE = 100
 """How many conversations to compare. Desk does not send more of them on one page."""
@@ -91,7 +91,7 @@ async def probe_and_print(url: str | None = None, *, token: str | None = None, a
         as_json: Whether to print JSON instead of a table.
 
     Returns:
-        The exit status: 0 if there is no difference, 1 if there is one, 2 if the request failed.
+        The exit status: 0 if there is no difference, 1 if there is a difference, 2 if the request failed.
     """
     try:
         async with AsyncDesk(url, token=token) as desk:

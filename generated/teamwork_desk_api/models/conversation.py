@@ -12,7 +12,7 @@ from ..types import At, Hook, decode_datetime, decode_int, decode_list, decode_o
 
 @_frozen(kw_only=True, slots=False)
 class Conversation:
-    """Conversation represents a Conversation."""
+    """A chat with a customer, which can become a ticket."""
 
     id: int | None = None
     """The conversation's id."""

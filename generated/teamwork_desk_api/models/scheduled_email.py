@@ -1,4 +1,4 @@
 from typing import Any, TypeAlias
 
 ScheduledEmail: TypeAlias = dict[str, Any]
-"""ScheduledEmail represents a ScheduledEmail. Its properties are not documented."""
+"""A scheduled email. Its properties are not documented."""

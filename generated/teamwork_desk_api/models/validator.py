@@ -11,8 +11,8 @@ from ..types import At, Hook, decode_list, decode_map, decode_object, decode_str
 
 @_frozen(kw_only=True, slots=False)
 class Validator:
-    """Validator hold the validation errors: the reasons for each rejected field. A key is the path of a field, such
-    as `customer.email` or `files[1].id`."""
+    """The validation errors: the reasons for each rejected field. A key is the path of a field, such as
+    `customer.email` or `files[1].id`."""
 
     errors: FieldErrors | None = None
     """The reasons by field."""

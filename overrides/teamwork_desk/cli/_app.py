@@ -63,7 +63,7 @@ def _common(
 
 
 def _print_conversation(conversation: Conversation) -> None:
-    # Both are secrets: whoever has one of them can read the conversation.
+    # The token and the socket id are secrets: each of them gives access to the conversation.
     print_json(attrs.evolve(conversation, token=None, socket_id=None).to_dict())
 
 
@@ -90,7 +90,7 @@ def convert(
         try:
             print_json({"conversation_id": conversation_id, "ticket_id": conversation.ticket_id})
         except OSError:
-            # The conversation is converted: an exit status that says otherwise would invite to convert it again.
+            # The conversation is converted, so the exit status must be 0. Otherwise a user would convert it again.
             typer.echo(f"conversation {conversation_id}: converted, ticket {conversation.ticket_id}", err=True)
 
     run(work())

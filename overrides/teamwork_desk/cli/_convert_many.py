@@ -127,7 +127,7 @@ def convert_many(
                     display.note(str(error))
                     status = INVALID
                 except Exception:
-                    # This is a bug, but the user must still learn which conversations are open.
+                    # This is a bug, but the command must still list the open conversations.
                     traceback.print_exc()
                     status = FAILED
                 finally:

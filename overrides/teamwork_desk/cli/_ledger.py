@@ -45,7 +45,7 @@ _NOW = "strftime('%Y-%m-%dT%H:%M:%fZ')"
 
 @frozen(kw_only=True)
 class Entry:
-    """What the ledger says about a conversation.
+    """The record of a conversation in the ledger.
 
     Attributes:
         state: `open` from before its request is sent until its outcome is known; `done`; `failed`, which the next run
@@ -171,7 +171,7 @@ class Ledger:
                 self._connection.executescript(_SCHEMA)
 
     def entry(self, conversation_id: int) -> Entry | None:
-        """Return what the ledger says about a conversation; None if no run has begun to convert it."""
+        """Return the record of a conversation; None if no run has begun to convert it."""
         with self._command_errors():
             row = self._connection.execute(
                 "SELECT state, ticket_id, attempts FROM conversation WHERE id = ?", (conversation_id,)

@@ -55,7 +55,7 @@ def _options() -> Iterator[inspect.Parameter]:
 
 
 def _descriptions(docstring: str) -> dict[str, str]:
-    """Return what a docstring says about each argument."""
+    """Return the description of each argument in a docstring."""
     _, _, section = inspect.cleandoc(docstring).partition("\nArgs:\n")
     section, _, _ = section.partition("\n\n")
     paragraphs = re.findall(r"^    (\w+): (.+(?:\n {8}.+)*)", section, re.MULTILINE)
@@ -69,7 +69,7 @@ def _flag(name: str, form: Form) -> str:
 
 
 def _help(description: str, form: Form, kind: Kind) -> str:
-    """Add to the first sentence of a description how the option is given."""
+    """Return the help of an option: the description, with the choices and the form of the value added."""
     first, dot, rest = description.partition(". ")
     text = first.removesuffix(".")
     if kind.choices:

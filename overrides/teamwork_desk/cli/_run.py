@@ -51,14 +51,14 @@ Report: TypeAlias = Callable[[Result], None]
 
 
 class Run:
-    """Converts the jobs of a file, except those that the ledger has as done.
+    """Converts the jobs of a file, except those that are done according to the ledger.
 
     Args:
         convert: Converts one conversation.
         ledger: The ledger, which was opened before now.
-        report: Is called with the result of each line.
-        settle: How many seconds from now to wait before a conversation is retried that an earlier run left open or
-            unknown. That run has ended, because this run has opened the ledger, but its last request may still be
+        report: Called with the result of each line.
+        settle: How many seconds must pass from now until a conversation that an earlier run left open or unknown is
+            retried. That run has ended, because this run has opened the ledger, but its last request may still be
             running at the server. The time in the ledger does not show when that request was sent, because the request
             may have waited for the rate window.
         verify_first: Whether to look a conversation up first if its job does not say so. A conversation that is open or
@@ -184,7 +184,7 @@ async def convert_in_memory(ledger: Ledger, lines: Iterable[Line], report: Repor
     Args:
         ledger: A copy of the ledger in memory.
         lines: The jobs.
-        report: Is called with the result of each line. A job that would be converted is `planned`.
+        report: Called with the result of each line. A job that would be converted is `planned`.
     """
 
     async def convert(conversation_id: int, **arguments: Any) -> Conversation:

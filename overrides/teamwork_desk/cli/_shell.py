@@ -1,4 +1,4 @@
-"""What all commands share: the options for the installation, the token, standard output and the exit status."""
+"""The parts that all commands share: the options for the installation, the token, the output and the exit status."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def ask_for_token() -> str | None:
     if TOKEN in os.environ:
         return None
     if sys.stdin is None or not sys.stdin.isatty():
-        typer.echo(f"Set {TOKEN}: there is no terminal on which to ask for the token.", err=True)
+        typer.echo(f"Set {TOKEN}: without a terminal, the command cannot ask for the token.", err=True)
         raise typer.Exit(INVALID)
     try:
         token: str = typer.prompt("Token", hide_input=True, err=True)

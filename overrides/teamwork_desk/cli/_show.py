@@ -1,4 +1,4 @@
-"""What a run shows on standard error: a progress bar on a terminal, or a line for each job; and a table at the end."""
+"""The output of a run on standard error: a progress bar or a line for each job, and a table at the end."""
 
 from __future__ import annotations
 

@@ -320,7 +320,7 @@ def _decode_arguments(arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 def _is_final(error: Exception) -> bool:
-    """Return whether another attempt would end with the same error."""
+    """Return whether a retry cannot help, so that the job must be parked."""
     # The response of a lookup may be unreadable for a while, for example if a gateway responds with a page of its own.
     # If the response of a conversion is unreadable, the conversation was converted: a retry does not help.
     if isinstance(error, ResponseDecodeError):

@@ -42,7 +42,8 @@ class InjectedFault:
     Attributes:
         method: The HTTP method of the requests that the fault can happen to; None for every method.
         work: Whether and when the request is carried out.
-        outcome: What the client gets. None stands for the real response, cut off in the middle of its body.
+        outcome: The response that the client gets, or why it gets no response. None means the real response, but the
+            connection breaks in the middle of its body.
         lasts: How many seconds later the request is carried out, if `work` is "later".
     """
 

@@ -1,4 +1,4 @@
-"""What FakeDesk sends back for a request: a response, or a reason why there is none. Also decodes JSON."""
+"""The responses of FakeDesk, and the reasons why a client gets no response. Also decodes JSON."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def rejection(status: int, key: str, message: str, **headers: str) -> FakeRespon
     Args:
         status: The HTTP status.
         key: The part of the request that is wrong.
-        message: What is wrong with it.
+        message: Why it is wrong.
         **headers: The headers.
     """
     return json_response(status, {"errors": {key: [message]}}, **headers)
@@ -61,7 +61,7 @@ def validation_error(problems: Iterable[tuple[str, str]]) -> FakeResponse:
     """Return a response with status 400 that has the form of Desk's Validator.
 
     Args:
-        problems: Pairs of the path of a field and what is wrong with it. A path may occur several times.
+        problems: Pairs of a field's path and the reason. A path may occur several times.
     """
     errors: dict[str, list[str]] = {}
     for path, message in problems:

@@ -1,4 +1,4 @@
-"""FakeDesk behind a real socket: the requests and responses of Starlette, on the HTTP protocol of uvicorn."""
+"""FakeDesk as an HTTP server, with Starlette's requests and responses and uvicorn's HTTP protocol."""
 
 from __future__ import annotations
 

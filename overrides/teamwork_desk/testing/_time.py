@@ -79,7 +79,7 @@ class _JumpingSelector(selectors.DefaultSelector):
         Args:
             timeout: The seconds until the next timer. With None there is no timer, and the selector really waits.
         """
-        # This turns a timeout into 0, which does not wait, and keeps None.
+        # A timeout becomes 0, which does not wait. None stays None, which waits for a socket or a thread.
         events = super().select(timeout and 0)
         if not events and timeout:
             self.now += timeout

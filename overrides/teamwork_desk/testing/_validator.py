@@ -1,4 +1,4 @@
-"""Which fields of a request Desk's validator rejects, in Desk's own words: pairs of a field's path and a reason."""
+"""The rules of Desk's validator, with its own messages. A check yields pairs of a field's path and a reason."""
 
 from __future__ import annotations
 
