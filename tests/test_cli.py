@@ -810,7 +810,7 @@ def test_a_dry_run_sends_nothing_and_writes_no_ledger(
         ("failed", "RequestError", None),
         ("planned", None, None),
     ]
-    assert "conversations/3000/convert.json got status 400" in data(result)[2]["message"]
+    assert "conversations/3000/convert.json was answered with 400" in data(result)[2]["message"]
     assert "planned" in result.stderr
     assert "jobs.jsonl:1: conversation 1: would be converted\n" in result.stderr
     assert "would be rejected" in result.stderr

@@ -173,7 +173,7 @@ def unreadable(request: Request[Any], reason: DecodeError) -> ResponseDecodeErro
 
 def _status_error(name: str, status: int, exchange: Exchange) -> StatusError:
     kind = status_error_class(status)
-    message = f"{name} got status {status}: {kind.meaning}"
+    message = f"{name} was answered with {status}: {kind.meaning}"
     details: dict[str, Any] = {"status_code": status, "headers": exchange.headers, "body": exchange.content}
     if kind is ValidationError:
         details["errors"] = _field_errors(exchange.content)
