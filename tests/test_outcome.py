@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator
 from functools import partial
+from typing import Any, cast
 
 import anyio
 import httpx
@@ -33,6 +34,7 @@ from teamwork_desk import (
     ValidationError,
 )
 from teamwork_desk.testing import FakeDesk
+from teamwork_desk_api.types import Hook, Request
 
 QUICK = RetryPolicy(backoff_base=0.001, settle=(0.001, 0.001))
 PATIENT = RetryPolicy(settle=(0.001, 60))
@@ -458,3 +460,24 @@ class NeverListsTickets(httpx.AsyncBaseTransport):
         if request.method == "GET":
             return httpx.Response(200, json={"conversations": [{"id": 42, "ticket_id": None}]})
         return await self._fake.transport.handle_async_request(request)
+
+
+class Loses(httpx.AsyncBaseTransport):
+    """Receives every request, and loses every response."""
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        async for _ in cast("httpx.AsyncByteStream", request.stream):
+            pass
+        raise httpx.ReadError("the connection broke")
+
+
+def decode_nothing(payload: Any, hook: Hook) -> None:
+    return None
+
+
+async def test_an_operation_that_nobody_can_verify_reports_an_unknown_outcome() -> None:
+    request = Request[Any](operation="delete_ticket", method="DELETE", target="/tickets/7.json", decode=decode_nothing)
+    async with AsyncDesk("https://acme.teamwork.com", token="t", transport=Loses()) as desk:
+        with pytest.raises(OutcomeUnknownError, match="whether the request was carried out: DELETE /tickets") as caught:
+            await desk.send(request)
+    assert (caught.value.attempts, caught.value.maybe_applied, caught.value.conversation_id) == (1, True, None)

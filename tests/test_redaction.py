@@ -678,7 +678,7 @@ async def test_a_message_names_a_request_without_its_query(caplog: pytest.LogCap
     fake = FakeDesk()
     fake.fail(status=403)
     async with a_desk(fake) as desk:
-        with pytest.raises(PermissionDeniedError, match=r"GET /desk/api/v2/conversations\.json got") as raised:
+        with pytest.raises(PermissionDeniedError, match=r"GET /desk/api/v2/conversations\.json was") as raised:
             _ = [found async for found in desk.conversations.list(filter={"token": {"$eq": SECRET}})]
     assert SECRET in str(fake.requests[0].query)
     assert SECRET not in f"{raised.value!r}"

@@ -19,7 +19,7 @@ from teamwork_desk_api.types import Request
 
 from ._arguments import SequenceNotStr, check_id, convert_request, reference, references
 from ._call import Call
-from ._conversion import ConversationCall, ConversationOptions, Conversion, Memory
+from ._conversion import ConversationOptions, Conversion, Memory, subject_of
 from ._email_fallback import resolve_customer
 from ._errors import RequestError
 from ._lookup import filter_by_id, not_listed
@@ -217,7 +217,7 @@ class Conversations:
             RequestError: The id is invalid, and nothing was sent.
             DeskError: Any other error of the error tree.
         """
-        with ConversationCall(self._session, self._memory, self._options, "get", conversation_id) as call:
+        with Call(self._session, self._options, "get", subject=subject_of(conversation_id)) as call:
             conversation_id = check_id(conversation_id)
             page = await call.send(list_conversations(filter=filter_by_id(conversation_id)))
             for conversation in page.conversations or ():

@@ -56,48 +56,13 @@ class Memory:
         return self._settled_at.get(conversation_id, -math.inf) > anyio.current_time()
 
 
-class ConversationCall(Call):
-    """A call about one conversation: its errors name the conversation, and an unknown outcome is remembered.
-
-    Args:
-        session: The state that the client's calls share.
-        memory: The state that the client's calls about conversations share.
-        options: The options of this call.
-        operation: The name of the operation, for logs and spans.
-        conversation_id: The conversation, which need not be a valid id yet.
-        part_of: The call that this call is a part of.
-    """
-
-    def __init__(
-        self,
-        session: Session,
-        memory: Memory,
-        options: Options,
-        operation: str,
-        conversation_id: int,
-        *,
-        part_of: Call | None = None,
-    ) -> None:
-        # A value that is not a valid id is rejected later. Do not log it: it may be personal data.
-        self._conversation_id = int(conversation_id) if is_id(conversation_id) else None
-        super().__init__(session, options, operation, subject=self._conversation_id, part_of=part_of)
-        self._memory = memory
-
-    def leave_unknown(self) -> None:
-        """Remember that a ticket of the conversation may still appear."""
-        if self._conversation_id is not None:
-            self._memory.leave_unsettled(self._conversation_id, sum(self.options.retry.settle))
-
-    def outcome_unknown(self, reason: str) -> OutcomeUnknownError:
-        """Return the error for a conversion whose outcome is unknown."""
-        return OutcomeUnknownError(
-            f"it is unknown whether conversation {self._conversation_id} was converted: {reason}; "
-            "look it up before you call again"
-        )
+def subject_of(conversation_id: object) -> int | None:
+    """Return the id that logs, spans and errors name; None for an invalid id, because it may be personal data."""
+    return int(conversation_id) if is_id(conversation_id) else None
 
 
-class Conversion(ConversationCall):
-    """The conversion of one conversation.
+class Conversion(Call):
+    """The conversion of one conversation: its errors name it, and an unknown outcome is remembered.
 
     Args:
         session: The state that the client's calls share.
@@ -107,9 +72,21 @@ class Conversion(ConversationCall):
     """
 
     def __init__(self, session: Session, memory: Memory, options: ConversationOptions, conversation_id: int) -> None:
-        super().__init__(session, memory, options, "convert", conversation_id)
-        self._id: int = conversation_id if self._conversation_id is None else self._conversation_id
+        subject = subject_of(conversation_id)
+        super().__init__(session, options, "convert", subject=subject)
+        self._id: int = conversation_id if subject is None else subject
+        self._memory = memory
         self._email_fallback = options.email_fallback
+
+    def outcome_unknown(self, reason: str) -> OutcomeUnknownError:
+        """Return the error for a conversion whose outcome is unknown."""
+        return OutcomeUnknownError(
+            f"it is unknown whether conversation {self._id} was converted: {reason}; look it up before you call again"
+        )
+
+    def leave_unknown(self) -> None:
+        """Remember that a ticket of the conversation may still appear."""
+        self._memory.leave_unsettled(self._id, sum(self.options.retry.settle))
 
     async def convert(self, request: Request[Conversation], *, verify_first: bool) -> Conversation:
         """Convert the conversation, and return it.
@@ -129,8 +106,7 @@ class Conversion(ConversationCall):
 
     async def _look(self) -> Conversation | None:
         """Look the conversation up in a call of its own, which shares the deadline of this call."""
-        looking = ConversationCall(self.session, self._memory, self.options, "look", self._id, part_of=self)
-        with looking:
+        with Call(self.session, self.options, "look", subject=self._id, part_of=self) as looking:
             return await find_converted(looking, self._id)
 
     async def _look_first(self) -> Conversation | None:
