@@ -329,7 +329,7 @@ async def test_metrics_count_calls_attempts_and_pauses(recorded: Recorded) -> No
             "an id as a label would make a time series for each conversation"
         )
         if isinstance(point, HistogramDataPoint):
-            assert tuple(point.explicit_bounds) == otel.BUCKETS
+            assert tuple(point.explicit_bounds) == otel.SECONDS
             assert point.sum > 0
 
 

@@ -22,7 +22,7 @@ SCHEMA_URL = "https://opentelemetry.io/schemas/1.23.1"
 
 # The conventions recommend these buckets for requests, up to 10 seconds. A call may last as long as the default
 # deadline, because it includes its pauses, so there are buckets up to that.
-BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10, 30, 60, 120)
+SECONDS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10, 30, 60, 120)
 
 
 class Telemetry:
@@ -39,7 +39,7 @@ class Telemetry:
             "teamwork_desk.call.duration",
             unit="s",
             description="Duration of calls, including attempts and pauses.",
-            explicit_bucket_boundaries_advisory=BUCKETS,
+            explicit_bucket_boundaries_advisory=SECONDS,
         )
         self.outcomes: metrics.Counter = meter.create_counter(
             "teamwork_desk.outcomes", unit="{call}", description="Calls that ended, by outcome."
@@ -51,7 +51,7 @@ class Telemetry:
             "teamwork_desk.wait.duration",
             unit="s",
             description="Duration of the pauses in calls, by reason.",
-            explicit_bucket_boundaries_advisory=BUCKETS,
+            explicit_bucket_boundaries_advisory=SECONDS,
         )
 
 
