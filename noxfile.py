@@ -39,7 +39,8 @@ def install(session: nox.Session, group: str, dependencies: str) -> None:
     """
     command = ["--editable", f".[{EXTRAS}]", "--group", group]
     if dependencies == "oldest":
-        pins = Path(session.create_tmp(), "oldest.txt")
+        # Not in session.create_tmp(): that would also put pytest's temporary folders below this repository's settings.
+        pins = Path(session.virtualenv.location, "oldest.txt")
         session.run(
             *("uv", "pip", "compile", "pyproject.toml", "--all-extras", "--group", "telemetry"),
             *("--no-deps", "--resolution", "lowest-direct", "--python-version", str(session.python)),
