@@ -463,3 +463,13 @@ async def test_a_deadline_shorter_than_the_rate_window_fails_no_job(monkeypatch:
         outcomes = [outcome async for outcome in desk.conversations.convert_many(range(1, 6))]
     assert [outcome.error for outcome in outcomes] == [None] * 5
     assert len(fake.tickets) == 5
+
+
+@pytest.mark.parametrize("invalid", [-1, 0, 2**70, True], ids=repr)
+async def test_an_outcome_and_its_error_do_not_name_an_invalid_id(invalid: int) -> None:
+    fake = FakeDesk()
+    async with a_desk(fake) as desk:
+        (outcome,) = [outcome async for outcome in desk.conversations.convert_many([invalid])]
+    assert isinstance(outcome.error, RequestError)
+    assert (outcome.conversation_id, outcome.error.conversation_id) == (None, None)
+    assert fake.requests == []
