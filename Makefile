@@ -10,7 +10,7 @@ COMPILE := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.1
 	--no-strip-extras --no-emit-index-url --no-emit-find-links --custom-compile-command 'make pin' --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench soak contract diff docs matrix release generate format build pin clean
+.PHONY: help demo test check bench pace soak contract diff docs matrix release generate format build pin clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -38,6 +38,9 @@ test: $(READY) ## Run all tests, with branch coverage
 
 bench: $(BENCH_VENV)/ready ## Compare the speed with httpx and other SDKs, and write benchmarks/results.md (BENCH=--quick for a short run)
 	$(BIN)/python benchmarks/bench.py $(BENCH)
+
+pace: $(READY) ## Measure requests per conversion and conversions per rate window, and write benchmarks/pace.md
+	$(BIN)/python benchmarks/pace.py
 
 soak: $(READY) ## Run campaigns with random faults for SECONDS (120) on both transports, and print their results
 	$(BIN)/python tests/campaign.py --seconds $(or $(SECONDS),120)

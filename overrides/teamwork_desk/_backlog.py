@@ -14,7 +14,7 @@ from attrs import frozen
 from teamwork_desk_api.models import Conversation
 
 from ._checks import is_count, is_id, unknown_names
-from ._errors import DeadlineExceeded, DeskError, RequestError
+from ._errors import DeadlineExceeded, DeskError, RateLimitedError, RequestError
 
 Convert: TypeAlias = Callable[..., Coroutine[Any, Any, Conversation]]
 """`desk.conversations.convert`, or a function that wraps it."""
@@ -22,7 +22,7 @@ Convert: TypeAlias = Callable[..., Coroutine[Any, Any, Conversation]]
 Jobs: TypeAlias = Iterable[Any] | AsyncIterable[Any]
 
 PATIENCE = 300.0
-"""Seconds (five rate windows). A job that got no turn within its deadline is retried for this long."""
+"""Seconds (five rate windows). A job that got no turn is retried until no job of the backlog has ended for this long."""
 PAUSE = 5.0
 """The longest pause between two such retries, in seconds."""
 
@@ -69,6 +69,7 @@ async def _convert_many(
     tasks: set[asyncio.Task[Outcome | None]] = set()
     ended: asyncio.Queue[asyncio.Task[Outcome | None]] = asyncio.Queue()
     room = asyncio.Semaphore(concurrency)
+    turns = _Turns()
 
     def start(work: Coroutine[Any, Any, Outcome | None]) -> asyncio.Task[Outcome | None]:
         task = asyncio.create_task(work)
@@ -82,7 +83,7 @@ async def _convert_many(
             await room.acquire()
             async for job in each:
                 # Copy the arguments at once, because the source may reuse one dict for all jobs.
-                start(_outcome_of(convert, _arguments(job, names)))
+                start(_outcome_of(convert, _arguments(job, names), turns))
                 await room.acquire()
 
     failure: BaseException | None = None
@@ -141,24 +142,32 @@ def _id_of(arguments: Mapping[str, Any]) -> int | None:
     return int(conversation_id) if is_id(conversation_id) else None
 
 
-async def _outcome_of(convert: Convert, arguments: dict[str, Any] | RequestError) -> Outcome:
+async def _outcome_of(convert: Convert, arguments: dict[str, Any] | RequestError, turns: _Turns) -> Outcome:
     if isinstance(arguments, RequestError):
         return Outcome(conversation_id=arguments.conversation_id, error=arguments)
     conversation_id = _id_of(arguments)
     try:
-        return Outcome(conversation_id=conversation_id, conversation=await _convert_in_turn(convert, arguments))
+        return Outcome(conversation_id=conversation_id, conversation=await turns.convert(convert, arguments))
     except DeskError as error:
         return Outcome(conversation_id=conversation_id, error=error)
 
 
-async def _convert_in_turn(convert: Convert, arguments: dict[str, Any]) -> Conversation:
-    """Convert, and retry if the deadline passed before the request got its turn."""
-    patience = anyio.current_time() + PATIENCE
-    while True:
-        try:
-            return await convert(**arguments)
-        except DeadlineExceeded:
-            # The next attempt ends at once if the rate window does not reset before its deadline.
-            if anyio.current_time() > patience:
-                raise
-        await anyio.sleep(PAUSE * random.random())
+class _Turns:
+    """Retries the jobs of one backlog that got no turn, for as long as others end."""
+
+    def __init__(self) -> None:
+        self._last_end = anyio.current_time()
+
+    async def convert(self, convert: Convert, arguments: dict[str, Any]) -> Conversation:
+        """Convert, and retry if the rate limit left no room before the deadline: the request did nothing then."""
+        while True:
+            try:
+                conversation = await convert(**arguments)
+            except (DeadlineExceeded, RateLimitedError):
+                # The rate limit may leave room before the next deadline; if it does not, the next try ends at once.
+                if anyio.current_time() - self._last_end > PATIENCE:
+                    raise
+            else:
+                self._last_end = anyio.current_time()
+                return conversation
+            await anyio.sleep(PAUSE * random.random())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import sys
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from types import TracebackType
@@ -27,7 +28,7 @@ from ._errors import (
     drop_frames,
     scrub,
 )
-from ._headers import pause_asked_for
+from ._headers import retry_after
 from ._observe import Watch
 from ._outcome import Effect, Exchange, error_of, is_permanent, is_safe, name_of, seems_sent, unreadable
 from ._session import Options, Session
@@ -77,6 +78,7 @@ class Call:
         # The body of the last attempt while its effect is not known; None if the request changes nothing.
         self._unresolved: Body | None = None
         self._retries = 0
+        self._request_id: str | None = None
         self._may_reauthenticate = True
 
     def __enter__(self) -> Self:
@@ -97,9 +99,11 @@ class Call:
         if error is not None and self.maybe_applied:
             self.leave_unknown()
         if not self._is_part:
-            self._watch.ended(error, self.attempts, maybe_applied=error is not None and self.maybe_applied)
+            maybe_applied = error is not None and self.maybe_applied
+            self._watch.ended(error, self.attempts, self._request_id, maybe_applied=maybe_applied)
         if isinstance(error, DeskError):
             complete(error, attempts=self.attempts, maybe_applied=self.maybe_applied, subject=self._subject)
+            error.request_id = error.request_id or self._request_id
             if error.__cause__ is None:
                 error.__context__ = None
             # Drop the frames below: they hold the token and the body, and crash reporters print local variables.
@@ -141,11 +145,16 @@ class Call:
         # Keep the encoded body wrapped: a traceback with local variables would show plain bytes.
         content = None if is_safe(request) else Body(encode_json(request.body))
         token = await session.auth.token()
+        failed: DeskError | None = None
         while True:
             # Each attempt has its own body, because the body records whether this attempt was sent.
             body = self._unresolved = None if content is None else content.copy()
-            exchange = await self._watched_attempt(request, body, token)
-            error = error_of(request, exchange)
+            try:
+                exchange = await self._watched_attempt(request, body, token)
+            except DeadlineExceeded as late:
+                # There is no turn before the deadline. The reason is the failure that made this attempt necessary.
+                raise late from failed
+            error = failed = error_of(request, exchange)
             if error is None:
                 try:
                     result = request.decode(decode_json(exchange.content), session.report_drift)
@@ -191,6 +200,7 @@ class Call:
             drop_frames(interruption, handled)
             raise
         self._watch.attempted(request, exchange, began)
+        self._request_id = exchange.request_id or self._request_id
         return exchange
 
     async def _attempt(self, request: Request[Any], body: Body | None, token: Token) -> Exchange:
@@ -209,8 +219,9 @@ class Call:
             stream=body,
             extensions=extensions,
         )
-        self._watch.waited("rate limit", await session.pacer.enter(self._deadline))
+        self._watch.waited("rate limit", await session.pacer.enter(self._watch.began, self._deadline))
         response: httpx.Response | None = None
+        sent, started = True, anyio.current_time()
         try:
             async with session.connections.borrow(timeout.pool) as slot:
                 self.attempts += 1
@@ -229,23 +240,21 @@ class Call:
                 return Exchange(sent=sent, failure=failure)
             return Exchange(sent=True, status_code=response.status_code, headers=response.headers, failure=failure)
         finally:
-            session.pacer.leave(None if response is None else response.headers)
+            session.pacer.leave(response, started=started if sent else None)
             await handshake.abandon()
 
     async def _back_off(self, exchange: Exchange, error: DeskError) -> None:
         """Pause before the next attempt, or raise the error if there must be no further attempt."""
         policy, session = self.options.retry, self.session
         self._retries += 1
-        asked_for = 0.0
-        if exchange.status_code is not None:
-            asked_for = pause_asked_for(exchange.headers, exchange.status_code) or 0.0
-        if asked_for > policy.max_retry_after:
+        asked_for = retry_after(exchange.headers, time.time()) or 0.0
+        if asked_for > policy.max_retry_after or self._retries >= policy.max_attempts:
             raise error
         seconds = asked_for + policy.backoff(self._retries, random.random())
         if exchange.status_code == 429:
-            session.pacer.hold(seconds)
-        if self._retries >= policy.max_attempts:
-            raise error
+            # The pacer lets the next attempt start when Desk can accept it, so that no further pause is needed.
+            await self.pause("back-off", asked_for, error)
+            return
         self._check_fits(seconds, error)
         if not session.quota.spend():
             raise error

@@ -15,12 +15,12 @@ from teamwork_desk_api.types import Request
 
 from ._auth import BearerAuth, TokenProvider
 from ._call import Call
-from ._checks import is_seconds
+from ._checks import is_id, is_seconds
 from ._connections import HttpxOptions, connect
 from ._conversations import Conversations
 from ._conversion import ConversationOptions, Memory
 from ._email_fallback import EmailFallback
-from ._errors import ConfigurationError
+from ._errors import ConfigurationError, RequestError
 from ._headers import RateLimit
 from ._observe import Observer, log_to_stderr
 from ._retry import RetryPolicy
@@ -150,6 +150,21 @@ class AsyncDesk:
         """
         with Call(self._session, self._options, request.operation) as call:
             return await call.send(request)
+
+    def ticket_url(self, ticket_id: int) -> str:
+        """Return the address of a ticket's page, for people.
+
+        Source: `internal/twdesk/tickets.go` in Teamwork/mcp.
+
+        Args:
+            ticket_id: The ticket's id, such as `conversation.ticket_id`.
+
+        Raises:
+            RequestError: This is not the id of a ticket.
+        """
+        if not is_id(ticket_id):
+            raise RequestError("ticket_id: expected a positive int of at most 64 bits")
+        return f"{self._session.origin}/desk/tickets/{ticket_id:d}"
 
     async def aclose(self) -> None:
         """Close the connections, which all views share."""

@@ -22,15 +22,12 @@ from ._call import Call
 from ._conversion import ConversationOptions, Conversion, Memory, subject_of
 from ._email_fallback import resolve_customer
 from ._errors import RequestError
-from ._lookup import filter_by_id, not_listed
+from ._lookup import PAGE_SIZE, filter_by_ids, not_listed
 from ._session import Session
 from ._wire import encode_json
 
 if TYPE_CHECKING:
     from ._backlog import Outcome
-
-PAGE_SIZE = 100
-"""The largest page that Desk returns: it reduces a larger page size without an error."""
 
 
 class ConvertedFields(TypedDict, total=False):
@@ -219,7 +216,7 @@ class Conversations:
         """
         with Call(self._session, self._options, "get", subject=subject_of(conversation_id)) as call:
             conversation_id = check_id(conversation_id)
-            page = await call.send(list_conversations(filter=filter_by_id(conversation_id)))
+            page = await call.send(list_conversations(filter=filter_by_ids({conversation_id})))
             for conversation in page.conversations or ():
                 if conversation.id == conversation_id:
                     return conversation

@@ -15,7 +15,7 @@ from ._call import Call
 from ._checks import is_id
 from ._email_fallback import EmailFallback, says_customer_is_missing, with_deprecated_email
 from ._errors import ConflictError, DeskError, NotFoundError, OutcomeUnknownError, ValidationError
-from ._lookup import find_converted
+from ._lookup import Lookup
 from ._observe import warn
 from ._outcome import Effect
 from ._session import Options, Session
@@ -38,6 +38,7 @@ class Memory:
 
     def __init__(self) -> None:
         self.prefers_deprecated_email = False
+        self.lookup: Lookup = Lookup()
         self._locks: WeakValueDictionary[int, anyio.Lock] = WeakValueDictionary()
         self._settled_at: dict[int, float] = {}
 
@@ -77,6 +78,7 @@ class Conversion(Call):
         self._id: int = conversation_id if subject is None else subject
         self._memory = memory
         self._email_fallback = options.email_fallback
+        self._is_scheduled = False
 
     def outcome_unknown(self, reason: str) -> OutcomeUnknownError:
         """Return the error for a conversion whose outcome is unknown."""
@@ -107,7 +109,7 @@ class Conversion(Call):
     async def _look(self) -> Conversation | None:
         """Look the conversation up in a call of its own, which shares the deadline of this call."""
         with Call(self.session, self.options, "look", subject=self._id, part_of=self) as looking:
-            return await find_converted(looking, self._id)
+            return await self._memory.lookup.find_converted(looking, self._id)
 
     async def _look_first(self) -> Conversation | None:
         """Look the conversation up, and repeat the lookup while the ticket of an earlier call may still appear."""
@@ -141,11 +143,13 @@ class Conversion(Call):
         return conversation
 
     async def _send(self, request: Request[Conversation]) -> Conversation:
+        self._is_scheduled = "scheduledEmail" in request.body
         try:
             return await self.send(request, verify=self._verify)
         except (NotFoundError, ConflictError) as error:
             # The status is about the request, so add what it means for the conversation.
-            error.args = (f"{error}; {_MEANINGS[type(error)].format(id=self._id)}",)
+            if error.from_desk:
+                error.args = (f"{error}; {_MEANINGS[type(error)].format(id=self._id)}",)
             raise
 
     async def _verify(self, effect: Effect, unknown: DeskError) -> Conversation | None:
@@ -172,6 +176,7 @@ class Conversion(Call):
             quota.give_back(min(lookups, 1))
             if found is not None:
                 return found
-        if effect is not Effect.ENDED:
+        # With a scheduled email, the ticket appears only after the email was sent, so its absence proves nothing.
+        if effect is not Effect.ENDED or self._is_scheduled:
             raise unknown
         return None

@@ -23,6 +23,7 @@ from typing import Any, ClassVar, cast
 
 import httpx
 
+from ._checks import printable
 from ._headers import RateLimit
 
 _RAW = re.compile(r"(bytearray\()?b['\"].*", re.DOTALL)
@@ -33,6 +34,11 @@ _ADDRESS = re.compile(r"(?<![^\s'\"<>,;])[^\s'\"<>,;]+@[^\s'\"<>,;]+")
 """An email address. The pattern is anchored at word starts: otherwise its time would be quadratic."""
 
 
+def _hide(reason: str) -> str:
+    """Hide the value that a reason quotes, because the caller sent it."""
+    return _QUOTED.sub("[value]", reason)
+
+
 class DeskError(Exception):
     """The base class of every error that this package raises.
 
@@ -41,6 +47,7 @@ class DeskError(Exception):
         maybe_applied: Whether the request may have been carried out in spite of the error. If it is False, calling
             again cannot convert a conversation twice.
         conversation_id: The conversation that the call was about; None if it was not about a single conversation.
+        request_id: The id of the last response, which Teamwork's support asks for; None if no response had one.
     """
 
     def __init__(self, message: str) -> None:
@@ -48,6 +55,7 @@ class DeskError(Exception):
         self.attempts: int = 0
         self.maybe_applied: bool = False
         self.conversation_id: int | None = None
+        self.request_id: str | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Exception.__reduce__ would call the class with the message only, but some subclasses need more arguments.
@@ -95,7 +103,12 @@ class StatusError(DeskError):
         status_code: The HTTP status.
         headers: The response's headers, without cookies.
         body: The response's body as it was received. It may hold personal data; no message or repr shows it.
-        request_id: The response's `X-Request-Id`, which Teamwork's support asks for.
+        errors: The reasons by field, such as `{"customer.email": ["must be a valid email address"]}`.
+        code: Desk's code of the error, such as `G401`; None if the response has none.
+        title: Desk's title of the error; None if the response has none.
+        detail: Desk's explanation; None if the response has none.
+        from_desk: Whether the response can come from Desk. It is False for a 404 without JSON, such as a web server's
+            page: then the URL is wrong, and the error says nothing about the object.
     """
 
     meaning: ClassVar[str] = "unexpected status"
@@ -107,39 +120,43 @@ class StatusError(DeskError):
         status_code: int,
         headers: Mapping[str, str] | httpx.Headers | None = None,
         body: bytes = b"",
+        errors: Mapping[str, list[str]] | None = None,
+        code: str | None = None,
+        title: str | None = None,
+        detail: str | None = None,
+        request_id: str | None = None,
+        from_desk: bool = True,
     ) -> None:
-        super().__init__(message)
+        self.errors: dict[str, list[str]] = dict(errors or {})
+        reasons = [f"{field} {' and '.join(map(_hide, reasons))}" for field, reasons in self.errors.items()]
+        explanation = "; ".join(reasons) or _hide(detail or title or "")
+        super().__init__(f"{message}: {printable(_ADDRESS.sub('[address]', explanation))}" if explanation else message)
         self.status_code = status_code
         self.headers: httpx.Headers = httpx.Headers(headers)
         self.headers.pop("set-cookie", None)
         self.body = body
-        self.request_id: str | None = self.headers.get("x-request-id")
+        self.code = code
+        self.title = title
+        self.detail = detail
+        self.from_desk = from_desk
+        self.request_id = self.headers.get("x-request-id") or request_id
 
 
 class ValidationError(StatusError):
-    """400: Desk rejected fields of the request, and nothing was changed.
+    """400: Desk rejected fields of the request, which `errors` names, and nothing was changed.
 
-    Attributes:
-        errors: The reasons by field, such as `{"customer.email": ["must be a valid email address"]}`.
-            Source: Teamwork's `validate` package, the Validator of the API page.
+    Source: Teamwork's `validate` package, the Validator of the API page.
     """
 
     meaning: ClassVar[str] = "Desk rejected fields of the request"
-
-    def __init__(self, message: str, *, errors: Mapping[str, list[str]] | None = None, **response: Any) -> None:
-        self.errors: dict[str, list[str]] = dict(errors or {})
-        # The reasons may quote what the caller sent, so hide values and addresses.
-        reasons = "; ".join(
-            f"{field} {' and '.join(_QUOTED.sub('[value]', reason) for reason in reasons)}"
-            for field, reasons in self.errors.items()
-        )
-        super().__init__(f"{message}: {_ADDRESS.sub('[address]', reasons)}" if reasons else message, **response)
 
 
 class AuthenticationError(StatusError):
     """401: Desk rejected the token."""
 
-    meaning: ClassVar[str] = "Desk rejected the token"
+    meaning: ClassVar[str] = (
+        "Desk rejected the token; expected a personal API key or an OAuth access token of this installation"
+    )
 
 
 class PermissionDeniedError(StatusError):

@@ -10,8 +10,10 @@ from email.utils import parsedate_to_datetime
 import httpx
 from attrs import frozen
 
-LONGEST_WINDOW = 120.0
-"""Seconds. A rate window lasts 60 s according to the documentation. A reset later than this is ignored."""
+LONGEST_EPOCH_WINDOW = 3600.0
+"""Seconds. A reset as an epoch that is further away than this is ignored, because a clock must be wrong."""
+SMALLEST_EPOCH = 86_400
+"""A smaller value of `X-Rate-Limit-Reset` is not an epoch, but a number of seconds."""
 
 _RATE_LIMIT_NAMES = (b"limit", b"remaining", b"reset")
 _SECONDS = re.compile(r"\d{1,9}(\.\d+)?", re.ASCII)
@@ -21,12 +23,15 @@ _SECONDS = re.compile(r"\d{1,9}(\.\d+)?", re.ASCII)
 class RateLimit:
     """The account's rate window, as the last response reported it.
 
-    Source: https://apidocs.teamwork.com/guides/desk/rate-limiting.
+    Desk's documentation calls the reset an epoch, and Teamwork's own limiter sends the length of its period. Both are
+    read, and so are seconds until the reset. Sources: https://apidocs.teamwork.com/guides/desk/rate-limiting, and
+    `ratelimit/ratelimiter.go` in Teamwork/middleware.
 
     Attributes:
         limit: Requests per window.
         remaining: Requests that are left in this window.
-        reset_at: When the next window begins, by Desk's clock.
+        reset_at: When the next window begins, by Desk's clock. For a limiter that counts the requests of the last
+            period: when the request of this response is no longer counted.
     """
 
     limit: int
@@ -35,25 +40,56 @@ class RateLimit:
 
     @classmethod
     def from_headers(cls, headers: httpx.Headers) -> RateLimit | None:
-        """Read the `X-Rate-Limit-*` headers; return None if they are missing or make no sense."""
-        # Read all headers in one pass: every lookup in httpx.Headers is a pass of its own.
-        values = {name.lower(): value for name, value in headers.raw}
-        try:
-            limit, remaining, reset = (int(values[b"x-rate-limit-" + name]) for name in _RATE_LIMIT_NAMES)
-            reset_at = datetime.fromtimestamp(reset, UTC)
-        except (KeyError, ValueError, OverflowError, OSError):
-            return None
-        return None if limit < 1 or remaining < 0 else cls(limit=limit, remaining=remaining, reset_at=reset_at)
+        """Return the rate window that a response reports; None if it reports none."""
+        report = RateReport.from_headers(headers, time.time())
+        return report.rate_limit if report else None
 
-    def resets_in(self, headers: httpx.Headers) -> float | None:
-        """Return the seconds until the reset, by the response's own `Date`; None if they make no sense.
+
+@frozen(kw_only=True)
+class RateReport:
+    """What one response reports about the rate window.
+
+    Attributes:
+        limit: Requests per window.
+        used: Requests that the server has counted, which may be more than the limit.
+        seconds: The seconds after which this response's request is no longer counted; None if that makes no sense.
+        rate_limit: The same for users.
+    """
+
+    limit: int
+    used: int
+    seconds: float | None
+    rate_limit: RateLimit
+
+    @classmethod
+    def from_headers(cls, headers: httpx.Headers, now: float) -> RateReport | None:
+        """Read the `X-Rate-Limit-*` headers; return None where they are missing or make no sense.
 
         Args:
             headers: The response's headers.
+            now: The time in epoch seconds, for a response without a `Date`.
         """
-        date = http_date(headers.get("date"))
-        seconds = self.reset_at.timestamp() - (time.time() if date is None else date)
-        return seconds if 0 < seconds <= LONGEST_WINDOW else None
+        # Read all headers in one pass: every lookup in httpx.Headers is a pass of its own. If a header came twice, the
+        # last value counts; a proxy may have joined the two with a comma.
+        values = {name.lower(): value.rpartition(b",")[2] for name, value in headers.raw}
+        if b"x-rate-limit-err" in values:
+            return None  # The limiter's own storage failed, so that its other headers mean nothing.
+        try:
+            limit, remaining, reset = (int(values[b"x-rate-limit-" + name]) for name in _RATE_LIMIT_NAMES)
+            date = http_date(headers.get("date"))
+            sent_at = now if date is None else date
+            seconds: float = reset if 0 <= reset < SMALLEST_EPOCH else reset - sent_at
+            reset_at = datetime.fromtimestamp(sent_at + seconds, UTC)
+        except (KeyError, ValueError, OverflowError, OSError):
+            return None
+        if limit < 1:
+            return None
+        return cls(
+            limit=limit,
+            used=limit - remaining,
+            seconds=seconds if 0 <= seconds <= LONGEST_EPOCH_WINDOW or 0 <= reset < SMALLEST_EPOCH else None,
+            rate_limit=RateLimit(limit=limit, remaining=min(max(remaining, 0), limit), reset_at=reset_at),
+        )
 
 
 def http_date(value: str | None) -> float | None:
@@ -82,19 +118,3 @@ def retry_after(headers: httpx.Headers, now: float) -> float | None:
         return None
     sent = http_date(headers.get("date"))
     return max(0.0, date - (now if sent is None else sent))
-
-
-def pause_asked_for(headers: httpx.Headers, status_code: int) -> float | None:
-    """Return the seconds that a response asks the client to wait; None if it does not ask.
-
-    A 429 without `Retry-After` asks for the rest of its rate window.
-
-    Args:
-        headers: The response's headers.
-        status_code: The response's status.
-    """
-    seconds = retry_after(headers, time.time())
-    if seconds is None and status_code == 429:
-        limit = RateLimit.from_headers(headers)
-        return limit.resets_in(headers) if limit else None
-    return seconds

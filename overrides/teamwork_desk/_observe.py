@@ -15,6 +15,7 @@ from attrs import frozen
 
 from teamwork_desk_api.types import Request
 
+from ._checks import printable
 from ._errors import ConfigurationError, DeskError
 from ._outcome import Exchange
 
@@ -34,6 +35,7 @@ class Attempt:
         status_code: The response's status; None if no response came.
         failure: The name of the exception's class; "interrupted" for a deadline or a cancellation; None otherwise.
         effect: The possible effect of the request, in words.
+        request_id: The response's id, which Teamwork's support asks for; None if it has none.
         seconds: How long it took, including the waits for the rate window and for a free connection.
     """
 
@@ -42,6 +44,7 @@ class Attempt:
     status_code: int | None
     failure: str | None
     effect: str
+    request_id: str | None
     seconds: float
 
 
@@ -132,12 +135,14 @@ class Watch:
             status_code=exchange.status_code,
             failure=failure or (None if exchange.status_code else "interrupted"),
             effect=exchange.effect.value,
+            request_id=exchange.request_id,
             seconds=anyio.current_time() - began,
         )
         if self._observation is not None:
             self._observation.attempted(attempt)
         what, result = f"{attempt.method} {attempt.path}", attempt.failure or attempt.status_code
-        logger.debug("%s: %s: %s (%s), %.3f s", self._name, what, result, attempt.effect, attempt.seconds)
+        effect, request_id = attempt.effect, _suffix(attempt.request_id)
+        logger.debug("%s: %s: %s (%s), %.3f s%s", self._name, what, result, effect, attempt.seconds, request_id)
 
     @harmless
     def waited(self, reason: str, seconds: float) -> None:
@@ -146,11 +151,19 @@ class Watch:
             self._observation.waited(reason, seconds)
 
     @harmless
-    def ended(self, error: BaseException | None, attempts: int, *, maybe_applied: bool) -> None:
-        """Report how the call ended."""
+    def ended(self, error: BaseException | None, attempts: int, request_id: str | None, *, maybe_applied: bool) -> None:
+        """Report how the call ended.
+
+        Args:
+            error: What leaves the call, if anything does.
+            attempts: How many requests were sent.
+            request_id: The id of the last response.
+            maybe_applied: Whether a request may have been carried out without its outcome being known.
+        """
+        suffix = _suffix(request_id)
         if maybe_applied:
             reason = error if isinstance(error, DeskError) else "interrupted: its outcome is unknown"
-            warn("%s: %s", self._name, reason)
+            warn("%s: %s%s", self._name, reason, suffix)
         if self._observation is None and not logger.isEnabledFor(logging.INFO):
             return
         outcome = "ok" if error is None else type(error).__name__ if isinstance(error, Exception) else "cancelled"
@@ -160,7 +173,11 @@ class Watch:
             self._observation.ended(
                 Ending(outcome=outcome, attempts=attempts, maybe_applied=maybe_applied, seconds=seconds)
             )
-        logger.info("%s: %s, attempts: %d, %.3f s", self._name, outcome, attempts, seconds)
+        logger.info("%s: %s, attempts: %d, %.3f s%s", self._name, outcome, attempts, seconds, suffix)
+
+
+def _suffix(request_id: str | None) -> str:
+    return f", request id {printable(request_id)}" if request_id else ""
 
 
 def log_to_stderr() -> None:

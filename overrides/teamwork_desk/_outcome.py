@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import enum
 import ssl
+import time
 from typing import Any
 
 import httpx
 from attrs import field, frozen
 
-from teamwork_desk_api.models import Validator
 from teamwork_desk_api.types import DecodeError, Request
 
 from ._errors import (
@@ -19,12 +19,13 @@ from ._errors import (
     ResponseDecodeError,
     StatusError,
     TransportError,
-    ValidationError,
     causes,
     status_error_class,
 )
-from ._headers import RateLimit, pause_asked_for, retry_after
-from ._wire import decode_json
+from ._headers import RateReport, retry_after
+from ._problems import read_problems
+
+NOT_DESK = "the response is not JSON, so that this URL does not look like a Teamwork Desk"
 
 
 class Effect(enum.Enum):
@@ -63,6 +64,12 @@ class Exchange:
     headers: httpx.Headers = field(factory=httpx.Headers)
     content: bytes = field(default=b"", repr=False)
     failure: Exception | None = None
+
+    @property
+    def request_id(self) -> str | None:
+        """The response's id, which Teamwork's support asks for."""
+        request_id: str | None = self.headers.get("x-request-id")
+        return request_id
 
     @property
     def effect(self) -> Effect:
@@ -174,12 +181,26 @@ def unreadable(request: Request[Any], reason: DecodeError) -> ResponseDecodeErro
 def _status_error(name: str, status: int, exchange: Exchange) -> StatusError:
     kind = status_error_class(status)
     message = f"{name} was answered with {status}: {kind.meaning}"
-    details: dict[str, Any] = {"status_code": status, "headers": exchange.headers, "body": exchange.content}
-    if kind is ValidationError:
-        details["errors"] = _field_errors(exchange.content)
-    elif kind is RateLimitedError:
-        pause = pause_asked_for(exchange.headers, status)
-        details |= {"retry_after": pause, "rate_limit": RateLimit.from_headers(exchange.headers)}
+    problems = read_problems(exchange.content)
+    details: dict[str, Any] = {
+        "status_code": status,
+        "headers": exchange.headers,
+        "body": exchange.content,
+        "errors": problems.errors,
+        "code": problems.code,
+        "title": problems.title,
+        "detail": problems.detail,
+        "request_id": problems.id,
+    }
+    if status == 404 and not problems.is_json:
+        details["from_desk"] = False
+        message += f"; {NOT_DESK}"
+    if kind is RateLimitedError:
+        now = time.time()
+        report, pause = RateReport.from_headers(exchange.headers, now), retry_after(exchange.headers, now)
+        if pause is None and report is not None:
+            pause = report.seconds
+        details |= {"retry_after": pause, "rate_limit": report.rate_limit if report else None}
         if pause is not None:
             message += f"; Desk accepts requests again in {pause:.0f} s"
     return kind(message, **details)
@@ -194,10 +215,3 @@ def _reason(failure: BaseException | None) -> str:
         if isinstance(cause, (httpx.RequestError, DecodeError, OSError)) and str(cause):
             return f"{name}: {cause}"
     return name
-
-
-def _field_errors(content: bytes) -> dict[str, list[str]]:
-    try:
-        return Validator.from_dict(decode_json(content)).errors or {}
-    except (DecodeError, TypeError):
-        return {}

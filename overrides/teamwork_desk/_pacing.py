@@ -1,115 +1,227 @@
-"""The gate that keeps concurrent callers within the account's rate window."""
+"""The gate that keeps concurrent callers within the account's rate limit, whatever the way in which Desk counts."""
 
 from __future__ import annotations
 
+import heapq
 import math
-import random
+import time
+from itertools import count
 
 import anyio
 import httpx
+from attrs import define, field
 
 from ._errors import DeadlineExceeded
-from ._headers import RateLimit
+from ._headers import RateLimit, RateReport, retry_after
 
 FIRST_REQUESTS = 10
-"""The most requests in flight until the first response reports the rate window."""
-JITTER = 1.0
-"""Seconds. After a reset, the first caller waits up to this much longer, so that processes do not all start at once."""
+"""Requests in flight at most, until the first response shows how Desk limits them. No guessed limit is smaller."""
+PERIOD = 60.0
+"""Seconds that a request counts where no response says how long. The limit is documented per minute."""
+SMALLEST_SHARE = 0.25
+"""The part of the free places that one client may take at least, while other clients use the same account."""
+GROWTH = 4
+"""If no response reports the limit, the guessed limit is raised by a quarter after each period without a 429."""
+LONGEST_CLOSURE = 120.0
+"""Seconds for which a 429 stops all calls of a client at most: a mistaken `Retry-After` must not stop it for years."""
+LONGEST_MARGIN = 5.0
+"""Seconds. A request that has waited starts only if this much or twice the usual response time is left for it."""
+
+
+@define(order=True)
+class _Waiter:
+    """A request that waits for its turn: the oldest call comes first."""
+
+    began: float
+    number: int
+    wake: anyio.Event = field(factory=anyio.Event, order=False)
 
 
 class Pacer:
-    """Lets a request start only if the rate window has room for it.
+    """Lets a request start only if Desk will accept it.
 
-    The `remaining` of the last response may or may not count the requests in flight, so the pacer counts them itself:
-    at most `remaining` requests are in flight.
+    The pacer keeps its own log: a request holds one of `limit` places from its start until the reset that its own
+    response reported. The reset may be an epoch, the seconds until a window ends, or the length of a sliding log. In
+    each case it says when this request is no longer counted. Other clients of the account hold the places that the
+    server has counted beyond this log.
     """
 
     def __init__(self) -> None:
         self.rate_limit: RateLimit | None = None
-        self._remaining = 0
-        self._resets_at = -math.inf
-        self._held_until = -math.inf
-        self._windowless = False
+        self._limit: int | None = None
+        self._is_reported = False
+        self._has_response = False
         self._in_flight = 0
-        self._waiting = 0
-        self._turnstile = anyio.Lock()
-        self._response_came = anyio.Event()
+        # When each place becomes free, and whether its request was accepted.
+        self._places: list[tuple[float, bool]] = []
+        self._others = 0
+        self._others_until = -math.inf
+        self._share = 1.0
+        self._closed_until = -math.inf
+        self._raised_at = math.inf
+        self._period = PERIOD
+        self._response_time = 0.0
+        self._waiters: list[_Waiter] = []
+        self._numbers = count()
 
-    async def enter(self, deadline: float) -> float:
-        """Wait for room in the rate window, first come, first served, and take a place.
+    async def enter(self, began: float, deadline: float) -> float:
+        """Wait for a place, the oldest call first, and take it.
 
         Args:
+            began: When the call began, by the event loop's clock.
             deadline: When the call must end, by the event loop's clock.
 
         Returns:
             The seconds waited.
 
         Raises:
-            DeadlineExceeded: The window does not reset before the deadline.
+            DeadlineExceeded: There will be no place before the deadline.
         """
-        waited = 0.0
-        if self._waiting or self._pause(anyio.current_time()) != 0:
-            self._check_fits(deadline)
-            began = anyio.current_time()
-            self._waiting += 1
-            try:
-                async with self._turnstile:
-                    await self._wait_for_room(deadline)
-            finally:
-                self._waiting -= 1
-            waited = anyio.current_time() - began
+        now = anyio.current_time()
+        if not self._waiters and self._has_room(now):
+            self._in_flight += 1
+            return 0.0
+        waiter = _Waiter(began, next(self._numbers))
+        heapq.heappush(self._waiters, waiter)
+        try:
+            await self._wait_for_turn(waiter, deadline)
+        finally:
+            self._waiters.remove(waiter)
+            heapq.heapify(self._waiters)
+            self._wake_first()
         self._in_flight += 1
-        return waited
+        return anyio.current_time() - now
 
-    def leave(self, headers: httpx.Headers | None) -> None:
-        """Give the place back, and read the rate window from the response's headers.
+    async def _wait_for_turn(self, waiter: _Waiter, deadline: float) -> None:
+        while True:
+            # Read the clock once per loop: if a place became free between two reads, the loop would wait for an event
+            # that never comes.
+            now = anyio.current_time()
+            is_first = self._waiters[0] is waiter
+            # A request that starts just before the deadline would end with an unknown outcome.
+            margin = min(2 * self._response_time, LONGEST_MARGIN)
+            if self._turn_of(waiter, now) + margin > deadline:
+                raise DeadlineExceeded("the rate limit leaves no room for this request before its deadline")
+            if is_first and self._has_room(now):
+                return
+            waiter.wake = anyio.Event()
+            # Only the first waiter needs a timer. It wakes the next one when it leaves.
+            with anyio.move_on_after(self._opens_in(now) if is_first else None):
+                await waiter.wake.wait()
+
+    def leave(self, response: httpx.Response | None, *, started: float | None) -> None:
+        """Record how a request ended: its place stays taken for as long as the server counts the request.
 
         Args:
-            headers: The headers; None if no response came.
+            response: The response; None if none came.
+            started: When the request was sent, by the event loop's clock; None if it was not sent.
         """
         self._in_flight -= 1
-        if headers is not None:
-            self._observe(headers)
-        if self._waiting:
-            self._response_came.set()
-            self._response_came = anyio.Event()
+        if started is not None:
+            now = anyio.current_time()
+            if response is None:
+                self._hold(now + self._period, is_accepted=True)
+            else:
+                # The slowest response counts, and is forgotten slowly.
+                self._response_time = max(now - started, 0.9 * self._response_time)
+                self._learn(response, now)
+        self._wake_first()
 
-    def hold(self, seconds: float) -> None:
-        """Let no request start for this many seconds, because Desk asked for it."""
-        self._held_until = max(self._held_until, anyio.current_time() + seconds)
+    def _learn(self, response: httpx.Response, now: float) -> None:
+        report = RateReport.from_headers(response.headers, time.time())
+        self._has_response = True
+        is_accepted = response.status_code != 429
+        self._free(now)
+        seconds = PERIOD if report is None or report.seconds is None else report.seconds
+        self._period = seconds if report is None else max(seconds, self._period)
+        self._hold(now + seconds, is_accepted=is_accepted)
+        if report is not None:
+            self._is_reported = True
+            self._limit = report.limit
+            self.rate_limit = report.rate_limit
+            self._count_others(report, now + seconds)
+        elif not self._is_reported:
+            self._guess_limit(now, is_accepted=is_accepted)
+        if not is_accepted:
+            self._close(response, now)
 
-    def _pause(self, now: float) -> float | None:
-        """Return the seconds until there may be room: 0 if there is room now, None if only a response can make room."""
-        if now < self._held_until:
-            return self._held_until - now
-        if now < self._resets_at:
-            return 0.0 if self._in_flight < self._remaining else self._resets_at - now
-        return 0.0 if self._windowless or self._in_flight < FIRST_REQUESTS else None
+    def _hold(self, until: float, *, is_accepted: bool) -> None:
+        heapq.heappush(self._places, (until, is_accepted))
 
-    def _opens_at(self) -> float:
-        return max(self._held_until, self._resets_at if self._remaining <= 0 else -math.inf)
+    def _count_others(self, report: RateReport, until: float) -> None:
+        """Take what the server has counted beyond this log for the requests of other clients."""
+        ours = len(self._places)
+        # A request in flight may be counted already, so this is the smallest number.
+        self._others = max(0, report.used - ours - self._in_flight)
+        self._others_until = until
+        if self._others:
+            self._share = max(SMALLEST_SHARE, ours / (ours + self._others))
+        else:
+            self._share = 1.0
 
-    def _check_fits(self, deadline: float) -> None:
-        if self._opens_at() > deadline:
-            raise DeadlineExceeded("the rate window is used up, and it resets only after the deadline")
+    def _guess_limit(self, now: float, *, is_accepted: bool) -> None:
+        """Guess the limit from the requests that were accepted before a 429, and try more after a while."""
+        accepted = sum(is_accepted for _, is_accepted in self._places)
+        if not is_accepted:
+            self._limit = max(FIRST_REQUESTS, accepted)
+            self._raised_at = now
+        elif self._limit is not None:
+            if now - self._raised_at > PERIOD:
+                self._limit += max(1, self._limit // GROWTH)
+                self._raised_at = now
+            self._limit = max(self._limit, accepted)
 
-    async def _wait_for_room(self, deadline: float) -> None:
-        # Read the clock once per loop: if a hold expired between two reads, the loop would wait for a response that
-        # never comes.
-        while (pause := self._pause(anyio.current_time())) != 0:
-            self._check_fits(deadline)
-            with anyio.move_on_after(None if pause is None else pause + random.random() * JITTER):
-                await self._response_came.wait()
+    def _close(self, response: httpx.Response, now: float) -> None:
+        """Let nothing start until there can be room: a request that is refused may be counted, too."""
+        seconds = retry_after(response.headers, time.time())
+        if seconds is None:
+            # The place of the refused request is among them.
+            seconds = self._places[0][0] - now
+        self._closed_until = max(self._closed_until, now + min(seconds, LONGEST_CLOSURE))
+        for waiter in self._waiters:
+            waiter.wake.set()
 
-    def _observe(self, headers: httpx.Headers) -> None:
-        new, known, now = RateLimit.from_headers(headers), self.rate_limit, anyio.current_time()
-        if new and known and now < self._resets_at and new.reset_at <= known.reset_at:
-            # The same window, or a late response from an older one.
-            if new.reset_at == known.reset_at and new.remaining < self._remaining:
-                self._remaining, self.rate_limit = new.remaining, new
-            return
-        seconds = new.resets_in(headers) if new else None
-        # If a window was reported before, a gateway's response that reports no window does not lift the limit.
-        self._windowless = seconds is None and known is None
-        if new and seconds:
-            self._remaining, self._resets_at, self.rate_limit = new.remaining, now + seconds, new
+    def _free(self, now: float) -> float:
+        """Return how many places are free, with those of the requests in flight."""
+        while self._places and self._places[0][0] <= now:
+            heapq.heappop(self._places)
+        if self._others_until <= now:
+            self._others = 0
+        return math.inf if self._limit is None else self._limit - len(self._places) - self._others
+
+    def _has_room(self, now: float) -> bool:
+        if now < self._closed_until:
+            return False
+        if not self._has_response:
+            return self._in_flight < FIRST_REQUESTS
+        free = self._free(now)
+        if self._share < 1:
+            free = min(free, max(1, free * self._share))
+        return self._in_flight < free
+
+    def _opens_in(self, now: float) -> float | None:
+        """Return the seconds until there may be room; None if only a response can make room."""
+        if now < self._closed_until:
+            return self._closed_until - now
+        times = [until for until, _ in self._places[:1]]
+        if self._others:
+            times.append(self._others_until)
+        return max(0.0, min(times) - now) if times else None
+
+    def _turn_of(self, waiter: _Waiter, now: float) -> float:
+        """Return the earliest time at which a waiter can have its turn."""
+        opens_at = max(now, self._closed_until)
+        free = self._free(now)
+        if self._limit is None:
+            return opens_at
+        before = sum(other < waiter for other in self._waiters) - max(0, int(free) - self._in_flight)
+        if before < 0:
+            return opens_at
+        times = sorted([until for until, _ in self._places] + [self._others_until] * self._others)
+        periods, place = divmod(before, self._limit)
+        # A place that a request in flight holds becomes free at an unknown time, so count it as free now.
+        return max(opens_at, (times[place] if place < len(times) else now) + periods * self._period)
+
+    def _wake_first(self) -> None:
+        if self._waiters:
+            self._waiters[0].wake.set()

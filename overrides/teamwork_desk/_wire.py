@@ -102,7 +102,7 @@ def decode_json(content: bytes) -> Any:
     except RecursionError:
         reason = "its JSON is nested too deeply"
     except ValueError:
-        reason = "it is not JSON"
+        reason = "it is not JSON, so that this URL does not look like a Teamwork Desk"
     # Raise outside the handler: the original exception holds the whole response.
     raise DecodeError(reason)
 

@@ -109,6 +109,8 @@ class _CallSpan:
                 "teamwork_desk.effect": attempt.effect,
                 "teamwork_desk.attempt.duration": attempt.seconds,
             }
+            if attempt.request_id is not None:
+                described["teamwork_desk.request.id"] = attempt.request_id
             self._span.add_event("teamwork_desk.attempt", {**method, **result, **described})
 
     def waited(self, reason: str, seconds: float) -> None:

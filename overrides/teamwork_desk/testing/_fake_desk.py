@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
@@ -21,6 +20,7 @@ from attrs import evolve
 from ..backlog import ConvertedFields
 from ._assertions import no_ticket, the_one_ticket
 from ._faults import RATE_LIMITED, Fault, Faults, InjectedFault, fault_by_name
+from ._limiter import LIMITERS, LimiterName
 from ._listing import page_response
 from ._records import RecordedRequest, Ticket
 from ._responses import FakeResponse, NoResponse, decode_json, json_response, rejection, validation_error
@@ -55,6 +55,7 @@ class FakeDesk:
         conversations: Iterable[int] = range(1, 101),
         rate_limit: int = 120,
         window: float = 60.0,
+        limiter: LimiterName = "sliding log",
         old_installation: bool = False,
         envelope: bool = False,
         clock: Callable[[], float] | None = None,
@@ -65,9 +66,12 @@ class FakeDesk:
             token: The only bearer token that is accepted. With None, any token is accepted, but a request without a
                 token is rejected.
             conversations: The ids of the conversations. They are not converted yet.
-            rate_limit: How many requests are allowed in one rate window.
-            window: The length of the rate window in seconds. A window starts with the first request, and after its end
-                with the next request.
+            rate_limit: How many requests are allowed in one period.
+            window: The length in seconds of the period for which requests are counted.
+            limiter: How requests are counted. `"sliding log"` is Teamwork's own limiter: it counts the requests of the
+                last period, also those that it rejects, and reports the length of the period. `"window"` counts from
+                the first request to an epoch that it reports, `"seconds left"` reports the seconds until then, and
+                `"silent"` reports nothing.
             old_installation: Whether FakeDesk knows only the deprecated `email`, and not `customer.email`.
             envelope: Whether the response to a convert request is `{"conversation": {...}}` instead of the conversation
                 itself. Installations may send either form.
@@ -75,13 +79,10 @@ class FakeDesk:
                 event loop, which may be virtual.
         """
         self._token = token
-        self._rate_limit = rate_limit
-        self._window = window
+        self._limiter = LIMITERS[limiter](rate_limit, window)
         self._old_installation = old_installation
         self._envelope = envelope
         self._clock = LoopClock() if clock is None else clock
-        self._window_end = -math.inf
-        self._used = 0
         self._faults = Faults()
         self._unfinished_work: list[tuple[float, Callable[[], FakeResponse]]] = []
         self._ticket_ids = count(FIRST_TICKET)
@@ -284,12 +285,11 @@ class FakeDesk:
             decoded = decode_json(body)
         except ValueError:
             decoded = None
-        # While the rate window is used up, no fault happens. Otherwise a fault such as "unreadable answer" would make
+        # While the rate limit is used up, no fault happens. Otherwise a fault such as "unreadable answer" would make
         # the client believe that a request which was rejected with 429 was carried out.
-        fault = None if self._window_is_used_up() else self._faults.take(method)
+        fault = None if self._limiter.is_used_up(self._clock()) else self._faults.take(method)
         if fault is not None and fault.outcome is RATE_LIMITED:
-            self._count_request()  # this starts a window if none is open
-            self._used = self._rate_limit
+            self._limiter.use_up(self._clock())
         response: FakeResponse | None = None
         if fault is None or fault.work != "never":
             # A request that is rejected here is not carried out later either.
@@ -318,25 +318,21 @@ class FakeDesk:
     def _with_usual_headers(self, response: FakeResponse) -> FakeResponse:
         """Return a response with the headers that Desk always sends. The response's own headers have precedence."""
         now = self._clock()
-        window_is_open = now < self._window_end
         headers = httpx.Headers(
             {
                 "Content-Type": "application/json",
                 "Content-Length": str(len(response.body)),
                 "Date": formatdate(now, usegmt=True),
-                "X-Rate-Limit-Limit": str(self._rate_limit),
-                "X-Rate-Limit-Remaining": str(self._rate_limit - (self._used if window_is_open else 0)),
-                # Round up: a client that waits until the reset must not arrive before the window ends.
-                "X-Rate-Limit-Reset": str(math.ceil(self._window_end if window_is_open else now + self._window)),
+                **self._limiter.headers(now),
             }
         )
         headers.update(response.headers)
         return evolve(response, headers=headers)
 
     def _check_access(self, headers: httpx.Headers) -> FakeResponse | None:
-        """Return a rejection if the rate window is used up or the token is wrong, else None."""
-        if not self._count_request():
-            return rejection(429, "rateLimit", "is exceeded")
+        """Return a rejection if the rate limit is used up or the token is wrong, else None."""
+        if not self._limiter.accepts(self._clock()):
+            return FakeResponse(429, httpx.Headers(), b"")
         scheme, _, token = headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token or self._token not in (None, token):
             return rejection(401, "auth", "must be a valid bearer token")
@@ -355,19 +351,6 @@ class FakeDesk:
                 return rejection(405, "method", "must be POST", Allow="POST")
             return self._convert(int(match[1]), body)
         return rejection(404, "path", "is unknown")
-
-    def _count_request(self) -> bool:
-        """Count a request in the rate window. Return False if the window is used up."""
-        now = self._clock()
-        if now >= self._window_end:
-            self._window_end, self._used = now + self._window, 0
-        if self._window_is_used_up():
-            return False
-        self._used += 1
-        return True
-
-    def _window_is_used_up(self) -> bool:
-        return self._clock() < self._window_end and self._used >= self._rate_limit
 
     def _convert(self, conversation_id: int, body: Any) -> FakeResponse:
         conversation = self._conversations.get(conversation_id)

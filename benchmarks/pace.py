@@ -1,0 +1,285 @@
+"""Measure requests per conversion and conversions per rate window, in virtual time: `make pace` writes pace.md.
+
+Every case is a backlog or a crowd against FakeDesk, behind a network that takes 0.05 to 0.15 s in each direction. Time
+is virtual, so that a case of nine minutes takes seconds, and the numbers do not depend on the machine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TypeAlias
+
+import anyio
+import httpx
+from attrs import frozen
+
+from teamwork_desk import AsyncDesk, DeskError
+from teamwork_desk.backlog import Job
+from teamwork_desk.testing import FakeDesk, VirtualTimeLoop
+from teamwork_desk.testing._limiter import LimiterName
+
+RESULTS = Path(__file__).parent / "pace.md"
+LIMIT, PERIOD = 120, 60
+TOKEN = "any"  # noqa: S105 - FakeDesk accepts any token
+SEEDS = (1, 2, 3)
+LIMITERS: tuple[LimiterName, ...] = ("sliding log", "window", "seconds left", "silent")
+
+
+class Network(httpx.AsyncBaseTransport):
+    """Takes time in both directions, and may refuse filters with `$in`."""
+
+    def __init__(self, desk: FakeDesk, seed: int, *, knows_in: bool = True) -> None:
+        self._desk = desk
+        self._random = random.Random(seed)
+        self._knows_in = knows_in
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Carry a request to the fake Desk, and its response back."""
+        await anyio.sleep(self._random.uniform(0.05, 0.15))
+        if not self._knows_in and "%24in" in str(request.url):
+            self._desk.fail(status=400, body={"errors": {"filter": ["cannot be understood"]}})
+        response = await self._desk.transport.handle_async_request(request)
+        await anyio.sleep(self._random.uniform(0.05, 0.15))
+        return response
+
+
+@frozen(kw_only=True)
+class Run:
+    """What one run of a case needed."""
+
+    seconds: float
+    requests: int
+    refused: int
+    converted: int
+    failed: int
+
+
+Case: TypeAlias = Callable[[int], Awaitable[Run]]
+
+
+async def _measure(desk: FakeDesk, work: Callable[[], Awaitable[int]]) -> Run:
+    began = anyio.current_time()
+    failed = await work()
+    statuses = [request.status for request in desk.requests]
+    return Run(
+        seconds=anyio.current_time() - began,
+        requests=len(statuses),
+        refused=statuses.count(429),
+        converted=len(desk.tickets),
+        failed=failed,
+    )
+
+
+def backlog(
+    jobs: int,
+    callers: int,
+    limiter: LimiterName = "sliding log",
+    *,
+    clients: int = 1,
+    safe: bool,
+    knows_in: bool = True,
+) -> Case:
+    """Convert a backlog, which all clients of the account share."""
+
+    async def run(seed: int) -> Run:
+        fake = FakeDesk(conversations=range(1, jobs + 1), limiter=limiter)
+        failures: list[DeskError] = []
+
+        async def work_off(part: int) -> None:
+            transport = Network(fake, seed * 100 + part, knows_in=knows_in)
+            async with AsyncDesk("https://desk.example", token=TOKEN, transport=transport) as desk:
+                numbers = range(1 + part, jobs + 1, clients)
+                todo: list[Job] = [{"conversation_id": number, "verify_first": safe} for number in numbers]
+                async for outcome in desk.conversations.convert_many(todo, concurrency=callers):
+                    failures.extend([outcome.error] if outcome.error else [])
+
+        async def work() -> int:
+            async with anyio.create_task_group() as tasks:
+                for part in range(clients):
+                    tasks.start_soon(work_off, part)
+            return len(failures)
+
+        return await _measure(fake, work)
+
+    return run
+
+
+def crowd(callers: int) -> Case:
+    """Let many callers convert a conversation each, all at once and with a deadline of two minutes."""
+
+    async def run(seed: int) -> Run:
+        fake = FakeDesk(conversations=range(1, callers + 1))
+        failures: list[DeskError] = []
+
+        async def work() -> int:
+            transport = Network(fake, seed)
+            async with AsyncDesk("https://desk.example", token=TOKEN, transport=transport) as desk:
+
+                async def convert(number: int) -> None:
+                    try:
+                        await desk.conversations.convert(number, verify_first=True)
+                    except DeskError as error:
+                        failures.append(error)
+
+                async with anyio.create_task_group() as tasks:
+                    for number in range(1, callers + 1):
+                        tasks.start_soon(convert, number)
+            return len(failures)
+
+        return await _measure(fake, work)
+
+    return run
+
+
+def lost_responses(conversions: int) -> Case:
+    """Lose the responses of many conversions at once, after Desk has carried them out."""
+
+    async def run(seed: int) -> Run:
+        fake = FakeDesk(conversations=range(1, conversions + 1), rate_limit=10 * conversions)
+        fake.lose_answer("after", times=conversions, method="POST")
+
+        async def work() -> int:
+            desk = AsyncDesk("https://desk.example", token=TOKEN, transport=Network(fake, seed))
+            async with desk, anyio.create_task_group() as tasks:
+                for number in range(1, conversions + 1):
+                    tasks.start_soon(desk.conversations.convert, number)
+            return 0
+
+        return await _measure(fake, work)
+
+    return run
+
+
+@frozen
+class Row:
+    """A row of the results.
+
+    Attributes:
+        name: What is measured.
+        case: How.
+        figure: Which figure is reported.
+        goal: What it should be, in words.
+        is_met: Whether a run meets the goal.
+    """
+
+    name: str
+    case: Case
+    figure: Callable[[Run], float]
+    goal: str
+    is_met: Callable[[Run], bool]
+
+
+def over_own_time(jobs: int) -> Callable[[Run], float]:
+    """Return the time of a run over the time that the limit alone makes the conversions take."""
+    own = (jobs - 1) // LIMIT * PERIOD
+    return lambda run: run.seconds / own
+
+
+def per_conversion(run: Run) -> float:
+    """Return the requests per conversion."""
+    return run.requests / max(1, run.converted)
+
+
+def _rows() -> list[Row]:
+    rows: list[Row] = []
+    # With 880 conversations, a few lookups do not need a further window.
+    for callers, requests, seconds in ((8, 1.35, 1.35), (32, 1.1, 1.08), (200, 1.04, 1.05)):
+        case, time = backlog(880, callers, safe=True), over_own_time(880)
+        name = f"880 conversations, looked up first, {callers} callers"
+        rows += [
+            Row(
+                f"{name}: requests per conversion",
+                case,
+                per_conversion,
+                f"{requests}",
+                _at_most(per_conversion, requests),
+            ),
+            Row(f"{name}: time over the limit's own", case, time, f"{seconds}", _at_most(time, seconds)),
+        ]
+    # With 590, the filter with `$in` that is tried once does not need a further window.
+    case, time = backlog(590, 16, safe=True, knows_in=False), over_own_time(590)
+    rows.append(Row("590, looked up first, 16 callers, no `$in`: time", case, time, "2.4", _at_most(time, 2.4)))
+    time = over_own_time(600)
+    rows += [
+        Row(
+            f"{callers} callers at once, a deadline of two minutes, 240 possible: converted",
+            crowd(callers),
+            _converted,
+            "220",
+            _converts_220,
+        )
+        for callers in (400, 1000)
+    ]
+    for limiter in LIMITERS:
+        case = backlog(600, 8, limiter, safe=False)
+        rows.append(Row(f"600, limiter {limiter}: time over the limit's own", case, time, "1.05", _at_most(time, 1.05)))
+        case = backlog(600, 8, limiter, clients=3, safe=False)
+        name = f"600, limiter {limiter}, three clients"
+        rows += [
+            Row(f"{name}: time over the limit's own", case, time, "1.1", _at_most(time, 1.1)),
+            Row(f"{name}: part of the requests refused", case, _refused, "0.2", _at_most(_refused, 0.2)),
+        ]
+    rows.append(Row("lookups for 100 lost responses", lost_responses(100), _lookups, "12", _at_most(_lookups, 12)))
+    return rows
+
+
+def _at_most(figure: Callable[[Run], float], goal: float) -> Callable[[Run], bool]:
+    return lambda run: figure(run) <= goal and not run.failed
+
+
+def _converted(run: Run) -> float:
+    return run.converted
+
+
+def _converts_220(run: Run) -> bool:
+    return run.converted >= 220
+
+
+def _refused(run: Run) -> float:
+    return run.refused / run.requests
+
+
+def _lookups(run: Run) -> float:
+    return run.requests - run.converted
+
+
+def main() -> int:
+    """Run every case, print the table, and write it to pace.md; return 1 if a goal is not met."""
+    logging.disable(logging.CRITICAL)
+    lines = ["| what | measured | goal | failed | met |", "| --- | --- | --- | --- | --- |"]
+    runs: dict[Case, list[Run]] = {}
+    is_all_met = True
+    for row in _rows():
+        if row.case not in runs:
+            runs[row.case] = []
+            for seed in SEEDS:
+                random.seed(seed)
+                with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+                    runs[row.case].append(runner.run(row.case(seed)))  # type: ignore[arg-type]
+        figures = sorted(row.figure(run) for run in runs[row.case])
+        failed = max(run.failed for run in runs[row.case])
+        is_met = all(map(row.is_met, runs[row.case]))
+        is_all_met = is_all_met and is_met
+        shown = " to ".join(dict.fromkeys(f"{figure:.3g}" for figure in (figures[0], figures[-1])))
+        lines.append(f"| {row.name} | {shown} | {row.goal} | {failed} | {'yes' if is_met else 'no'} |")
+        print(lines[-1], flush=True)
+    RESULTS.write_text(HEADER + "\n".join(lines) + "\n", "utf-8")
+    return 0 if is_all_met else 1
+
+
+HEADER = f"""# Conversions per rate window
+
+`make pace` writes this page. Time is virtual, the limit is {LIMIT} requests in {PERIOD} s, and a request takes 0.1 to
+0.3 s. Each case ran with {len(SEEDS)} seeds, and the table shows the smallest and the largest figure. The limit's own
+time for n conversions is (n - 1) // {LIMIT} minutes. In a crowd, the calls beyond the possible ones fail at once, and
+nothing of them was sent.
+
+"""
+
+if __name__ == "__main__":
+    sys.exit(main())
