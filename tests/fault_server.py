@@ -207,7 +207,11 @@ class FaultServer:
 
     async def _list(self, exchange: _Exchange) -> bool:
         query = parse_qs(urlsplit(exchange.target).query)
-        conversation_id = int(json.loads(query["filter"][0])["id"]["$eq"])
+        condition = json.loads(query["filter"][0])["id"]
+        if "$in" in condition:
+            # Plans are about single lookups, so this Desk refuses lists of ids.
+            return await self._send(exchange, 400, b'{"errors": {"filter": ["cannot be understood"]}}')
+        conversation_id = int(condition["$eq"])
         plan = self.plans.get(conversation_id, Plan())
         if plan.listing == "forbidden":
             return await self._send(exchange, 403, b"{}")

@@ -347,7 +347,7 @@ async def test_a_view_shares_the_pacing() -> None:
         await view.conversations.get(42)
         assert desk.rate_limit is not None
         assert desk.rate_limit is view.rate_limit
-        with pytest.raises(DeadlineExceeded, match="window"):
+        with pytest.raises(DeadlineExceeded, match="rate limit"):
             await desk.conversations.get(42)
     assert len(fake.requests) == 1
 

@@ -146,6 +146,7 @@ def test_the_client_has_exactly_these_public_members() -> None:
         "AsyncDesk.aclose",
         "AsyncDesk.rate_limit",
         "AsyncDesk.send",
+        "AsyncDesk.ticket_url",
         "AsyncDesk.with_options",
         "Conversations.convert",
         "Conversations.convert_many",

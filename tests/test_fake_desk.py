@@ -294,7 +294,7 @@ async def test_only_a_valid_token_is_accepted(token: str | None, header: str | N
 
 async def test_requests_above_the_rate_limit_are_rejected_until_the_window_ends() -> None:
     clock = Clock()
-    fake = FakeDesk(rate_limit=2, window=60, clock=clock)
+    fake = FakeDesk(rate_limit=2, window=60, limiter="window", clock=clock)
 
     async def attempt() -> tuple[int, str, str]:
         response = await convert(fake, {})
@@ -323,7 +323,7 @@ async def test_the_rate_limit_is_checked_before_the_token() -> None:
 async def test_the_reset_header_is_never_earlier_than_the_end_of_the_window() -> None:
     clock = Clock()
     clock.now += 0.5
-    response = await convert(FakeDesk(clock=clock, window=0.25), {})
+    response = await convert(FakeDesk(clock=clock, window=0.25, limiter="window"), {})
     assert response.headers["x-rate-limit-reset"] == "1700000001"
 
 
@@ -643,7 +643,7 @@ async def test_the_server_follows_the_same_rules() -> None:
         ("date", "Tue, 14 Nov 2023 22:13:20 GMT"),
         ("x-rate-limit-limit", "5"),
         ("x-rate-limit-remaining", "4"),
-        ("x-rate-limit-reset", "1700000060"),
+        ("x-rate-limit-reset", "60"),
     ]
 
 

@@ -181,12 +181,12 @@ async def test_a_span_has_the_name_of_its_operation(recorded: Recorded) -> None:
 
 async def test_a_retried_request_is_counted(recorded: Recorded) -> None:
     fake = FakeDesk()
-    fake.fail(status=429, headers={"Retry-After": "0"})
+    fake.fail(status=503, headers={"Retry-After": "0"})
     async with open_desk(fake) as desk:
         await desk.conversations.convert(42)
     span = recorded.span
-    assert attempts_of(span) == [("POST", 429), ("POST", 200)]
-    assert events_of(span, "attempt")[0]["error.type"] == "429"
+    assert attempts_of(span) == [("POST", 503), ("POST", 200)]
+    assert events_of(span, "attempt")[0]["error.type"] == "503"
     assert attributes_of(span)["http.request.resend_count"] == 1
     assert attributes_of(span)["teamwork_desk.attempts"] == 2
     assert "error.type" not in attributes_of(span)
@@ -262,10 +262,11 @@ async def fail_in_every_way(desk: AsyncDesk, fake: FakeDesk) -> list[type[DeskEr
     await failing(0)
     fake.fail(status=500, times=4, method="POST")
     await failing(42)
-    fake.fail(status=429, headers={"Retry-After": "300"})
-    await failing(42)
     fake.lose_answer("before", method="POST")
     fake.fail(status=403, method="GET")
+    await failing(42)
+    # This comes last, because a 429 stops all calls of the client.
+    fake.fail(status=429, headers={"Retry-After": "300"})
     await failing(42)
     return errors
 
@@ -274,7 +275,7 @@ async def test_the_span_of_a_failed_call_names_the_error(recorded: Recorded) -> 
     fake = FakeDesk()
     async with open_desk(fake) as desk:
         errors = await fail_in_every_way(desk, fake)
-    assert errors == [NotFoundError, RequestError, ServerError, RateLimitedError, OutcomeUnknownError]
+    assert errors == [NotFoundError, RequestError, ServerError, OutcomeUnknownError, RateLimitedError]
     assert all(span.status.status_code is trace.StatusCode.ERROR for span in recorded.spans)
     assert all(span.status.description is None for span in recorded.spans)
     names = ["error.type", "teamwork_desk.outcome", "http.response.status_code", "teamwork_desk.attempts"]
@@ -283,8 +284,8 @@ async def test_the_span_of_a_failed_call_names_the_error(recorded: Recorded) -> 
         ["NotFoundError", "NotFoundError", 404, 1, False],
         ["RequestError", "RequestError", None, 0, False],
         ["ServerError", "ServerError", 500, 4, False],
-        ["RateLimitedError", "RateLimitedError", 429, 1, False],
         ["OutcomeUnknownError", "OutcomeUnknownError", None, 1, True],
+        ["RateLimitedError", "RateLimitedError", 429, 1, False],
     ]
     assert not attributes_of(recorded.spans[1]).keys() & {"http.request.method", "url.full"}
 
@@ -292,7 +293,7 @@ async def test_the_span_of_a_failed_call_names_the_error(recorded: Recorded) -> 
 async def test_metrics_count_calls_attempts_and_pauses(recorded: Recorded) -> None:
     fake = FakeDesk()
     async with open_desk(fake) as desk:
-        fake.fail(status=429, headers={"Retry-After": "0"})
+        fake.fail(status=503, headers={"Retry-After": "0"})
         await desk.conversations.convert(41)
         fake.lose_answer("before", method="POST")
         fake.fail(status=403, method="GET")
@@ -308,7 +309,7 @@ async def test_metrics_count_calls_attempts_and_pauses(recorded: Recorded) -> No
     }
     labels = ("teamwork_desk.operation", "http.request.method", "http.response.status_code", "error.type")
     assert recorded.counted("attempts", *labels) == {
-        ("convert", "POST", 429, "429"): 1,
+        ("convert", "POST", 503, "503"): 1,
         ("convert", "POST", 200, None): 1,
         ("convert", "POST", None, "ReadError"): 1,
         ("convert", "GET", 403, "403"): 1,

@@ -68,10 +68,9 @@ TABLE = {
     "no fault": (Plan(), Conversation, False, 1),
     # The server rejects the request for now: it is retried.
     "425": (once(status(425)), Conversation, False, 2),
-    "429": (once(status(429)), Conversation, False, 2),
     "429 with Retry-After": (once(status(429, "never", "Retry-After: 0")), Conversation, False, 2),
     "503 with Retry-After": (once(status(503, "never", "Retry-After: 0")), Conversation, False, 2),
-    "429 forever": (always(status(429)), RateLimitedError, False, 4),
+    "429 forever": (always(status(429, "never", "Retry-After: 0")), RateLimitedError, False, 4),
     "503 with Retry-After forever": (always(status(503, "never", "Retry-After: 0")), ServerError, False, 4),
     "Retry-After is too long": (always(status(429, "never", "Retry-After: 121")), RateLimitedError, False, 1),
     # The request has ended and its effect is unknown: the call looks it up, and then retries.

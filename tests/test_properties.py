@@ -18,8 +18,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from teamwork_desk import AsyncDesk, Conversation, DeadlineExceeded, DeskError, NotFoundError, RateLimit, RetryPolicy
-from teamwork_desk._headers import LONGEST_WINDOW, http_date, retry_after
+from teamwork_desk import AsyncDesk, Conversation, DeadlineExceeded, DeskError, NotFoundError, RetryPolicy
+from teamwork_desk._headers import SMALLEST_EPOCH, RateReport, http_date, retry_after
 from teamwork_desk.testing import FakeDesk
 
 T = TypeVar("T")
@@ -141,11 +141,12 @@ def test_retry_after_is_a_finite_pause_or_none_whatever_the_headers(headers: htt
 
 @settings(max_examples=300, deadline=None)
 @given(HEADERS)
-def test_a_rate_window_resets_within_the_longest_window_or_is_ignored(headers: httpx.Headers) -> None:
-    limit = RateLimit.from_headers(headers)
-    assert limit is None or (limit.limit >= 1 and limit.remaining >= 0)
-    seconds = limit.resets_in(headers) if limit else None
-    assert seconds is None or 0 < seconds <= LONGEST_WINDOW
+def test_a_reported_limit_is_positive_and_its_reset_is_within_a_day_or_ignored(headers: httpx.Headers) -> None:
+    report = RateReport.from_headers(headers, 1_700_000_000)
+    if report is not None:
+        assert report.limit >= 1
+        assert 0 <= report.rate_limit.remaining <= report.limit
+        assert report.seconds is None or 0 <= report.seconds < SMALLEST_EPOCH
 
 
 @settings(max_examples=300, deadline=None)

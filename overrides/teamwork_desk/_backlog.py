@@ -22,7 +22,7 @@ Convert: TypeAlias = Callable[..., Coroutine[Any, Any, Conversation]]
 Jobs: TypeAlias = Iterable[Any] | AsyncIterable[Any]
 
 PATIENCE = 300.0
-"""Seconds (five rate windows). A job that got no turn is retried until no job of the backlog has ended for this long."""
+"""Seconds (five rate windows). A job that got no turn is retried until no job has ended for this long."""
 PAUSE = 5.0
 """The longest pause between two such retries, in seconds."""
 
