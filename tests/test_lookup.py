@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from teamwork_desk import AsyncDesk, DeskError, NotFoundError, PermissionDeniedError, ResponseDecodeError, RetryPolicy
+from teamwork_desk._call import Call
 from teamwork_desk.testing import FakeDesk, VirtualTimeLoop
 
 
@@ -282,7 +283,5 @@ async def find(desk: AsyncDesk, number: int) -> bool:
     """Return whether the client finds a ticket of a conversation, without converting it."""
     # The memory is private, and this is the test of its lookup.
     memory, session, options = desk._memory, desk._session, desk._options  # pyright: ignore[reportPrivateUsage]
-    from teamwork_desk._conversion import ConversationCall  # noqa: PLC0415
-
-    with ConversationCall(session, memory, options, "look", number) as call:
+    with Call(session, options, "look", subject=number) as call:
         return await memory.lookup.find_converted(call, number) is not None
