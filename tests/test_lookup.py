@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from teamwork_desk import AsyncDesk, DeskError, NotFoundError, PermissionDeniedError, ResponseDecodeError, RetryPolicy
+from teamwork_desk import AsyncDesk, AuthenticationError, DeskError, NotFoundError, PermissionDeniedError, ResponseDecodeError, RetryPolicy
 from teamwork_desk._call import Call
 from teamwork_desk.testing import FakeDesk, VirtualTimeLoop
 
@@ -32,6 +32,7 @@ class Listing(httpx.AsyncBaseTransport):
         self.open = anyio.Event()
         self.open.set()
         self.refuses_in = False
+        self.refusal = 400
         self.hides: set[int] = set()
         self.status = 200
 
@@ -49,7 +50,7 @@ class Listing(httpx.AsyncBaseTransport):
         ]
         await self.open.wait()
         if self.refuses_in and len(ids) > 1:
-            return httpx.Response(400, json={"errors": {"filter": ["cannot be understood"]}})
+            return httpx.Response(self.refusal, json={"errors": {"filter": ["cannot be understood"]}})
         if self.status != 200:
             return httpx.Response(self.status, json={})
         return httpx.Response(200, json={"conversations": shown, "pagination": {"hasMorePages": False}})
@@ -117,6 +118,36 @@ async def test_lookups_go_alone_where_the_server_refuses_a_list_of_ids() -> None
     assert first | second == {number: 100 + number for number in range(1, 7)}
     # The list of ids is tried once.
     assert [len(ids) for ids in transport.requested].count(3) == 1
+
+
+@pytest.mark.parametrize(("status", "lists_tried"), [(400, 1), (403, 1), (414, 1), (422, 1), (500, 2), (503, 2)])
+async def test_lookups_go_alone_after_any_status_that_only_a_list_of_ids_gets(status: int, lists_tried: int) -> None:
+    """A 5xx may have another reason than the list of ids, so that the next lookups try a list again."""
+    transport = Listing({number: 100 + number for number in range(1, 11)})
+    transport.refuses_in, transport.refusal = True, status
+    async with a_desk(transport, retry=RetryPolicy(max_attempts=1)) as desk:
+        first = await look_up(desk, 1, 2, 3, transport=transport)
+        second = await look_up(desk, 4, 5, 6, transport=transport)
+    assert first | second == {number: 100 + number for number in range(1, 7)}
+    assert [len(ids) for ids in transport.requested].count(3) == lists_tried
+
+
+async def test_calls_that_wait_while_the_server_refuses_a_list_of_ids_go_alone() -> None:
+    transport = Listing({number: 100 + number for number in range(1, 251)})
+    transport.refuses_in = True
+    async with a_desk(transport) as desk:
+        outcomes = await look_up(desk, *range(1, 251), transport=transport)
+    assert outcomes == {number: 100 + number for number in range(1, 251)}
+    assert [len(ids) for ids in transport.requested if len(ids) > 1] == [100]
+
+
+async def test_a_rejected_token_is_not_taken_for_a_rejected_filter() -> None:
+    transport = Listing({})
+    transport.refuses_in, transport.refusal = True, 401
+    async with a_desk(transport) as desk:
+        outcomes = await look_up(desk, 1, 2, 3, transport=transport)
+    assert {type(error) for error in outcomes.values()} == {AuthenticationError}
+    assert len(transport.requested) == 2
 
 
 async def test_a_listing_that_fails_fails_for_all_who_share_it() -> None:
@@ -274,6 +305,55 @@ def test_every_call_gets_the_truth_of_a_listing_that_began_after_it_asked(
                         tasks.start_soon(look, *call)
         assert lookups == len(calls)
         assert world.listings <= 7 * len(calls)
+
+    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+        runner.run(main())
+
+
+LISTING_TAKES = 1.0471976
+
+
+class SteadyListing(httpx.AsyncBaseTransport):
+    """A Desk whose listings always take the same time. It records what each listing asks for, and when."""
+
+    def __init__(self) -> None:
+        self.listings: list[tuple[float, list[int]]] = []
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        condition: dict[str, Any] = json.loads(request.url.params["filter"])["id"]
+        ids: list[int] = condition.get("$in") or [condition["$eq"]]
+        self.listings.append((anyio.current_time(), ids))
+        await anyio.sleep(LISTING_TAKES)
+        return httpx.Response(200, json={"conversations": [{"id": number, "ticket_id": None} for number in ids]})
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.integers(0, 60), min_size=1, max_size=40, unique=True))
+def test_each_listing_asks_for_all_that_was_asked_since_the_last_one_began(tenths: list[int]) -> None:
+    begins = {number: tenth / 10 for number, tenth in enumerate(sorted(tenths), 1)}
+
+    def expected() -> list[tuple[float, list[int]]]:
+        listings: list[tuple[float, list[int]]] = []
+        waiting, free_at = list(begins), 0.0
+        while waiting:
+            start = max(free_at, begins[waiting[0]])
+            asked = [number for number in waiting if begins[number] <= start]
+            listings.append((start, asked))
+            waiting, free_at = waiting[len(asked) :], start + LISTING_TAKES
+        return listings
+
+    async def main() -> None:
+        transport = SteadyListing()
+
+        async def look(number: int) -> None:
+            await anyio.sleep(begins[number])
+            assert not await find(desk, number)
+
+        async with a_desk(transport) as desk, anyio.create_task_group() as tasks:
+            for number in begins:
+                tasks.start_soon(look, number)
+        assert [ids for _, ids in transport.listings] == [ids for _, ids in expected()]
+        assert [time for time, _ in transport.listings] == pytest.approx([time for time, _ in expected()])
 
     with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
         runner.run(main())

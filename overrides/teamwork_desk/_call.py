@@ -221,10 +221,11 @@ class Call:
         )
         self._watch.waited("rate limit", await session.pacer.enter(self._watch.began, self._deadline))
         response: httpx.Response | None = None
-        sent, started = True, anyio.current_time()
+        sent, started = False, anyio.current_time()
         try:
             async with session.connections.borrow(timeout.pool) as slot:
                 self.attempts += 1
+                sent = True
                 response = await slot.send(http_request)
                 if body is not None:
                     # A response proves that the request arrived, even if its body was not read.
@@ -247,16 +248,15 @@ class Call:
         """Pause before the next attempt, or raise the error if there must be no further attempt."""
         policy, session = self.options.retry, self.session
         self._retries += 1
-        asked_for = retry_after(exchange.headers, time.time()) or 0.0
-        if asked_for > policy.max_retry_after or self._retries >= policy.max_attempts:
+        asked_for = retry_after(exchange.headers, time.time())
+        if (asked_for or 0.0) > policy.max_retry_after or self._retries >= policy.max_attempts:
             raise error
-        seconds = asked_for + policy.backoff(self._retries, random.random())
-        if exchange.status_code == 429:
-            # The pacer lets the next attempt start when Desk can accept it, so that no further pause is needed.
-            await self.pause("back-off", asked_for, error)
-            return
+        if exchange.status_code == 429 and asked_for is None:
+            return  # The pacer lets the next attempt start when Desk can accept it.
+        seconds = (asked_for or 0.0) + policy.backoff(self._retries, random.random())
         self._check_fits(seconds, error)
-        if not session.quota.spend():
+        # After a 429, the pacer limits the retries of all calls together, so that they need no quota.
+        if exchange.status_code != 429 and not session.quota.spend():
             raise error
         await self.pause("back-off", seconds, error)
 

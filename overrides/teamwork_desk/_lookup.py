@@ -15,11 +15,13 @@ from teamwork_desk_api.models import Conversation
 from teamwork_desk_api.types import DecodeError, Hook, Request
 
 from ._call import Call
-from ._errors import DeadlineExceeded, DeskError, NotFoundError, ValidationError
+from ._errors import DeadlineExceeded, DeskError, NotFoundError, StatusError
 from ._wire import decoded_by
 
 PAGE_SIZE = 100
 """The most that Desk returns: it clamps a larger page size without an error."""
+
+_SAYS_NOTHING_ABOUT_THE_FILTER = (401, 429)
 
 Found: TypeAlias = dict[int, Conversation]
 """The conversations that a listing shows, by their ids."""
@@ -79,8 +81,9 @@ class Lookup:
     async def _find_in_batch(self, call: Call, conversation_id: int) -> Conversation | None:
         batch = self._join(conversation_id)
         async with self._turn:
-            if not batch.is_done:
-                await self._run(batch, call)
+            # While this call waited, the server may have refused the listing of an earlier batch.
+            if not batch.is_done and not self._is_in_refused:
+                await self._run(batch, call, conversation_id)
         if batch.error is not None:
             raise _copy_of(batch.error)
         return batch.found.get(conversation_id)
@@ -91,19 +94,23 @@ class Lookup:
         self._open.ids.add(conversation_id)
         return self._open
 
-    async def _run(self, batch: _Batch, call: Call) -> None:
+    async def _run(self, batch: _Batch, call: Call, conversation_id: int) -> None:
         if batch is self._open:
             # Whoever asks from now on must not take the response to a request that began before.
             self._open = _Batch()
         try:
-            batch.found = await call.send(_strict_listing(batch.ids))
+            try:
+                batch.found = await call.send(_strict_listing(batch.ids))
+            except StatusError as error:
+                if len(batch.ids) == 1 or error.status_code in _SAYS_NOTHING_ABOUT_THE_FILTER:
+                    raise
+                # Perhaps the server refuses only a filter with several ids, so ask for the id of this call alone.
+                batch.found = await call.send(_strict_listing({conversation_id}))
+                self._is_in_refused = error.status_code < 500
         except DeadlineExceeded:
             raise  # This call's deadline says nothing about the others: the next one sends the listing.
         except DeskError as error:
-            if isinstance(error, ValidationError) and len(batch.ids) > 1:
-                self._is_in_refused = True
-            else:
-                batch.error = error
+            batch.error = error
         batch.is_done = True
 
 

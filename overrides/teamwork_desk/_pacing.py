@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 import math
 import time
+from bisect import bisect_left, insort
 from itertools import count
 
 import anyio
@@ -24,6 +25,8 @@ GROWTH = 4
 """If no response reports the limit, the guessed limit is raised by a quarter after each period without a 429."""
 LONGEST_CLOSURE = 120.0
 """Seconds for which a 429 stops all calls of a client at most: a mistaken `Retry-After` must not stop it for years."""
+RESOLUTION = 1.0
+"""The headers tell times in whole seconds, so that a reset may be this many seconds later than reported."""
 LONGEST_MARGIN = 5.0
 """Seconds. A request that has waited starts only if this much or twice the usual response time is left for it."""
 
@@ -61,7 +64,7 @@ class Pacer:
         self._raised_at = math.inf
         self._period = PERIOD
         self._response_time = 0.0
-        self._waiters: list[_Waiter] = []
+        self._waiters: list[_Waiter] = []  # sorted
         self._numbers = count()
 
     async def enter(self, began: float, deadline: float) -> float:
@@ -82,12 +85,11 @@ class Pacer:
             self._in_flight += 1
             return 0.0
         waiter = _Waiter(began, next(self._numbers))
-        heapq.heappush(self._waiters, waiter)
+        insort(self._waiters, waiter)
         try:
             await self._wait_for_turn(waiter, deadline)
         finally:
-            self._waiters.remove(waiter)
-            heapq.heapify(self._waiters)
+            del self._waiters[self._index_of(waiter)]
             self._wake_first()
         self._in_flight += 1
         return anyio.current_time() - now
@@ -129,7 +131,7 @@ class Pacer:
 
     def _learn(self, response: httpx.Response, now: float) -> None:
         report = RateReport.from_headers(response.headers, time.time())
-        self._has_response = True
+        self._has_response, limit = True, self._limit
         is_accepted = response.status_code != 429
         self._free(now)
         seconds = PERIOD if report is None or report.seconds is None else report.seconds
@@ -144,6 +146,8 @@ class Pacer:
             self._guess_limit(now, is_accepted=is_accepted)
         if not is_accepted:
             self._close(response, now)
+        if not is_accepted or self._limit != limit:
+            self._wake_all()
 
     def _hold(self, until: float, *, is_accepted: bool) -> None:
         heapq.heappush(self._places, (until, is_accepted))
@@ -175,11 +179,9 @@ class Pacer:
         """Let nothing start until there can be room: a request that is refused may be counted, too."""
         seconds = retry_after(response.headers, time.time())
         if seconds is None:
-            # The place of the refused request is among them.
-            seconds = self._places[0][0] - now
+            # The place of the refused request is among them. The header may have been rounded down to 0.
+            seconds = max(RESOLUTION, self._places[0][0] - now)
         self._closed_until = max(self._closed_until, now + min(seconds, LONGEST_CLOSURE))
-        for waiter in self._waiters:
-            waiter.wake.set()
 
     def _free(self, now: float) -> float:
         """Return how many places are free, with those of the requests in flight."""
@@ -214,13 +216,21 @@ class Pacer:
         free = self._free(now)
         if self._limit is None:
             return opens_at
-        before = sum(other < waiter for other in self._waiters) - max(0, int(free) - self._in_flight)
+        before = self._index_of(waiter) - max(0, int(free) - self._in_flight)
         if before < 0:
             return opens_at
         times = sorted([until for until, _ in self._places] + [self._others_until] * self._others)
         periods, place = divmod(before, self._limit)
         # A place that a request in flight holds becomes free at an unknown time, so count it as free now.
         return max(opens_at, (times[place] if place < len(times) else now) + periods * self._period)
+
+    def _index_of(self, waiter: _Waiter) -> int:
+        return bisect_left(self._waiters, waiter)
+
+    def _wake_all(self) -> None:
+        """Let every waiter find out whether it can still have its turn before its deadline."""
+        for waiter in self._waiters:
+            waiter.wake.set()
 
     def _wake_first(self) -> None:
         if self._waiters:
