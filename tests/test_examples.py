@@ -123,7 +123,6 @@ class Case:
     faults: tuple[Json, ...] = ()
     conversation_id: int = 7
     customer: str = "jo@example.com"
-    retry_after: str | None = None
 
 
 NOT_APPLIED: Json = {"detail": ANY, "errors": {}, "maybe_applied": False, "hint": None}
@@ -150,7 +149,6 @@ CASES = {
     "an unknown id": Case(404, NOT_APPLIED, conversation_id=999),
     "a conflict": Case(409, NOT_APPLIED, (respond(409),)),
     "unconvertible": Case(422, NOT_APPLIED, (respond(422),)),
-    "the rate limit": Case(503, NOT_APPLIED, (respond(429, headers={"Retry-After": "29.5"}),), retry_after="30"),
     "the token": Case(500, INTERNAL, (respond(401),)),
     "the token's rights": Case(500, INTERNAL, (FORBIDDEN,)),
     "a broken Desk": Case(502, NOT_APPLIED, (respond(501),)),
@@ -172,23 +170,42 @@ async def test_the_service_maps_each_error_to_a_response(
         f"/conversations/{case.conversation_id}/ticket", json={"subject": "Refund", "customer_email": case.customer}
     )
     assert (response.status_code, response.json()) == (case.status, case.content)
-    assert response.headers.get("Retry-After") == case.retry_after
+    assert "Retry-After" not in response.headers
     assert case.conversation_id not in {ticket.conversation_id for ticket in fake.tickets}
 
 
-async def test_a_test_can_give_the_service_another_client(
-    fake_desk: FakeDesk, desk: AsyncDesk, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+async def service_with_a_fake_desk(
+    desk: AsyncDesk, monkeypatch: pytest.MonkeyPatch
+) -> AsyncGenerator[httpx.AsyncClient]:
+    """A client of the service in this process. The service uses the client of a FakeDesk."""
     needs_fastapi()
     monkeypatch.setattr(sys, "path", [str(EXAMPLES), *sys.path])
     module: Any = importlib.import_module("service")
     monkeypatch.setitem(module.app.dependency_overrides, module.get_desk, lambda: desk)
     transport = httpx.ASGITransport(module.app)
     async with httpx.AsyncClient(base_url="http://service", transport=transport) as client:
-        new_ticket = {"subject": "Refund", "customer_email": "jo@example.com"}
-        response = await client.post("/conversations/42/ticket", json=new_ticket)
+        yield client
+
+
+async def test_a_test_can_give_the_service_another_client(
+    fake_desk: FakeDesk, service_with_a_fake_desk: httpx.AsyncClient
+) -> None:
+    new_ticket = {"subject": "Refund", "customer_email": "jo@example.com"}
+    response = await service_with_a_fake_desk.post("/conversations/42/ticket", json=new_ticket)
     ticket = fake_desk.assert_converted_once(42, subject="Refund", customer="jo@example.com")
     assert response.json() == {"ticket_id": ticket.id}
+
+
+async def test_the_service_says_when_desk_accepts_requests_again(
+    fake_desk: FakeDesk, service_with_a_fake_desk: httpx.AsyncClient
+) -> None:
+    fake_desk.fail(**respond(429, headers={"Retry-After": "129.5"}))
+    new_ticket = {"subject": "Refund", "customer_email": "jo@example.com"}
+    response = await service_with_a_fake_desk.post("/conversations/42/ticket", json=new_ticket)
+    assert (response.status_code, response.json()) == (503, NOT_APPLIED)
+    assert response.headers["Retry-After"] == "130"
+    fake_desk.assert_not_converted(42)
 
 
 async def test_the_worker_acknowledges_a_job_whose_outcome_is_known() -> None:

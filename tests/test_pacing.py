@@ -38,14 +38,23 @@ def anyio_backend() -> tuple[str, dict[str, object]]:
 class SlowTransport(httpx.AsyncBaseTransport):
     """Takes time in both directions, so that requests overlap."""
 
-    def __init__(self, inner: httpx.AsyncBaseTransport, *, seconds: Callable[[], float] = lambda: 0.1) -> None:
+    def __init__(
+        self,
+        inner: httpx.AsyncBaseTransport,
+        *,
+        seconds: Callable[[], float] = lambda: 0.1,
+        is_lost: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._inner = inner
         self._seconds = seconds
+        self._is_lost = is_lost
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         await anyio.sleep(self._seconds())
         response = await self._inner.handle_async_request(request)
         await anyio.sleep(self._seconds())
+        if self._is_lost():
+            raise httpx.ReadError("lost")
         return response
 
 
@@ -145,15 +154,21 @@ async def test_three_clients_of_one_account_share_the_limit(limiter: LimiterName
     starts=st.lists(st.floats(0, 200), min_size=1, max_size=60),
     seed=st.integers(0, 2**16),
     slowest=st.sampled_from([0.0, 0.3, 4.0]),
+    loss=st.sampled_from([0, 0.1]),
 )
 def test_no_request_exceeds_the_limit_in_any_period(
-    *, limiter: LimiterName, limit: int, period: int, starts: list[float], seed: int, slowest: float
+    *, limiter: LimiterName, limit: int, period: int, starts: list[float], seed: int, slowest: float, loss: float
 ) -> None:
     async def main() -> list[int | None]:
         fake = FakeDesk(rate_limit=limit, window=period, limiter=limiter, conversations=range(1, len(starts) + 1))
-        latency = random.Random(seed)
+        draw = random.Random(seed)
         # A first response shows the limit: before it, up to ten requests may be in flight.
-        async with client_over(SlowTransport(fake.transport, seconds=lambda: latency.uniform(0, slowest))) as desk:
+        transport = SlowTransport(
+            fake.transport,
+            seconds=lambda: draw.uniform(0, slowest),
+            is_lost=lambda: len(fake.requests) > 1 and draw.random() < loss,
+        )
+        async with client_over(transport, retry=RetryPolicy(max_attempts=20)) as desk:
             patient = desk.with_options(deadline=100_000)
             await patient.conversations.get(1)
 
@@ -267,6 +282,25 @@ async def test_after_a_429_nothing_is_sent_until_there_can_be_room(headers: dict
     assert all(moment >= sent[0] + seconds for moment in sent[1:])
 
 
+async def test_a_window_whose_reset_is_rounded_down_refuses_a_call_twice_at_most() -> None:
+    window_ends = 59.9
+    refused = 0
+
+    async def respond(request: httpx.Request) -> httpx.Response:
+        nonlocal refused
+        now = anyio.current_time()
+        is_refused = 0 < now < window_ends
+        refused += is_refused
+        headers = {"X-Rate-Limit-Limit": "1", "X-Rate-Limit-Remaining": "0"}
+        headers["X-Rate-Limit-Reset"] = str(int(window_ends - now) if now < window_ends else 60)
+        return httpx.Response(429 if is_refused else 200, json=LISTING, headers=headers)
+
+    async with client_over(httpx.MockTransport(respond)) as desk:
+        await desk.conversations.get(1)
+        await desk.conversations.get(1)
+    assert refused <= 2
+
+
 async def test_a_call_ends_with_the_429_when_its_attempts_are_used_up() -> None:
     transport = HeldTransport(status=429)
     async with client_over(transport, retry=RetryPolicy(max_attempts=2)) as desk:
@@ -321,6 +355,24 @@ async def test_a_call_behind_others_fails_at_once_if_they_use_up_the_time() -> N
             await anyio.wait_all_tasks_blocked()
             calls.start_soon(expect_no_time)
     assert [ticket.conversation_id for ticket in fake.tickets] == [1, 2]
+
+
+async def test_all_who_wait_learn_from_the_first_response_that_the_limit_leaves_no_room_for_them() -> None:
+    fake = FakeDesk(rate_limit=10, conversations=range(1, 101))
+    failed_at = list[float]()
+
+    async def convert(number: int) -> None:
+        try:
+            await desk.conversations.convert(number)
+        except DeadlineExceeded:
+            failed_at.append(anyio.current_time())
+
+    async with client_over(SlowTransport(fake.transport), deadline=90) as desk:
+        await at_once(100, convert)
+    # Two periods begin before the deadline.
+    assert len(fake.tickets) == 20
+    assert len(failed_at) == 80
+    assert max(failed_at) < 1
 
 
 async def test_a_crowd_leaves_no_outcome_unknown() -> None:

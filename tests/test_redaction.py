@@ -25,6 +25,7 @@ from teamwork_desk import (
     AsyncDesk,
     AuthenticationError,
     ConfigurationError,
+    ConflictError,
     Contact,
     CustomerRef,
     CustomField,
@@ -61,10 +62,11 @@ ARGUMENTS: dict[str, Any] = {
     "customer": ADDRESS,
     "customfields": [CustomField(id=7, value=f"a {SECRET} value")],
     "message": f"a {SECRET} message",
-    "scheduled_email": {"to": ADDRESS},
     "send_from": f"from.{ADDRESS}",
     "subject": f"a {SECRET} subject",
 }
+# With a scheduled email, the absence of a ticket proves nothing, so that several errors cannot occur.
+SCHEDULED: dict[str, Any] = {**ARGUMENTS, "scheduled_email": {"to": ADDRESS}}
 NO_PAUSES = RetryPolicy(max_attempts=2, backoff_base=0, settle=(0,))
 NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
@@ -113,8 +115,8 @@ def shown_by(error: BaseException) -> Iterator[tuple[str, str]]:
         name = type(current).__name__
         yield f"str of {name}", str(current)
         yield f"repr of {name}", repr(current)
-        # Only these two attributes keep what a response said, and they do so on purpose.
-        state = {key: value for key, value in vars(current).items() if key not in ("body", "errors")}
+        # Only these attributes keep what a response said, and they do so on purpose.
+        state = {key: value for key, value in vars(current).items() if key not in ("body", "detail", "errors", "title")}
         yield f"attributes of {name}", "\n".join(held_by([current.args, state], {}))
         for frame in traceback.StackSummary.extract(traceback.walk_tb(current.__traceback__), capture_locals=True):
             # The frames of the caller hold the caller's own arguments, so they are skipped.
@@ -123,9 +125,7 @@ def shown_by(error: BaseException) -> Iterator[tuple[str, str]]:
     if isinstance(error, DeskError):
         twin = copy.copy(error)
         if isinstance(twin, StatusError):
-            twin.body = b""
-        if isinstance(twin, ValidationError):
-            twin.errors = {}
+            twin.body, twin.errors, twin.title, twin.detail = b"", {}, None, None
         yield "pickle", pickle.dumps(twin).decode("latin-1")
 
 
@@ -174,7 +174,7 @@ async def test_a_conversion_shows_nothing(caplog: pytest.LogCaptureFixture) -> N
     fake = FakeDesk(token=TOKEN, old_installation=True)
     fake.add_conversation(42, token=SECRET, socket_id=SECRET, contact={"id": 1, "type": "email", "value": ADDRESS})
     async with a_desk(fake) as desk:
-        conversation = await desk.conversations.convert(42, **ARGUMENTS)
+        conversation = await desk.conversations.convert(42, **SCHEDULED)
         listed = [await desk.conversations.get(42)] + [found async for found in desk.conversations.list()]
         assert SECRET not in repr([desk, desk.conversations, desk.with_options(deadline=9), conversation, listed])
         assert SECRET not in f"{desk} {conversation}"
@@ -182,7 +182,7 @@ async def test_a_conversion_shows_nothing(caplog: pytest.LogCaptureFixture) -> N
     assert leaks(logged(caplog)) == []
 
 
-PERSONAL: dict[str, Any] = {**ARGUMENTS, "customer": CustomerRef(email=ADDRESS), "email": ADDRESS}
+PERSONAL: dict[str, Any] = {**SCHEDULED, "customer": CustomerRef(email=ADDRESS), "email": ADDRESS}
 BODY = ConvertConversation(**PERSONAL)
 
 
@@ -248,6 +248,14 @@ REASONS = {"customer.email": [f"cannot be '{ADDRESS}'"], "cc[0]": [f"cc.{ADDRESS
 
 RESPONSES: dict[str, tuple[Callable[[FakeDesk], None], type[DeskError]]] = {
     "400 with reasons that quote values": (fault(status=400, body={"errors": REASONS}), ValidationError),
+    "400 with objects that quote values": (
+        fault(status=400, body={"errors": [{"detail": f"{ADDRESS} bounced", "source": "cc", "title": ADDRESS}]}),
+        ValidationError,
+    ),
+    "409 with an object that quotes a value": (
+        fault(status=409, body={"errors": {"detail": f"cannot be \u2018{SECRET}\u2019", "code": "E1"}}),
+        ConflictError,
+    ),
     "400 without reasons": (fault(status=400, body=QUOTED), ValidationError),
     "401": (fault(status=401, body=QUOTED), AuthenticationError),
     "403": (fault(status=403, body=QUOTED), PermissionDeniedError),

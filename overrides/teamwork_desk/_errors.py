@@ -99,10 +99,13 @@ class ResponseDecodeError(DeskError):
 class StatusError(DeskError):
     """Desk, or a gateway in front of it, responded with an error status.
 
+    What the response says is kept in `body`, `errors`, `title` and `detail`, and may hold personal data. Messages, logs
+    and reprs hide it, but a pickle holds it.
+
     Attributes:
         status_code: The HTTP status.
         headers: The response's headers, without cookies.
-        body: The response's body as it was received. It may hold personal data; no message or repr shows it.
+        body: The response's body as it was received.
         errors: The reasons by field, such as `{"customer.email": ["must be a valid email address"]}`.
         code: Desk's code of the error, such as `G401`; None if the response has none.
         title: Desk's title of the error; None if the response has none.
