@@ -39,7 +39,7 @@ test: $(READY) ## Run all tests, with branch coverage
 bench: $(BENCH_VENV)/ready ## Compare the speed with httpx and other SDKs, and write benchmarks/results.md (BENCH=--quick for a short run)
 	$(BIN)/python benchmarks/bench.py $(BENCH)
 
-pace: $(READY) ## Measure requests per conversion and conversions per rate window, and write benchmarks/pace.md
+pace: $(READY) ## Measure requests per conversion and conversions per rate window, and update benchmarks/results.md
 	$(BIN)/python benchmarks/pace.py
 
 soak: $(READY) ## Run campaigns with random faults for SECONDS (120) on both transports, and print their results

@@ -15,6 +15,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import pace
 import yaml
 
 HERE = Path(__file__).resolve().parent
@@ -210,6 +211,9 @@ def report(bench: Bench, cores: list[int], rounds: int, calls: int, is_quick: bo
     """Measure everything, and yield the lines of results.md."""
     yield "# Results\n"
     yield f"Written by `make bench`{' (a quick run)' if is_quick else ''}; README.md describes the method.\n"
+    yield f"{pace.HEADING}\n"
+    yield from pace.measure()[0]
+    yield "## Machine and versions\n"
     yield from environment(bench, cores)
     ratios: Ratios = {}
     for number in range(rounds):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import random
 import sys
 from pathlib import Path
 from typing import Any
@@ -46,3 +47,27 @@ def test_the_full_request_has_every_field_of_the_contract(cases: Any) -> None:
 
     assert cases.FULL.keys() == schemas["ConvertConversation"]["properties"].keys()
     assert json.loads(json.dumps(cases.FULL)) == cases.FULL
+
+
+# The goals for the rate window, with one seed of each case
+
+sys.path.insert(0, str(ROOT / "benchmarks"))
+pace: Any = importlib.import_module("pace")
+sys.path.remove(str(ROOT / "benchmarks"))
+ROWS: list[Any] = pace.rows()
+RUNS: dict[Any, Any] = {}
+
+
+@pytest.mark.parametrize("row", ROWS, ids=[row.name for row in ROWS])
+def test_the_rate_window_is_used_as_the_goals_demand(row: Any) -> None:
+    if row.case not in RUNS:
+        RUNS[row.case] = pace.run(row.case, seed=random.randrange(1000))
+    assert row.is_met(RUNS[row.case]), RUNS[row.case]
+
+
+def test_the_results_are_those_of_the_measured_cases() -> None:
+    results = (ROOT / "benchmarks" / "results.md").read_text("utf-8")
+    section = results.partition(f"{pace.HEADING}\n")[2].partition("\n## ")[0]
+    names = [line.split(" | ")[0].removeprefix("| ") for line in section.splitlines() if line.startswith("| ")]
+    assert names == ["what", "---", *(row.name for row in ROWS)]
+    assert results.index(pace.HEADING) < results.index("## CPU per call")

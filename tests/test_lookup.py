@@ -13,7 +13,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from teamwork_desk import AsyncDesk, AuthenticationError, DeskError, NotFoundError, PermissionDeniedError, ResponseDecodeError, RetryPolicy
+from teamwork_desk import (
+    AsyncDesk,
+    AuthenticationError,
+    DeskError,
+    NotFoundError,
+    PermissionDeniedError,
+    ResponseDecodeError,
+    RetryPolicy,
+)
 from teamwork_desk._call import Call
 from teamwork_desk.testing import FakeDesk, VirtualTimeLoop
 

@@ -313,17 +313,17 @@ async def test_a_call_ends_with_the_429_when_its_attempts_are_used_up() -> None:
 
 
 async def test_the_oldest_call_has_its_turn_first() -> None:
-    pacer, turns = Pacer(), list[float]()
+    pacer, turns = Pacer(), list[int]()
 
-    async def wait(began: float) -> None:
-        await pacer.enter(began, deadline=1000)
-        turns.append(began)
+    async def wait(call: int) -> None:
+        await pacer.enter(call, deadline=1000)
+        turns.append(call)
         pacer.leave(httpx.Response(200, headers=reported(0, limit=1, reset="10")), started=anyio.current_time())
 
     await wait(0)
     async with anyio.create_task_group() as tasks:
-        for began in (5, 3, 4, 1, 2):
-            tasks.start_soon(wait, began)
+        for call in (5, 3, 4, 1, 2):
+            tasks.start_soon(wait, call)
     assert turns == [0, 1, 2, 3, 4, 5]
 
 
@@ -394,6 +394,52 @@ async def test_a_crowd_leaves_no_outcome_unknown() -> None:
     assert {type(error) for error in errors} == {DeadlineExceeded}
     assert not any(error.maybe_applied for error in errors)
     assert len(fake.tickets) == len(converted)
+
+
+async def test_a_request_does_not_start_so_late_that_its_outcome_would_be_unknown() -> None:
+    fake = FakeDesk()
+    async with client_over(SlowTransport(fake.transport, seconds=lambda: 2)) as desk:
+        await desk.conversations.get(1)
+        # A lookup takes four seconds, so that less than a tenth of the deadline is left for the conversion.
+        with pytest.raises(DeadlineExceeded, match="too little time is left") as caught:
+            await desk.with_options(deadline=4.3).conversations.convert(2, verify_first=True)
+    assert not caught.value.maybe_applied
+    assert fake.tickets == []
+
+
+async def test_a_slow_desk_leaves_a_short_deadline_nine_tenths_of_its_time() -> None:
+    fake = FakeDesk()
+    delay = 2.0
+    async with client_over(SlowTransport(fake.transport, seconds=lambda: delay)) as desk:
+        await desk.conversations.get(1)
+        delay = 0.1
+        await desk.with_options(deadline=1).conversations.convert(2, verify_first=True)
+    fake.assert_converted_once(2)
+
+
+async def test_without_lists_of_ids_a_crowd_does_not_use_up_the_window_with_lookups() -> None:
+    fake = FakeDesk(rate_limit=20, conversations=range(1, 101))
+    transport = SlowTransport(fake.transport)
+
+    async def refuse_lists(request: httpx.Request) -> httpx.Response:
+        if "%24in" in str(request.url):
+            fake.fail(status=400)
+        return await transport.handle_async_request(request)
+
+    errors = list[DeskError]()
+
+    async def convert(number: int) -> None:
+        try:
+            await desk.conversations.convert(number, verify_first=True)
+        except DeskError as error:
+            errors.append(error)
+
+    async with client_over(httpx.MockTransport(refuse_lists), deadline=120) as desk:
+        await at_once(100, convert)
+    # Two windows have 40 places, and each conversion needs two. A list of ids is tried once.
+    assert len(fake.tickets) >= 18
+    assert len(errors) == 100 - len(fake.tickets)
+    assert not any(error.maybe_applied for error in errors)
 
 
 async def test_a_caller_that_gives_up_does_not_hold_up_the_others() -> None:

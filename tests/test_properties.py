@@ -27,7 +27,6 @@ URL = "https://desk.example.com"
 IMPATIENT = RetryPolicy(max_attempts=2, backoff_base=0, max_retry_after=0, settle=())
 
 
-
 def run_in_virtual_time(call: Coroutine[Any, Any, None]) -> None:
     """Run a call whose pauses may be long: after a 429, for example, a client waits until the rate window ends."""
     with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:

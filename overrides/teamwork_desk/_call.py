@@ -56,6 +56,7 @@ class Call:
         subject: The id of the object that the call is about, for logs, spans and errors.
         part_of: The call that this call is a part of. The two share a deadline, a log line and a span, but the part
             counts its own attempts, and its errors are about its own requests only.
+        places: How many places of the rate window a request holds until it ends.
     """
 
     def __init__(
@@ -66,12 +67,15 @@ class Call:
         *,
         subject: int | None = None,
         part_of: Call | None = None,
+        places: int = 1,
     ) -> None:
         self.attempts = 0
         self.session = session
         self.options = options
         self._subject = subject
         self._is_part = part_of is not None
+        self._number: int = part_of._number if part_of else session.pacer.number_call()
+        self._places = places
         self._watch: Watch = part_of._watch if part_of else Watch(session.observer, operation, subject)
         self._deadline: float = part_of._deadline if part_of else self._watch.began + options.deadline
         self._scope = anyio.CancelScope(deadline=self._deadline)
@@ -219,7 +223,10 @@ class Call:
             stream=body,
             extensions=extensions,
         )
-        self._watch.waited("rate limit", await session.pacer.enter(self._watch.began, self._deadline))
+        waited = await session.pacer.enter(
+            self._number, self._deadline, longest_margin=self.options.deadline / 10, places=self._places
+        )
+        self._watch.waited("rate limit", waited)
         response: httpx.Response | None = None
         sent, started = False, anyio.current_time()
         try:
@@ -241,7 +248,7 @@ class Call:
                 return Exchange(sent=sent, failure=failure)
             return Exchange(sent=True, status_code=response.status_code, headers=response.headers, failure=failure)
         finally:
-            session.pacer.leave(response, started=started if sent else None)
+            session.pacer.leave(response, started=started if sent else None, places=self._places)
             await handshake.abandon()
 
     async def _back_off(self, exchange: Exchange, error: DeskError) -> None:

@@ -106,19 +106,20 @@ class Conversion(Call):
         async with self._memory.lock(self._id):
             return await self._look_first() or await self._convert(request)
 
-    async def _look(self) -> Conversation | None:
+    async def _look(self, *, places: int = 1) -> Conversation | None:
         """Look the conversation up in a call of its own, which shares the deadline of this call."""
-        with Call(self.session, self.options, "look", subject=self._id, part_of=self) as looking:
+        with Call(self.session, self.options, "look", subject=self._id, part_of=self, places=places) as looking:
             return await self._memory.lookup.find_converted(looking, self._id)
 
     async def _look_first(self) -> Conversation | None:
         """Look the conversation up, and repeat the lookup while the ticket of an earlier call may still appear."""
-        found = await self._look()
+        # The conversion needs a place of the rate window, too.
+        found = await self._look(places=2)
         for pause in self.options.retry.settle:
             if found is not None or not self._memory.is_unsettled(self._id):
                 break
             await self.pause("settling", pause)
-            found = await self._look()
+            found = await self._look(places=2)
         return found
 
     async def _convert(self, request: Request[Conversation]) -> Conversation:

@@ -28,15 +28,14 @@ LONGEST_CLOSURE = 120.0
 RESOLUTION = 1.0
 """The headers tell times in whole seconds, so that a reset may be this many seconds later than reported."""
 LONGEST_MARGIN = 5.0
-"""Seconds. A request that has waited starts only if this much or twice the usual response time is left for it."""
+"""Seconds. A request starts only if this much, or twice the usual response time, is left before its deadline."""
 
 
 @define(order=True)
 class _Waiter:
     """A request that waits for its turn: the oldest call comes first."""
 
-    began: float
-    number: int
+    call: int
     wake: anyio.Event = field(factory=anyio.Event, order=False)
 
 
@@ -65,14 +64,23 @@ class Pacer:
         self._period = PERIOD
         self._response_time = 0.0
         self._waiters: list[_Waiter] = []  # sorted
-        self._numbers = count()
+        self._calls = count()
 
-    async def enter(self, began: float, deadline: float) -> float:
-        """Wait for a place, the oldest call first, and take it.
+    def number_call(self) -> int:
+        """Return the number of a new call: the older a call is, the smaller is its number."""
+        return next(self._calls)
+
+    async def enter(
+        self, call: int, deadline: float, *, longest_margin: float = LONGEST_MARGIN, places: int = 1
+    ) -> float:
+        """Wait until a request may start, the oldest call first.
 
         Args:
-            began: When the call began, by the event loop's clock.
+            call: The number of the call.
             deadline: When the call must end, by the event loop's clock.
+            longest_margin: The most seconds that must be left for the request, however slow Desk usually is.
+            places: How many places the request holds until it ends. A lookup before a conversion holds the place of the
+                conversion, too: otherwise the lookups of many calls would use the window up, and no call could convert.
 
         Returns:
             The seconds waited.
@@ -81,44 +89,49 @@ class Pacer:
             DeadlineExceeded: There will be no place before the deadline.
         """
         now = anyio.current_time()
-        if not self._waiters and self._has_room(now):
-            self._in_flight += 1
+        if now + self._margin(longest_margin) > deadline:
+            raise DeadlineExceeded("too little time is left for this request before its deadline")
+        if not self._waiters and self._has_room(now, places):
+            self._in_flight += places
             return 0.0
-        waiter = _Waiter(began, next(self._numbers))
+        waiter = _Waiter(call)
         insort(self._waiters, waiter)
         try:
-            await self._wait_for_turn(waiter, deadline)
+            await self._wait_for_turn(waiter, deadline, longest_margin, places)
         finally:
             del self._waiters[self._index_of(waiter)]
             self._wake_first()
-        self._in_flight += 1
+        self._in_flight += places
         return anyio.current_time() - now
 
-    async def _wait_for_turn(self, waiter: _Waiter, deadline: float) -> None:
+    def _margin(self, longest: float) -> float:
+        """Return the seconds that a request needs: if it starts later, its outcome may be unknown at the deadline."""
+        return min(2 * self._response_time, LONGEST_MARGIN, longest)
+
+    async def _wait_for_turn(self, waiter: _Waiter, deadline: float, longest_margin: float, places: int) -> None:
         while True:
             # Read the clock once per loop: if a place became free between two reads, the loop would wait for an event
             # that never comes.
             now = anyio.current_time()
             is_first = self._waiters[0] is waiter
-            # A request that starts just before the deadline would end with an unknown outcome.
-            margin = min(2 * self._response_time, LONGEST_MARGIN)
-            if self._turn_of(waiter, now) + margin > deadline:
+            if self._turn_of(waiter, now) + self._margin(longest_margin) > deadline:
                 raise DeadlineExceeded("the rate limit leaves no room for this request before its deadline")
-            if is_first and self._has_room(now):
+            if is_first and self._has_room(now, places):
                 return
             waiter.wake = anyio.Event()
             # Only the first waiter needs a timer. It wakes the next one when it leaves.
             with anyio.move_on_after(self._opens_in(now) if is_first else None):
                 await waiter.wake.wait()
 
-    def leave(self, response: httpx.Response | None, *, started: float | None) -> None:
+    def leave(self, response: httpx.Response | None, *, started: float | None, places: int = 1) -> None:
         """Record how a request ended: its place stays taken for as long as the server counts the request.
 
         Args:
             response: The response; None if none came.
             started: When the request was sent, by the event loop's clock; None if it was not sent.
+            places: How many places the request held until now.
         """
-        self._in_flight -= 1
+        self._in_flight -= places
         if started is not None:
             now = anyio.current_time()
             if response is None:
@@ -191,15 +204,17 @@ class Pacer:
             self._others = 0
         return math.inf if self._limit is None else self._limit - len(self._places) - self._others
 
-    def _has_room(self, now: float) -> bool:
+    def _has_room(self, now: float, places: int) -> bool:
         if now < self._closed_until:
             return False
         if not self._has_response:
             return self._in_flight < FIRST_REQUESTS
         free = self._free(now)
+        if self._limit is not None:
+            places = min(places, self._limit)
         if self._share < 1:
-            free = min(free, max(1, free * self._share))
-        return self._in_flight < free
+            free = min(free, max(places, free * self._share))
+        return self._in_flight + places <= free
 
     def _opens_in(self, now: float) -> float | None:
         """Return the seconds until there may be room; None if only a response can make room."""
