@@ -1,6 +1,6 @@
 """Thousands of conversions with seeded random faults, checked against the server's own records.
 
-`python tests/campaign.py [--seconds 120] [--seed N] [--transport httpx|aiohttp]` runs campaigns until
+`python tests/campaign.py [--seconds 120] [--seed N] [--transport httpx|aiohttp] [--limiter NAME]` runs campaigns until
 the time is up, the first with a fresh seed, and prints the ledger of each.
 """
 
@@ -12,17 +12,22 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from unittest.mock import patch
 
 import anyio
 import httpx
-from attrs import define, field
+from attrs import define, evolve, field
 from fault_server import Answer, Fault, FaultServer, Plan, Work
 
 from teamwork_desk import AsyncDesk, Conversation, DeskError, OutcomeUnknownError, ResponseDecodeError, RetryPolicy
+from teamwork_desk.testing._limiter import LIMITERS, LimiterName
 
 POLICY = RetryPolicy(backoff_base=0.001, settle=(0.001, 0.002, 0.003))
 TIMEOUT = 1.0
 CONVERSATIONS_PER_CLIENT = 500
+LIMIT = 100
+"""Requests a second that the server accepts, if it has a limit. A real limit is per minute, which takes too long."""
+PERIOD = "teamwork_desk._pacing.PERIOD"
 
 ENDED: tuple[Answer, ...] = ("reset", "close", "half a status line", "not HTTP")
 UNREADABLE: tuple[Answer, ...] = ("half a body", "reset within the body", "HTML", "no id", "broken gzip", "empty")
@@ -115,6 +120,7 @@ class Ledger:
     """The result of a campaign.
 
     Attributes:
+        refused: How many requests the rate limit refused.
         outcomes: How often the client reported each outcome.
         faults: How often each fault occurred.
         twice: The conversations that were converted more than once.
@@ -123,6 +129,7 @@ class Ledger:
         lost: The conversations whose outcome is not the expected one.
     """
 
+    refused: int = 0
     outcomes: Counter[str] = field(factory=Counter[str])
     faults: Counter[str] = field(factory=Counter[str])
     twice: list[str] = field(factory=list[str])
@@ -159,7 +166,8 @@ class Ledger:
     def __str__(self) -> str:
         outcomes = ", ".join(f"{count} {outcome}" for outcome, count in self.outcomes.most_common())
         return (
-            f"{self.outcomes.total()} conversions, {self.faults.total()} faults of {len(self.faults)} kinds: "
+            f"{self.outcomes.total()} conversions, {self.refused} times refused by the limit, "
+            f"{self.faults.total()} faults of {len(self.faults)} kinds: "
             f"{outcomes}; converted twice {len(self.twice)}, misreported {len(self.misreported)},"
             f" untyped exceptions {len(self.untyped)}, unexpected outcomes {len(self.lost)}"
         )
@@ -171,12 +179,25 @@ async def run(
     conversions: int,
     concurrency: int = 32,
     transport: Callable[[], httpx.AsyncBaseTransport] | None = None,
+    limiter: LimiterName | None = None,
 ) -> Ledger:
-    """Convert this many conversations, with faults that are drawn from the seed."""
+    """Convert this many conversations, with faults that are drawn from the seed.
+
+    Args:
+        seed: The seed of the faults.
+        conversions: How many conversations.
+        concurrency: How many at the same time.
+        transport: Makes the client's transport.
+        limiter: How the server limits requests, to `LIMIT` a second; None for no limit.
+    """
     draw = random.Random(seed)
     plans = {number: draw_plan(draw) for number in range(1, conversions + 1)}
     results: dict[int, object] = {}
-    with FaultServer(plans) as server:
+    limit = LIMITERS[limiter](LIMIT, 1) if limiter else None
+    # Refused requests are sent again, so that they need more attempts.
+    policy = evolve(POLICY, max_attempts=20) if limiter else POLICY
+    # With a limit, the lookups are gathered. Without one, each is planned for itself.
+    with FaultServer(plans, limiter=limit, knows_in=limit is not None) as server, patch(PERIOD, 1.0):
 
         async def convert_each(desk: AsyncDesk, numbers: Iterator[int]) -> None:
             for number in numbers:
@@ -191,7 +212,7 @@ async def run(
                 AsyncDesk(
                     server.url,
                     token="t",
-                    retry=POLICY,
+                    retry=policy,
                     timeout=TIMEOUT,
                     transport=transport() if transport else None,
                 ) as desk,
@@ -200,7 +221,7 @@ async def run(
                 for _ in range(concurrency):
                     workers.start_soon(convert_each, desk, numbers)
         server.finish_late_work()
-        ledger = Ledger()
+        ledger = Ledger(refused=server.refused)
         for number, plan in plans.items():
             ledger.record(number, plan, results[number], server.tickets[number])
         return ledger
@@ -212,6 +233,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=120)
     parser.add_argument("--seed", type=int, default=time.time_ns() % 10**9)
     parser.add_argument("--transport", choices=("httpx", "aiohttp"), default="httpx")
+    parser.add_argument("--limiter", choices=LIMITERS)
     options = parser.parse_args()
     transport: Callable[[], httpx.AsyncBaseTransport] | None = None
     if options.transport == "aiohttp":
@@ -220,7 +242,7 @@ def main() -> None:
         transport = AiohttpTransport
     end = time.monotonic() + options.seconds
     for seed in range(options.seed, options.seed + 10**6):
-        ledger = asyncio.run(run(seed=seed, conversions=1000, transport=transport))
+        ledger = asyncio.run(run(seed=seed, conversions=1000, transport=transport, limiter=options.limiter))
         print(f"seed {seed}: {ledger}")
         if ledger.failures:
             raise SystemExit("\n".join(ledger.failures[:20]))

@@ -10,6 +10,7 @@ import re
 import socket
 import struct
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from types import TracebackType
@@ -17,6 +18,8 @@ from typing import Any, Literal, Self
 from urllib.parse import parse_qs, urlsplit
 
 from attrs import field, frozen
+
+from teamwork_desk.testing._limiter import Limiter
 
 Work = Literal["never", "before the response", "at the second lookup", "after the client gave up"]
 """When the conversion is carried out."""
@@ -93,8 +96,19 @@ class _Exchange:
 class FaultServer:
     """Serves on a loopback port from its own thread, so that the client may run on any event loop."""
 
-    def __init__(self, plans: dict[int, Plan] | None = None, *, headers: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        plans: dict[int, Plan] | None = None,
+        *,
+        headers: tuple[str, ...] = (),
+        limiter: Limiter | None = None,
+        knows_in: bool = False,
+    ) -> None:
         self.plans = plans or {}
+        self.refused = 0
+        self._limiter = limiter
+        # Plans are about single lookups, so by default this Desk refuses lists of ids.
+        self._knows_in = knows_in
         self.tickets: defaultdict[int, list[int]] = defaultdict(list)
         self.requests: list[str] = []
         self.converts: defaultdict[int, int] = defaultdict(int)
@@ -173,6 +187,10 @@ class FaultServer:
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
         method, target, _ = head.split(" ", 2)
         length = re.search(r"(?i)content-length: *(\d+)", head)
+        if self._limiter is not None and not self._limiter.accepts(time.time()):
+            self.refused += 1
+            await reader.readexactly(int(length[1]) if length else 0)
+            return await self._send(_Exchange(reader, writer, method, target, b""), 429, b"")
         convert = re.search(r"/conversations/(\d+)/convert\.json", target)
         self.requests.append(f"{method} {target}")
         if convert is None:
@@ -209,8 +227,7 @@ class FaultServer:
         query = parse_qs(urlsplit(exchange.target).query)
         condition = json.loads(query["filter"][0])["id"]
         if "$in" in condition:
-            # Plans are about single lookups, so this Desk refuses lists of ids.
-            return await self._send(exchange, 400, b'{"errors": {"filter": ["cannot be understood"]}}')
+            return await self._list_many(exchange, condition["$in"])
         conversation_id = int(condition["$eq"])
         plan = self.plans.get(conversation_id, Plan())
         if plan.listing == "forbidden":
@@ -226,14 +243,25 @@ class FaultServer:
             await all_arrived.wait()
         finally:
             self._waiting_lookups -= 1
+        page = {"conversations": [self._look_up(conversation_id)]}
+        return await self._send(exchange, 200, json.dumps(page).encode())
+
+    async def _list_many(self, exchange: _Exchange, ids: list[int]) -> bool:
+        if not self._knows_in:
+            return await self._send(exchange, 400, b'{"errors": {"filter": ["cannot be understood"]}}')
+        # A list does not show the conversations whose lookups have a fault: the client must ask for each alone.
+        shown = [number for number in ids if self.plans.get(number, Plan()).listing == "reliable"]
+        page = {"conversations": [self._look_up(number) for number in shown]}
+        return await self._send(exchange, 200, json.dumps(page).encode())
+
+    def _look_up(self, conversation_id: int) -> dict[str, Any]:
         self._lookups[conversation_id] += 1
         if self._lookups[conversation_id] >= 2 and conversation_id in self._at_second_lookup:
             self._at_second_lookup.discard(conversation_id)
             self._work(conversation_id)
-        lags = self._lookups[conversation_id] <= plan.lagging_lookups
+        lags = self._lookups[conversation_id] <= self.plans.get(conversation_id, Plan()).lagging_lookups
         ticket_id = None if lags or not self.tickets[conversation_id] else self.tickets[conversation_id][-1]
-        page = {"conversations": [self._conversation(conversation_id, ticket_id=ticket_id)]}
-        return await self._send(exchange, 200, json.dumps(page).encode())
+        return self._conversation(conversation_id, ticket_id=ticket_id)
 
     async def _respond(self, exchange: _Exchange, fault: Fault, conversation_id: int) -> bool:
         writer = exchange.writer
@@ -265,7 +293,8 @@ class FaultServer:
         return await responses[fault.answer]()
 
     def _head(self, status: int, length: int, *headers: str) -> bytes:
-        lines = [f"HTTP/1.1 {status} Whatever", *self._headers, *headers]
+        limits = self._limiter.headers(time.time()) if self._limiter else {}
+        lines = [f"HTTP/1.1 {status} Whatever", *self._headers, *headers, *map(": ".join, limits.items())]
         if status != 204:
             lines.append(f"Content-Length: {length}")
         return "\r\n".join([*lines, "", ""]).encode()

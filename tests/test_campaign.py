@@ -8,6 +8,8 @@ import pytest
 from campaign import run
 from httpx_aiohttp import AiohttpTransport
 
+from teamwork_desk.testing._limiter import LIMITERS, LimiterName
+
 CONVERSIONS = 5_000
 
 pytestmark = pytest.mark.campaign
@@ -21,6 +23,15 @@ def seed() -> int:
 
 async def test_no_conversation_is_converted_twice_misreported_or_lost(seed: int) -> None:
     ledger = await run(seed=seed, conversions=CONVERSIONS)
+    assert not ledger.failures, "\n".join([f"seed {seed}: {ledger}", *ledger.failures[:20]])
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])  # most of the time is spent on waiting for the limit
+@pytest.mark.parametrize("limiter", LIMITERS)
+async def test_no_conversation_is_converted_twice_misreported_or_lost_whatever_the_limiter(
+    seed: int, limiter: LimiterName
+) -> None:
+    ledger = await run(seed=seed, conversions=600, limiter=limiter)
     assert not ledger.failures, "\n".join([f"seed {seed}: {ledger}", *ledger.failures[:20]])
 
 

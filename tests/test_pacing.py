@@ -301,6 +301,18 @@ async def test_a_window_whose_reset_is_rounded_down_refuses_a_call_twice_at_most
     assert refused <= 2
 
 
+async def test_a_pause_that_the_server_asks_for_says_nothing_about_its_limit() -> None:
+    fake = FakeDesk(limiter="silent")
+    async with client_over(fake.transport) as desk:
+        for _ in range(20):
+            await desk.conversations.get(1)
+        fake.fail(status=429, headers={"Retry-After": "1"})
+        await desk.conversations.get(1)
+        for _ in range(50):
+            await desk.conversations.get(1)
+    assert anyio.current_time() < 3
+
+
 async def test_a_call_ends_with_the_429_when_its_attempts_are_used_up() -> None:
     transport = HeldTransport(status=429)
     async with client_over(transport, retry=RetryPolicy(max_attempts=2)) as desk:

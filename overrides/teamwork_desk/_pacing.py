@@ -61,7 +61,7 @@ class Pacer:
         self._share = 1.0
         self._closed_until = -math.inf
         self._raised_at = math.inf
-        self._period = PERIOD
+        self._longest_reset = 0.0
         self._response_time = 0.0
         self._waiters: list[_Waiter] = []  # sorted
         self._calls = count()
@@ -135,7 +135,7 @@ class Pacer:
         if started is not None:
             now = anyio.current_time()
             if response is None:
-                self._hold(now + self._period, is_accepted=True)
+                self._hold(now + (self._longest_reset or PERIOD), is_accepted=True)
             else:
                 # The slowest response counts, and is forgotten slowly.
                 self._response_time = max(now - started, 0.9 * self._response_time)
@@ -148,17 +148,17 @@ class Pacer:
         is_accepted = response.status_code != 429
         self._free(now)
         seconds = PERIOD if report is None or report.seconds is None else report.seconds
-        self._period = seconds if report is None else max(seconds, self._period)
         self._hold(now + seconds, is_accepted=is_accepted)
         if report is not None:
             self._is_reported = True
             self._limit = report.limit
             self.rate_limit = report.rate_limit
+            self._longest_reset = max(seconds, self._longest_reset)
             self._count_others(report, now + seconds)
-        elif not self._is_reported:
-            self._guess_limit(now, is_accepted=is_accepted)
+        elif is_accepted and not self._is_reported and self._limit is not None:
+            self._raise_guess(now)
         if not is_accepted:
-            self._close(response, now)
+            self._close(now, retry_after(response.headers, time.time()))
         if not is_accepted or self._limit != limit:
             self._wake_all()
 
@@ -176,25 +176,26 @@ class Pacer:
         else:
             self._share = 1.0
 
-    def _guess_limit(self, now: float, *, is_accepted: bool) -> None:
-        """Guess the limit from the requests that were accepted before a 429, and try more after a while."""
-        accepted = sum(is_accepted for _, is_accepted in self._places)
-        if not is_accepted:
-            self._limit = max(FIRST_REQUESTS, accepted)
-            self._raised_at = now
-        elif self._limit is not None:
-            if now - self._raised_at > PERIOD:
-                self._limit += max(1, self._limit // GROWTH)
-                self._raised_at = now
-            self._limit = max(self._limit, accepted)
-
-    def _close(self, response: httpx.Response, now: float) -> None:
+    def _close(self, now: float, pause: float | None) -> None:
         """Let nothing start until there can be room: a request that is refused may be counted, too."""
-        seconds = retry_after(response.headers, time.time())
-        if seconds is None:
+        if pause is None:
             # The place of the refused request is among them. The header may have been rounded down to 0.
-            seconds = max(RESOLUTION, self._places[0][0] - now)
-        self._closed_until = max(self._closed_until, now + min(seconds, LONGEST_CLOSURE))
+            pause = max(RESOLUTION, self._places[0][0] - now)
+            if not self._is_reported:
+                self._limit = max(FIRST_REQUESTS, self._accepted())
+                self._raised_at = now
+        self._closed_until = max(self._closed_until, now + min(pause, LONGEST_CLOSURE))
+
+    def _raise_guess(self, now: float) -> None:
+        """Raise the guessed limit to what the server accepted, and by a part after each period without a 429."""
+        guess = self._limit or 0
+        if now - self._raised_at > PERIOD:
+            guess += max(1, guess // GROWTH)
+            self._raised_at = now
+        self._limit = max(guess, self._accepted())
+
+    def _accepted(self) -> int:
+        return sum(is_accepted for _, is_accepted in self._places)
 
     def _free(self, now: float) -> float:
         """Return how many places are free, with those of the requests in flight."""
@@ -237,7 +238,7 @@ class Pacer:
         times = sorted([until for until, _ in self._places] + [self._others_until] * self._others)
         periods, place = divmod(before, self._limit)
         # A place that a request in flight holds becomes free at an unknown time, so count it as free now.
-        return max(opens_at, (times[place] if place < len(times) else now) + periods * self._period)
+        return max(opens_at, (times[place] if place < len(times) else now) + periods * (self._longest_reset or PERIOD))
 
     def _index_of(self, waiter: _Waiter) -> int:
         return bisect_left(self._waiters, waiter)
