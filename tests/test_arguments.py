@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from teamwork_desk import CustomerRef, CustomField, EntityRef, RequestError
-from teamwork_desk._arguments import check_id, from_json, reference, references
+from teamwork_desk import CustomerRef, CustomField, CustomFieldMeta, EntityRef, RequestError
+from teamwork_desk._arguments import check_id, custom_fields, from_json, reference, references
 
 
 class Status(enum.IntEnum):
@@ -86,6 +86,24 @@ def test_any_value_but_a_list_or_tuple_is_returned_unchanged(values: object) -> 
     assert references(values) is values
 
 
+# Custom fields
+
+
+def test_a_mapping_from_ids_to_values_becomes_custom_fields() -> None:
+    built = custom_fields({272: 1613, IntSubclass(273): "gold", Status.SOLVED: False, 9: None})
+    assert built == [
+        CustomField(id=272, meta=CustomFieldMeta(value=1613)),
+        CustomField(id=273, meta=CustomFieldMeta(value="gold")),
+        CustomField(id=7, meta=CustomFieldMeta(value=False)),
+    ]
+    assert [type(field.id) for field in built] == [int] * 3
+
+
+@pytest.mark.parametrize("fields", [None, "gold", 7, {7}, CustomField(id=7)], ids=repr)
+def test_any_value_but_a_mapping_or_list_is_returned_as_it_is(fields: object) -> None:
+    assert custom_fields(fields) is fields
+
+
 # JSON
 
 
@@ -105,8 +123,15 @@ def test_any_value_but_a_list_or_tuple_is_returned_unchanged(values: object) -> 
         ("files", [7, {"id": 8}], [7, EntityRef(id=8)]),
         ("tags", ["billing", 7, {"id": 8}], ["billing", 7, EntityRef(id=8)]),
         ("tags", [["billing"], [{"id": 8}]], [["billing"], [{"id": 8}]]),
-        ("customfields", [{"id": 7, "value": {"a": [1]}}], [CustomField(id=7, value={"a": [1]})]),
+        (
+            "customfields",
+            [{"id": 7, "meta": {"value": {"a": [1]}}}, {"id": 8}, {"id": 9, "meta": None}],
+            [CustomField(id=7, meta=CustomFieldMeta(value={"a": [1]})), CustomField(id=8), CustomField(id=9)],
+        ),
+        ("customfields", {"272": 1613, "273": {"a": [1]}, "9": None}, {272: 1613, 273: {"a": [1]}, 9: None}),
+        ("customfields", {}, {}),
         ("customfields", [], []),
+        ("customfields", "gold", "gold"),
         ("scheduled_email", {"at": "noon", "to": {"id": 7}}, {"at": "noon", "to": {"id": 7}}),
     ],
     ids=str,
@@ -126,6 +151,17 @@ def test_an_object_in_json_becomes_the_model_of_its_argument(argument: str, valu
         ("customer", {"jo@example.com": 1, "id": 7, "zip": 1}, "customer: unknown CustomerRef fields: ..., zip"),
         ("tags", ["billing", {"name": "urgent"}], "tags: unknown EntityRef field: name"),
         ("customfields", [{"id": 7}, {"key": 7}], "customfields: unknown CustomField field: key"),
+        ("customfields", [{"id": 7, "value": 1613}], "customfields: unknown CustomField field: value"),
+        (
+            "customfields",
+            [{"id": 7, "meta": {"valeu": 1613}}],
+            "customfields: unknown CustomFieldMeta field: valeu (did you mean value?)",
+        ),
+        ("customfields", {"7": 1, "tier": 2}, "customfields: expected the ids of custom fields as keys, got tier"),
+        *(
+            ("customfields", {key: 1}, "customfields: expected the ids of custom fields as keys, got ...")
+            for key in ("", "0", "07", "7 ", "7.0", "-7", "\u0667", "9" * 20, "jo@example.com")
+        ),
         ("inbox", {"additional_properties": {}}, "inbox: unknown EntityRef field: additional_properties"),
     ],
     ids=str,

@@ -28,7 +28,7 @@ import typer
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 from typer.testing import CliRunner, Result
 
-from teamwork_desk import CustomerRef, CustomField, EntityRef, RateLimit, __version__, cli
+from teamwork_desk import CustomerRef, CustomField, CustomFieldMeta, EntityRef, RateLimit, __version__, cli
 from teamwork_desk._conversations import Conversations
 from teamwork_desk.backlog import ConvertedFields, Job
 from teamwork_desk.cli import _app, _convert_many, _shell, _show
@@ -151,7 +151,7 @@ def test_convert_has_an_option_for_each_argument_that_text_can_express() -> None
     ("option", "text"),
     [
         ("--agent", "The agent who gets the ticket, by id."),
-        ("--customer", "The customer, by id or by email address. An address reuses the customer who has it"),
+        ("--customer", "The customer, by id or by email address."),
         ("--edit-method", "The default input method for editing tickets: html or markdown."),
         ("--file", "The attachments, by id; may be repeated."),
         ("--subject", "The ticket's subject."),
@@ -1075,12 +1075,16 @@ in_a_directory = pytest.mark.usefixtures("_in_a_directory")
             {"conversation_id": 1, "inbox": EntityRef(id=7), "agent": 8, "tags": ["a", EntityRef(id=9), 10]},
         ),
         (
-            '{"conversation_id": 1, "customer": {"email": "a@b.c"}, "customfields": [{"id": 1, "value": {"a": 2}}]}',
-            {
-                "conversation_id": 1,
-                "customer": CustomerRef(email="a@b.c"),
-                "customfields": [CustomField(id=1, value={"a": 2})],
-            },
+            '{"conversation_id": 1, "customer": {"email": "a@b.c"}, "customfields": {"272": 1613}}',
+            {"conversation_id": 1, "customer": CustomerRef(email="a@b.c"), "customfields": {272: 1613}},
+        ),
+        (
+            '{"conversation_id": 1, "customfields": [{"id": 1, "meta": {"value": {"a": 2}}}]}',
+            {"conversation_id": 1, "customfields": [CustomField(id=1, meta=CustomFieldMeta(value={"a": 2}))]},
+        ),
+        (
+            '{"conversation_id": 1, "customfields": {"tier": 1613}}',
+            "customfields: expected the ids of custom fields as keys, got tier",
         ),
         (
             '{"conversation_id": 1, "scheduled_email": {"at": "noon"}}',
@@ -1136,7 +1140,7 @@ def test_a_line_that_is_not_a_job_keeps_its_conversation(name: str, content: str
 @pytest.mark.parametrize("depth", [100, 300, 600, 900, 5000])
 @pytest.mark.parametrize("name", ["tags", "customfields", "scheduled_email"])
 def test_deeply_nested_json_does_not_end_the_run(command: Command, fake: FakeDesk, name: str, depth: int) -> None:
-    value = {"customfields": '[{"id": 1, "value": %s}]', "scheduled_email": '{"a": %s}'}.get(name, "%s")
+    value = {"customfields": '{"1": %s}', "scheduled_email": '{"a": %s}'}.get(name, "%s")
     write("jobs.jsonl", f'{{"conversation_id": 1, "{name}": {value % ("[" * depth + "]" * depth)}}}\n')
     for options in (["--dry-run"], []):
         assert command(*MANY, *options).exit_code in (0, 1)

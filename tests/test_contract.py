@@ -239,7 +239,7 @@ def test_every_secret_is_a_marked_property() -> None:
         ("ConvertConversation", "email"),
         ("ConvertConversation", "message"),
         ("ConvertConversation", "subject"),
-        ("CustomField", "value"),
+        ("CustomFieldMeta", "value"),
         ("CustomerRef", "email"),
     } <= set(SECRETS)
 

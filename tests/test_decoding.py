@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from teamwork_desk_api import models, types
 from teamwork_desk_api.api.conversations.convert_conversation import convert_conversation
 from teamwork_desk_api.api.conversations.list_conversations import list_conversations
-from teamwork_desk_api.models import Conversation, ConversationPage, ConvertConversation, CustomField, EntityRef
+from teamwork_desk_api.models import Conversation, ConversationPage, ConvertConversation, CustomFieldMeta, EntityRef
 
 UTC = datetime.UTC
 NOON = datetime.datetime(2024, 12, 19, 12, 0, tzinfo=UTC)
@@ -356,8 +356,8 @@ class Ratio(float):
     ],
 )
 def test_a_value_is_encoded_as_plain_json(value: Any, encoded: Any) -> None:
-    written = CustomField(id=1, value=value).to_dict()
-    assert written == {"id": 1, "value": encoded}
+    written = CustomFieldMeta(value=value).to_dict()
+    assert written == {"value": encoded}
     assert json.loads(json.dumps(written)) == written
 
 
@@ -377,7 +377,7 @@ def test_a_value_of_a_subclass_is_encoded_as_the_plain_value(value: Any, plain: 
         types.encode(value),
         types.encode([value])[0],
         types.encode({"key": value})["key"],
-        CustomField(value=value).to_dict()["value"],
+        CustomFieldMeta(value=value).to_dict()["value"],
         EntityRef(additional_properties={"new": value}).to_dict()["new"],
     ):
         assert encoded == plain
@@ -463,7 +463,7 @@ def test_a_value_without_a_json_form_is_rejected(
     wrap: Callable[[Any], Any], value: Any, error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error) as raised:
-        CustomField(value=wrap(value)).to_dict()
+        CustomFieldMeta(value=wrap(value)).to_dict()
     assert str(raised.value) == message
 
 
@@ -471,7 +471,7 @@ def test_a_value_that_contains_itself_is_rejected() -> None:
     endless: list[Any] = []
     endless.append(endless)
     with pytest.raises(ValueError, match="contains itself"):
-        CustomField(value=endless).to_dict()
+        CustomFieldMeta(value=endless).to_dict()
 
 
 # Paths and queries

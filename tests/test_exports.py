@@ -27,6 +27,7 @@ PUBLIC = [
     "Contact",
     "Conversation",
     "CustomField",
+    "CustomFieldMeta",
     "CustomerRef",
     "DeadlineExceeded",
     "DeskError",

@@ -140,7 +140,14 @@ ADDRESS = "must be a valid email address"
         ({"email": "jo@mail.example.com"}, None),
         ({"customer": None, "tags": None, "whatever": 1}, None),
         ({"tags": ["billing", {"id": 3}], "files": [{"id": 1}], "cc": ["a@b.example"], "notifyCustomer": False}, None),
-        ({"editMethod": "markdown", "customfields": [{"id": 1, "value": "x"}], "subject": "x" * 255}, None),
+        (
+            {
+                "editMethod": "markdown",
+                "customfields": [{"id": 1, "meta": {"value": "x"}}, {"id": 2}],
+                "subject": "x" * 255,
+            },
+            None,
+        ),
         ({"customer": {"id": 3, "email": "jo@example.com"}}, {"customer": ["cannot be 'id and email'"]}),
         ({"customer": {"id": 3}, "email": "jo@example.com"}, {"customer": ["cannot be 'id and email'"]}),
         ({"customer": {"email": "jo"}}, {"customer.email": [ADDRESS]}),
@@ -159,8 +166,12 @@ ADDRESS = "must be a valid email address"
         ({"tags": [{"id": 1, "delete": 0}]}, {"tags[0].delete": ["must be a boolean"]}),
         ({"files": [{"id": 1, "meta": ["x"]}]}, {"files[0].meta": ["must be an object"]}),
         (
-            {"customfields": [{"id": 1, "value": None, "meta": ["x"]}, {"value": 2}]},
-            {"customfields[1].id": ["must be set"]},
+            {"customfields": [{"id": 1, "meta": ["x"]}, {"meta": {"value": 2}}, 3]},
+            {
+                "customfields[0].meta": ["must be an object"],
+                "customfields[1].id": ["must be set"],
+                "customfields[2]": ["must be an object"],
+            },
         ),
         ({"files": [{"id": 1}, {"id": 1.5}]}, {"files[1].id": [WHOLE]}),
         ({"tags": ["a", 3]}, {"tags[1]": ["must be an object"]}),

@@ -29,6 +29,7 @@ from teamwork_desk import (
     Contact,
     CustomerRef,
     CustomField,
+    CustomFieldMeta,
     DeadlineExceeded,
     DeskError,
     NotSentError,
@@ -60,7 +61,7 @@ ARGUMENTS: dict[str, Any] = {
     "bcc": [f"bcc.{ADDRESS}"],
     "cc": [f"cc.{ADDRESS}"],
     "customer": ADDRESS,
-    "customfields": [CustomField(id=7, value=f"a {SECRET} value")],
+    "customfields": {7: f"a {SECRET} value"},
     "message": f"a {SECRET} message",
     "send_from": f"from.{ADDRESS}",
     "subject": f"a {SECRET} subject",
@@ -182,7 +183,12 @@ async def test_a_conversion_shows_nothing(caplog: pytest.LogCaptureFixture) -> N
     assert leaks(logged(caplog)) == []
 
 
-PERSONAL: dict[str, Any] = {**SCHEDULED, "customer": CustomerRef(email=ADDRESS), "email": ADDRESS}
+PERSONAL: dict[str, Any] = {
+    **SCHEDULED,
+    "customer": CustomerRef(email=ADDRESS),
+    "customfields": [CustomField(id=7, meta=CustomFieldMeta(value=SECRET))],
+    "email": ADDRESS,
+}
 BODY = ConvertConversation(**PERSONAL)
 
 
@@ -191,7 +197,7 @@ BODY = ConvertConversation(**PERSONAL)
     [
         CustomerRef(email=ADDRESS),
         CustomerRef(id=7, additional_properties={"phone": SECRET}),
-        CustomField(id=7, value=SECRET),
+        CustomField(id=7, meta=CustomFieldMeta(value=SECRET)),
         Contact(value=ADDRESS),
         BODY,
         convert_conversation(42, body=BODY),
@@ -501,8 +507,9 @@ INVALID_ARGUMENTS: dict[str, dict[str, Any]] = {
     "two customers": {"customer": CustomerRef(id=7, email=ADDRESS)},
     "bytes": {"message": SECRET.encode()},
     "broken text": {"message": f"{SECRET} \ud800"},
-    "no JSON form": {"customfields": [CustomField(id=7, value=Unspeakable())]},
-    "a number that is not finite": {"customfields": [CustomField(id=7, value=float("nan"))]},
+    "no JSON form": {"customfields": {7: Unspeakable()}},
+    "a number that is not finite": {"customfields": {7: [SECRET, float("nan")]}},
+    "a custom field by its name": {"customfields": {SECRET: 1613}},
     "a key that is not a text": {"scheduled_email": {(SECRET,): 1}},
 }
 

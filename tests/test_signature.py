@@ -5,17 +5,19 @@ The values to try depend on a field's kind in the contract, so that a new field 
 
 from __future__ import annotations
 
+import enum
 import inspect
 import re
 from decimal import Decimal
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import attrs
 import pytest
 import yaml
 
-from teamwork_desk import AsyncDesk, CustomerRef, CustomField, EntityRef, RequestError
+from teamwork_desk import AsyncDesk, CustomerRef, CustomField, CustomFieldMeta, EntityRef, RequestError
 from teamwork_desk._conversations import Conversations
 from teamwork_desk.testing import FakeDesk
 from teamwork_desk_api.models import ConvertConversation
@@ -91,6 +93,11 @@ async def sent_for(**arguments: Any) -> Any:
     return request.json
 
 
+class Field(enum.IntEnum):
+    TIER = 7
+
+
+TIER_JSON = [{"id": 7, "meta": {"value": {"a": [None, 1.5]}}}]
 FULL_REFERENCE = EntityRef(id=7, type="users", delete=False, meta={"a": [1]})
 FULL_REFERENCE_JSON = {"id": 7, "type": "users", "delete": False, "meta": {"a": [1]}}
 VALUES: dict[str, list[tuple[Any, Any]]] = {
@@ -108,8 +115,13 @@ VALUES: dict[str, list[tuple[Any, Any]]] = {
     "boolean": [(True, True), (False, False)],
     "integer": [(7, 7), (0, 0)],
     "list of CustomField": [
-        ([CustomField(id=7, value={"a": [None, 1.5]})], [{"id": 7, "value": {"a": [None, 1.5]}}]),
-        ((CustomField(id=7, value=False),), [{"id": 7, "value": False}]),
+        ({272: 1613, 273: "gold"}, [{"id": 272, "meta": {"value": 1613}}, {"id": 273, "meta": {"value": "gold"}}]),
+        ({Field.TIER: {"a": [None, 1.5]}, 8: None, 9: ""}, [*TIER_JSON, {"id": 9, "meta": {"value": ""}}]),
+        (MappingProxyType({7: False}), [{"id": 7, "meta": {"value": False}}]),
+        ({}, []),
+        ([CustomField(id=7, meta=CustomFieldMeta(value={"a": [None, 1.5]}))], TIER_JSON),
+        ((CustomField(id=Field.TIER, meta=CustomFieldMeta(value={"a": [None, 1.5]})),), TIER_JSON),
+        ([CustomField(id=7)], [{"id": 7}]),
         ([], []),
     ],
     "list of EntityRef": [([7, EntityRef(id=8)], [{"id": 7}, {"id": 8}]), ((7,), [{"id": 7}]), ([], [])],
@@ -181,8 +193,11 @@ WRONG_VALUES: dict[str, list[Any]] = {
     "boolean": [0, 1, "yes", "", [True]],
     "integer": [True, "7", 7.5, [7], EntityRef(id=7)],
     "list of CustomField": [
-        *["x", 7, [7], ["x"], [None], CustomField(id=7), [CustomField(id=wrong("7"))]],
-        *[[CustomField(id=7, value=value)] for value in (object(), Decimal(1), float("nan"), {1, 2})],
+        *["x", 7, [7], ["x"], [None], {7}, CustomField(id=7), [CustomField(id=7, meta=wrong(7))]],
+        *[{key: 1613} for key in (wrong("7"), 0, -1, 2**63, True, 7.0, None)],
+        *[[CustomField(id=wrong("7"))], [CustomField(id=0)], [CustomField()]],
+        *[{7: value} for value in (object(), Decimal(1), float("nan"), {1, 2}, "\ud800", LOOP)],
+        *[[CustomField(id=7, meta=CustomFieldMeta(value=value))] for value in (object(), float("inf"))],
     ],
     "list of EntityRef": ["x", 7, True, ["7"], [True], [7.0], [None], [[7]], {7}, EntityRef(id=7), iter([7])],
     "list of EntityRef or string": [
@@ -221,6 +236,20 @@ async def test_a_wrong_value_is_rejected_before_anything_is_sent(argument: str, 
         ({"files": [7, "8"]}, "files[]: expected an EntityRef or an id, got string"),
         ({"tags": [7.5]}, "tags[]: expected an EntityRef or an id or string, got number"),
         ({"customfields": [7]}, "customfields[]: expected a CustomField, got integer"),
+        ({"customfields": {7: 1, 0: 1}}, "customfields: expected positive ints of at most 64 bits as ids, got 0"),
+        ({"customfields": {"tier": 1}}, "customfields: expected positive ints of at most 64 bits as ids, got str"),
+        (
+            {"customfields": [CustomField()]},
+            "customfields: expected positive ints of at most 64 bits as ids, got NoneType",
+        ),
+        (
+            {"customfields": {7: 1, 8: b"gold"}},
+            "customfields: the value of 8 has no JSON form: use plain values, finite numbers and valid text",
+        ),
+        (
+            {"customfields": [CustomField(id=7, meta=wrong("gold"))]},
+            "customfields[].meta: expected a CustomFieldMeta, got string",
+        ),
         ({"scheduled_email": "tomorrow"}, "scheduled_email: expected a mapping, got string"),
         ({"inbox": EntityRef(meta=wrong(7))}, "inbox.meta: expected a mapping, got integer"),
         ({"customer": CustomerRef(email=wrong(7))}, "customer.email: expected string, got integer"),

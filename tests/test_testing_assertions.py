@@ -6,7 +6,7 @@ from typing import Any, get_type_hints
 
 import pytest
 
-from teamwork_desk import AsyncDesk, CustomerRef, CustomField, EntityRef
+from teamwork_desk import AsyncDesk, CustomerRef, CustomField, CustomFieldMeta, EntityRef
 from teamwork_desk._arguments import kind_of
 from teamwork_desk.backlog import ConvertedFields
 from teamwork_desk.testing import FakeDesk
@@ -16,7 +16,7 @@ ALL_FIELDS: dict[str, Any] = {
     "bcc": ["a@example.com"],
     "cc": ("b@example.com", "c@example.com"),
     "customer": "jo@example.com",
-    "customfields": [CustomField(id=5, value="gold")],
+    "customfields": {5: "gold", 272: 1613},
     "edit_method": "markdown",
     "files": [7, EntityRef(id=8)],
     "from_thread_id": 9,
@@ -78,6 +78,43 @@ async def test_a_customer_with_id_and_address_is_shown_with_both(fake_desk: Fake
     fake_desk.tickets[0].body.update(email="jo@example.com")
     with pytest.raises(AssertionError, match=r"got {'id': 3, 'email': 'jo@example.com'}"):
         fake_desk.assert_converted_once(42, customer="jo@example.com")
+
+
+@pytest.mark.parametrize(
+    "same",
+    [
+        {5: "gold", 272: {"id": 3}},
+        {272: {"id": 3}, 5: "gold", 9: None},
+        [
+            CustomField(id=272, meta=CustomFieldMeta(value={"id": 3})),
+            CustomField(id=5, meta=CustomFieldMeta(value="gold")),
+        ],
+    ],
+    ids=["in order", "in another order", "as models"],
+)
+async def test_custom_fields_are_compared_by_their_ids(fake_desk: FakeDesk, desk: AsyncDesk, same: Any) -> None:
+    await desk.conversations.convert(42, customfields={5: "gold", 272: {"id": 3}})
+    fake_desk.assert_converted_once(42, customfields=same)
+    others: list[tuple[Any, str]] = [({5: "gold", 272: 3}, "{5: 'gold', 272: 3}"), ([], "{}")]
+    for other, shown in others:
+        with pytest.raises(AssertionError) as caught:
+            fake_desk.assert_converted_once(42, customfields=other)
+        assert f"\n  customfields: expected {shown}, got {{5: 'gold', 272: {{'id': 3}}}}" in str(caught.value)
+
+
+async def test_custom_fields_with_other_data_are_compared_as_they_are(fake_desk: FakeDesk, desk: AsyncDesk) -> None:
+    for conversation_id, field in enumerate(
+        [
+            CustomField(id=5),
+            CustomField(id=5, meta=CustomFieldMeta(value=1, additional_properties={"a": 1})),
+            CustomField(id=5, meta=CustomFieldMeta(value=1), additional_properties={"a": 1}),
+        ],
+        1,
+    ):
+        await desk.conversations.convert(conversation_id, customfields=[field])
+        fake_desk.assert_converted_once(conversation_id, customfields=[field])
+        with pytest.raises(AssertionError, match=r"expected {5: 1}, got \[{'"):
+            fake_desk.assert_converted_once(conversation_id, customfields={5: 1})
 
 
 async def test_each_difference_is_reported_on_a_line_of_its_own(fake_desk: FakeDesk, desk: AsyncDesk) -> None:

@@ -2,7 +2,7 @@
 
 import typing as _typing
 
-from teamwork_desk_api.models import Contact, Conversation, CustomerRef, CustomField, EntityRef
+from teamwork_desk_api.models import Contact, Conversation, CustomerRef, CustomField, CustomFieldMeta, EntityRef
 
 from ._client import AsyncDesk
 from ._errors import (
@@ -35,6 +35,7 @@ __all__ = [
     "Contact",
     "Conversation",
     "CustomField",
+    "CustomFieldMeta",
     "CustomerRef",
     "DeadlineExceeded",
     "DeskError",

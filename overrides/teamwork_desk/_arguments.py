@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import cache, partial
 from types import NoneType, UnionType
 from typing import Any, Literal, NoReturn, Protocol, TypeVar, Union, cast, get_args, get_origin, get_type_hints
@@ -11,14 +12,17 @@ from typing import Any, Literal, NoReturn, Protocol, TypeVar, Union, cast, get_a
 import attrs
 
 from teamwork_desk_api.api.conversations.convert_conversation import convert_conversation
-from teamwork_desk_api.models import Conversation, ConvertConversation, EntityRef
+from teamwork_desk_api.models import Conversation, ConvertConversation, CustomField, CustomFieldMeta, EntityRef
 from teamwork_desk_api.types import DecodeError, Hook, Request
 
-from ._checks import is_id, unknown_names
+from ._checks import is_id, name_only, unknown_names
 from ._errors import RequestError
-from ._wire import decoded_by
+from ._wire import decoded_by, encode_json
 
 T_co = TypeVar("T_co", covariant=True)
+
+_DIGITS = re.compile("[1-9][0-9]{0,18}")
+"""An id as text, without leading zeros, so that two keys of an object cannot be the same id."""
 
 
 class SequenceNotStr(Protocol[T_co]):
@@ -83,6 +87,41 @@ def references(values: Any) -> Any:
     return [reference(value) for value in cast("Sequence[Any]", values)]
 
 
+def custom_fields(fields: Any) -> Any:
+    """Return custom fields, which may be a mapping from ids to values, as a list of models.
+
+    A value that is None omits its field. Any other argument is returned as it is, and `convert_request` checks it.
+
+    Raises:
+        RequestError: An id is invalid, or a value has no JSON form. The message names the id, but not the value.
+    """
+    if isinstance(fields, Mapping):
+        values: Mapping[Any, Any] = fields
+        fields = [
+            CustomField(id=key, meta=CustomFieldMeta(value=value)) for key, value in values.items() if value is not None
+        ]
+    if not isinstance(fields, (list, tuple)):
+        return fields
+    return [
+        _checked_field(field) if isinstance(field, CustomField) else field for field in cast("Sequence[Any]", fields)
+    ]
+
+
+def _checked_field(field: CustomField) -> CustomField:
+    if not is_id(field.id):
+        # Show an int, so that the caller finds the field. Another value may be misplaced personal data.
+        shown = str(field.id) if type(field.id) is int else type(field.id).__name__
+        raise RequestError(f"customfields: expected positive ints of at most 64 bits as ids, got {shown}")
+    field = attrs.evolve(field, id=int(field.id))
+    with suppress(TypeError, ValueError):
+        encode_json(field.to_dict())
+        return field
+    # Raise outside the handler: the original exception may hold the value.
+    raise RequestError(
+        f"customfields: the value of {field.id} has no JSON form: use plain values, finite numbers and valid text"
+    )
+
+
 def convert_request(conversation_id: int, body: ConvertConversation) -> Request[Conversation]:
     """Build the request that converts a conversation.
 
@@ -113,21 +152,23 @@ def _decode_own(
 
 def _reject(path: str, expected: str, got: str) -> NoReturn:
     argument = re.sub("[A-Z]", lambda letter: f"_{letter[0].lower()}", path)
-    model = _models().get(argument.removesuffix("[]"))
+    model: type | None = ConvertConversation
+    for name in argument.split("."):
+        model = _models_of(model).get(name.removesuffix("[]")) if model else None
     if model is None:
-        name = "a mapping"
+        wanted = "a mapping"
     elif model is EntityRef:
-        name = "an EntityRef or an id"
+        wanted = "an EntityRef or an id"
     else:
-        name = f"a {model.__name__}"
-    raise RequestError(f"{argument}: expected {expected.replace('object', name)}, got {got}")
+        wanted = f"a {model.__name__}"
+    raise RequestError(f"{argument}: expected {expected.replace('object', wanted)}, got {got}")
 
 
 @cache
-def _models() -> Mapping[str, type]:
-    """Return the model of the objects in each argument that has one, as the contract describes them."""
-    hints = get_type_hints(ConvertConversation)
-    return {name: model for name, hint in hints.items() for model in kind_of(hint).types if attrs.has(model)}
+def _models_of(model: type) -> Mapping[str, type]:
+    """Return the model of the objects in each field that has one, as the contract describes them."""
+    hints = get_type_hints(model)
+    return {name: inner for name, hint in hints.items() for inner in kind_of(hint).types if attrs.has(inner)}
 
 
 def from_json(name: str, value: Any) -> Any:
@@ -138,16 +179,30 @@ def from_json(name: str, value: Any) -> Any:
         value: Its value, as decoded from JSON.
 
     Raises:
-        RequestError: An object has a field that its model does not have.
+        RequestError: An object has a field that its model does not have, or a custom field's id is not a number.
     """
+    model = _models_of(ConvertConversation).get(name)
     if type(value) is list:
         # Models are at most one list deep: convert rejects lists of lists.
-        return [from_json(name, each) if type(each) is dict else each for each in cast("Sequence[Any]", value)]
-    model = _models().get(name)
+        return [_from_object(name, model, each) for each in cast("Sequence[Any]", value)]
+    if model is CustomField and type(value) is dict:
+        return {_id_from_key(name, key): each for key, each in cast("dict[str, Any]", value).items()}
+    return _from_object(name, model, value)
+
+
+def _from_object(name: str, model: type | None, value: Any) -> Any:
+    """Return an object as its model. Any other value is returned as it is."""
     if type(value) is not dict or model is None:
         return cast("Any", value)
     fields = cast("dict[str, Any]", value)
     known = {field.name for field in attrs.fields(model)} - {"additional_properties"}
     if unknown := fields.keys() - known:
         raise RequestError(f"{name}: {unknown_names(f'{model.__name__} field', unknown, known)}")
-    return model(**fields)
+    models = _models_of(model)
+    return model(**{key: _from_object(name, models.get(key), part) for key, part in fields.items()})
+
+
+def _id_from_key(name: str, key: str) -> int:
+    if not _DIGITS.fullmatch(key):
+        raise RequestError(f"{name}: expected the ids of custom fields as keys, got {name_only(key)}")
+    return int(key)

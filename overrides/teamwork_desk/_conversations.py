@@ -17,7 +17,7 @@ from teamwork_desk_api.models import (
 )
 from teamwork_desk_api.types import Request
 
-from ._arguments import SequenceNotStr, check_id, convert_request, reference, references
+from ._arguments import SequenceNotStr, check_id, convert_request, custom_fields, reference, references
 from ._call import Call
 from ._conversion import ConversationOptions, Conversion, Memory, subject_of
 from ._email_fallback import resolve_customer
@@ -37,7 +37,7 @@ class ConvertedFields(TypedDict, total=False):
     bcc: SequenceNotStr[str] | None
     cc: SequenceNotStr[str] | None
     customer: CustomerRef | int | str | None
-    customfields: Sequence[CustomField] | None
+    customfields: Mapping[int, Any] | Sequence[CustomField] | None
     edit_method: Literal["html", "markdown"] | str | None
     files: Sequence[EntityRef | int] | None
     from_thread_id: int | None
@@ -81,7 +81,7 @@ class Conversations:
         bcc: SequenceNotStr[str] | None = None,
         cc: SequenceNotStr[str] | None = None,
         customer: CustomerRef | int | str | None = None,
-        customfields: Sequence[CustomField] | None = None,
+        customfields: Mapping[int, Any] | Sequence[CustomField] | None = None,
         edit_method: Literal["html", "markdown"] | str | None = None,
         email: str | None = None,
         files: Sequence[EntityRef | int] | None = None,
@@ -114,9 +114,10 @@ class Conversations:
             agent: The agent who gets the ticket.
             bcc: Addresses of the BCC for the initial message.
             cc: Addresses of the CC for the initial message.
-            customer: The customer, by id or by email address. An address reuses the customer who has it, or creates
-                a customer.
-            customfields: The custom fields available to the ticket.
+            customer: The customer, by id or by email address.
+            customfields: The custom fields available to the ticket, such as `{272: 1613, 273: "gold"}`: for each
+                field's id its text, or the id of a dropdown's option. A value of None omits the field. A list of
+                `CustomField` is also accepted.
             edit_method: The default input method for editing tickets.
             email: Deprecated, use `customer`.
             files: The attachments.
@@ -160,7 +161,7 @@ class Conversations:
                 bcc=cast("Any", bcc),
                 cc=cast("Any", cc),
                 customer=resolve_customer(customer, email),
-                customfields=cast("Any", customfields),
+                customfields=custom_fields(customfields),
                 edit_method=edit_method,
                 files=references(files),
                 from_thread_id=from_thread_id,
@@ -233,8 +234,9 @@ class Conversations:
 
         Args:
             filter: Which conversations, such as `{"ticket_id": {"$eq": None}}`. Operators: `$eq $ne $lt $lte $gt $gte
-                $in $nin $and $or`; fields: `contactId createdAt deletedAt id state ticket_id token updatedAt`. Source:
-                the API page of `GET conversations.json`.
+                $in $nin $contains $and $or`; fields: `contactId createdAt deletedAt id state ticket_id token
+                updatedAt`. Sources: the API page of `GET conversations.json`, and Teamwork's examples of request
+                bodies for `$contains`.
             order_by: The field to sort by.
             order_mode: Ascending or descending.
 

@@ -14,6 +14,7 @@ from teamwork_desk import (
     Conversation,
     CustomerRef,
     CustomField,
+    CustomFieldMeta,
     DeskError,
     EntityRef,
     RateLimit,
@@ -78,6 +79,8 @@ async def convert(desk: AsyncDesk, texts: tuple[str, ...], fields: list[CustomFi
     )
     await desk.conversations.convert(42, customer=7, tags=texts, files=(7,), edit_method="a-new-one")
     await desk.conversations.convert(conversation_id=42, customer="jo@example.com", customfields=())
+    await desk.conversations.convert(42, customfields={272: 1613, 273: "gold"})
+    await desk.conversations.convert(42, customfields=(CustomField(id=272, meta=CustomFieldMeta(value=1613)),))
     assert_type(conversation.id, int | None)
     assert_type(conversation.ticket_id, int | None)
     assert_type(conversation.created_at, datetime | None)

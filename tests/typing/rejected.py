@@ -25,6 +25,7 @@ async def convert(desk: AsyncDesk) -> None:
     await convert(42, customer=EntityRef(id=7))  # rejected: a customer has a reference of its own
     await convert(42, customer={"email": "jo@example.com"})  # rejected: a customer is not a dict
     await convert(42, customfields=[{"id": 7}])  # rejected: expected a list of CustomField
+    await convert(42, customfields={"272": 1613})  # rejected: the id of a custom field is an int
     await convert(42, subject=1)  # rejected: a subject is a str
     await convert(42, message=b"text")  # rejected: a message is a str
     await convert(42, inbox="7")  # rejected: an id is an int

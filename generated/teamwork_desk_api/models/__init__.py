@@ -6,6 +6,7 @@ from .conversation import Conversation
 from .conversation_page import ConversationPage
 from .convert_conversation import ConvertConversation
 from .custom_field import CustomField
+from .custom_field_meta import CustomFieldMeta
 from .customer_ref import CustomerRef
 from .entity_ref import EntityRef
 from .field_errors import FieldErrors
@@ -23,6 +24,7 @@ __all__ = (
     "ConvertConversation",
     "CustomerRef",
     "CustomField",
+    "CustomFieldMeta",
     "EntityRef",
     "FieldErrors",
     "FilterArgs",

@@ -6,7 +6,7 @@ from typing import Any, Self
 from attrs import field as _field
 from attrs import frozen as _frozen
 
-from ..types import At, Hook, decode_any, decode_int, decode_object, encode, ignore
+from ..types import At, Hook, decode_int, decode_object, encode, ignore
 
 
 @_frozen(kw_only=True, slots=False)
@@ -15,8 +15,8 @@ class CustomField:
 
     id: int | None = None
     """The custom field's id."""
-    value: Any | None = _field(default=None, repr=False)
-    """The value; its JSON type depends on the custom field."""
+    meta: CustomFieldMeta | None = None
+    """The object that holds the value."""
     additional_properties: dict[str, Any] = _field(factory=dict[str, Any], repr=False)
     """Properties that the contract does not describe."""
 
@@ -27,7 +27,9 @@ class CustomField:
         pop = rest.pop
         return cls(
             id=value if (value := pop("id", None)) is None or type(value) is int else decode_int(value, at, "id", hook),
-            value=None if (value := pop("value", None)) is None else decode_any(value, at, "value", hook),
+            meta=None
+            if (value := pop("meta", None)) is None
+            else decode_object(CustomFieldMeta.from_dict, value, at, "meta", hook),
             additional_properties=rest,
         )
 
@@ -42,6 +44,9 @@ class CustomField:
         value: Any
         if (value := self.id) is not None:
             encoded["id"] = value if type(value) is int else encode(value)
-        if (value := self.value) is not None:
-            encoded["value"] = encode(value)
+        if (value := self.meta) is not None:
+            encoded["meta"] = value.to_dict() if type(value) is CustomFieldMeta else encode(value)
         return encoded
+
+
+from .custom_field_meta import CustomFieldMeta

@@ -7,8 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from difflib import ndiff
 from typing import Any, cast
 
-from teamwork_desk_api.models import CustomerRef, CustomField, EntityRef
+from teamwork_desk_api.models import CustomerRef, EntityRef
+from teamwork_desk_api.types import encode
 
+from .._arguments import custom_fields
 from ..backlog import ConvertedFields
 from ._records import Ticket
 from ._validator import json_name
@@ -65,7 +67,8 @@ def _elsewhere(tickets: Sequence[Ticket], conversation_id: int) -> str:
 
 def _differences(body: Mapping[str, Any], expected: Mapping[str, Any]) -> Iterator[str]:
     for name, value in expected.items():
-        wanted, got = _plain(value), _plain(_sent(body, name))
+        form = _fields_by_id if name == "customfields" else _plain
+        wanted, got = form(value), form(_sent(body, name))
         if wanted == got:
             continue
         if isinstance(wanted, str) and isinstance(got, str) and "\n" in wanted and "\n" in got:
@@ -85,7 +88,7 @@ def _sent(body: Mapping[str, Any], name: str) -> Any:
 
 def _plain(value: Any) -> Any:
     """Return a value in the shortest form that `convert` accepts, such as an id for a reference with only an id."""
-    if isinstance(value, (EntityRef, CustomerRef, CustomField)):
+    if isinstance(value, (EntityRef, CustomerRef)):
         value = value.to_dict()
     if isinstance(value, Mapping):
         plain = {key: _plain(part) for key, part in cast("Mapping[str, Any]", value).items()}
@@ -93,6 +96,22 @@ def _plain(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_plain(part) for part in cast("Sequence[Any]", value)]
     return value
+
+
+def _fields_by_id(value: Any) -> Any:
+    """Return custom fields as the mapping from ids to values that `convert` accepts, if they have no other data."""
+    fields: list[Any] | None = encode(custom_fields(value))
+    if fields is None or not all(map(_is_simple, fields)):
+        return fields
+    return {field["id"]: field["meta"]["value"] for field in fields}
+
+
+def _is_simple(field: Any) -> bool:
+    match field:
+        case {"id": int(), "meta": {"value": _, **other}, **more}:
+            return not other and not more
+        case _:
+            return False
 
 
 def _shown(value: Any) -> str:

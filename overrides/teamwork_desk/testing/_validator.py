@@ -86,6 +86,12 @@ def _reference(path: str, value: Any) -> _Problems:
             yield from check(f"{path}.{name}", value[name])
 
 
+def _custom_field(path: str, value: Any) -> _Problems:
+    yield from _identified(path, value)
+    if _is_object(value) and value.get("meta") is not None:
+        yield from _object(f"{path}.meta", value["meta"])
+
+
 def _text_or(check: _Check, path: str, value: Any) -> _Problems:
     if not isinstance(value, str):
         yield from check(path, value)
@@ -106,7 +112,7 @@ _TYPES: dict[type, _Check] = {
     bool: _boolean,
     int: _whole,
     CustomerRef: _customer,
-    CustomField: _identified,
+    CustomField: _custom_field,
     EntityRef: _reference,
 }
 

@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Self
+
+from attrs import field as _field
+from attrs import frozen as _frozen
+
+from ..types import At, Hook, decode_any, decode_object, encode, ignore
+
+
+@_frozen(kw_only=True, slots=False)
+class CustomFieldMeta:
+    """The object that holds the value of a custom field."""
+
+    value: Any | None = _field(default=None, repr=False)
+    """The value. Its JSON type depends on the custom field: text for a text field, the option's id for a dropdown."""
+    additional_properties: dict[str, Any] = _field(factory=dict[str, Any], repr=False)
+    """Properties that the contract does not describe."""
+
+    @classmethod
+    def from_dict(cls, source: Mapping[str, Any], at: At = None, hook: Hook = ignore) -> Self:
+        """Decode leniently from a JSON object. Values that the contract does not allow are reported to the hook."""
+        rest = {**source}
+        pop = rest.pop
+        return cls(
+            value=None if (value := pop("value", None)) is None else decode_any(value, at, "value", hook),
+            additional_properties=rest,
+        )
+
+    @classmethod
+    def decode(cls, value: Any, at: At, key: str, hook: Hook) -> Self | None:
+        """Decode a nested object, or report it to the hook if it is not an object."""
+        return decode_object(cls.from_dict, value, at, key, hook)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Turn the model into a plain JSON object. Fields that are None are omitted."""
+        encoded: dict[str, Any] = {key: encode(entry) for key, entry in self.additional_properties.items()}
+        value: Any
+        if (value := self.value) is not None:
+            encoded["value"] = encode(value)
+        return encoded
