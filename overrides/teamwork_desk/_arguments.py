@@ -96,7 +96,7 @@ def custom_fields(fields: Any) -> Any:
         RequestError: An id is invalid, or a value has no JSON form. The message names the id, but not the value.
     """
     if isinstance(fields, Mapping):
-        values: Mapping[Any, Any] = fields
+        values = cast("Mapping[int, Any]", fields)
         fields = [
             CustomField(id=key, meta=CustomFieldMeta(value=value)) for key, value in values.items() if value is not None
         ]

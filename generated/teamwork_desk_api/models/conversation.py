@@ -18,8 +18,8 @@ class Conversation:
     """The conversation's id."""
     ticket_id: int | None = None
     """The id of the conversation's ticket; null or 0 until the conversation is converted."""
-    state: Literal["active", "deleted"] | str | None = None
-    """Typically `active` or `deleted`."""
+    state: Literal["active", "closed", "deleted"] | str | None = None
+    """Typically `active`, `closed` or `deleted`."""
     contact: Contact | None = None
     """How to reach the customer."""
     contact_id: int | None = None

@@ -16,7 +16,7 @@ class CustomerRef:
     id: int | None = None
     """An existing customer's id."""
     email: str | None = _field(default=None, repr=False)
-    """An email address. Desk reuses the customer who has it, or creates a customer."""
+    """The customer's email address."""
     additional_properties: dict[str, Any] = _field(factory=dict[str, Any], repr=False)
     """Properties that the contract does not describe."""
 

@@ -12,7 +12,8 @@ from ..types import At, Hook, decode_list, decode_map, decode_object, decode_str
 @_frozen(kw_only=True, slots=False)
 class Validator:
     """The validation errors: the reasons for each rejected field. A key is the path of a field, such as
-    `customer.email` or `files[1].id`."""
+    `customer.email` or `files[1].id`. Desk also sends a list of objects with `id`, `code`, `title`, `detail` and
+    `source` instead."""
 
     errors: FieldErrors | None = None
     """The reasons by field."""

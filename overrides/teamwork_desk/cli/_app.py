@@ -120,7 +120,8 @@ def get(
 def list_(
     url: Url = None,
     filter: Annotated[
-        str | None, typer.Option(help="A filter as JSON. Operators: $eq $ne $lt $lte $gt $gte $in $nin $and $or.")
+        str | None,
+        typer.Option(help="A filter as JSON. Operators: $eq $ne $lt $lte $gt $gte $in $nin $contains $and $or."),
     ] = None,
     order_by: Annotated[str | None, typer.Option(help="The field to sort by.")] = None,
     order_mode: Annotated[str | None, typer.Option(help="asc or desc.")] = None,

@@ -23,8 +23,8 @@ def list_conversations(
     Returns one page of conversations, with pagination.
 
     Args:
-        filter: JSON such as `{"id":{"$eq":42}}`. Operators: `$eq $ne $lt $lte $gt $gte $in $nin $and
-            $or`. Fields: `contactId createdAt deletedAt id state ticket_id token updatedAt`.
+        filter: JSON such as `{"id":{"$eq":42}}`. Operators: `$eq $ne $lt $lte $gt $gte $in $nin $contains
+            $and $or`. Fields: `contactId createdAt deletedAt id state ticket_id token updatedAt`.
         order_by: The field to sort by; the same fields as in `filter`.
         order_mode: `asc` or `desc`.
         page: The page number, from 1.
