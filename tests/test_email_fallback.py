@@ -159,7 +159,7 @@ def test_only_the_address_moves_to_the_deprecated_field(
         ({"customer.email": ["must be a valid email address"]}, False),
         ({"email": ["must be a valid email address"]}, False),
         ({"customer": ["must be set"], "customer.email": ["must be a valid email address"]}, False),
-        ({"customer": ["must be set", "cannot be 'id and email'"]}, False),
+        ({"customer": ["must be set", "cannot be ‘id and email’"]}, False),
         ({"customer": ["must be a whole number"]}, False),
         ({"customer": ["must be set to a known customer"]}, False),
         ({"subject": ["must be set"]}, False),

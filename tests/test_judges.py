@@ -138,7 +138,7 @@ def failure(kind: Any) -> Any:
         (UndefinedStatusCode, 404, None, None, True),
         (UndefinedStatusCode, 500, None, None, False),
         (UndefinedStatusCode, 204, None, None, False),
-        (RejectedPositiveData, 400, ["must be set", "must be one of 'a, b'"], None, True),
+        (RejectedPositiveData, 400, ["must be set", "must be one of ‘a, b’"], None, True),
         (RejectedPositiveData, 400, ["must be a valid email address"], None, True),
         (RejectedPositiveData, 400, ["must be a string"], None, False),
         (RejectedPositiveData, 400, ["must be set", "must be a list"], None, False),

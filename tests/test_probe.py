@@ -187,5 +187,5 @@ def test_a_failure_is_printed_in_one_line(command: Command, capsys: pytest.Captu
     assert output.out == ""
     assert output.err == (
         "AuthenticationError: GET /desk/api/v2/conversations.json was answered with 401: Desk rejected the token; "
-        "expected a personal API key or an OAuth access token of this installation: auth must be a valid bearer token\n"
+        "expected a personal API key or an OAuth access token of this installation: failed to validate token\n"
     )

@@ -15,7 +15,7 @@ from schemathesis.openapi.checks import RejectedPositiveData, UndefinedStatusCod
 HTTP_STATUSES = frozenset({401, 404, 405, 429})
 """Statuses that any operation may return. The contract describes only an operation's success and its Validator."""
 RULES = re.compile(
-    r"must be set|must be a valid email address|must be a valid filter|must be one of '.*'|cannot be '.*'"
+    r"must be set|must be a valid email address|must be a valid filter|must be one of ‘.*’"
     r"|must be shorter than \d+ characters"
 )
 """The Validator's reasons for rejecting a value of the right type."""

@@ -6,8 +6,11 @@ import argparse
 import asyncio
 import sys
 from contextlib import suppress
+from typing import get_args
 
 from . import FakeDesk
+from ._limiter import LimiterName
+from ._responses import ErrorShape
 
 
 async def _serve(fake: FakeDesk, host: str, port: int, token: str) -> None:
@@ -23,7 +26,7 @@ async def _serve(fake: FakeDesk, host: str, port: int, token: str) -> None:
         convert = f"{url}/desk/api/v2/conversations/42/convert.json"
         print(  # noqa: T201
             f"A fake Teamwork Desk listens on {url}, with conversations 1 to 100. Ctrl-C stops it. Try:",
-            f"  curl -X POST -H 'Authorization: Bearer {token}' -d '{{}}' {convert}",
+            f"  curl -H 'Authorization: Bearer {token}' -H 'Content-Type: application/json' -d '{{}}' {convert}",
             sep="\n",
             flush=True,
         )
@@ -41,10 +44,30 @@ def _main() -> str | None:
     parser.add_argument("--token", help="the only bearer token that is accepted; without it, any token is accepted")
     parser.add_argument("--rate-limit", type=int, default=120, help="requests per minute")
     parser.add_argument(
+        "--limiter",
+        choices=get_args(LimiterName),
+        default="sliding log",
+        help="how requests are counted and reported; the default is Teamwork's own way",
+    )
+    parser.add_argument(
+        "--error-shape",
+        choices=get_args(ErrorShape),
+        default="map",
+        help="list rejected fields as a map or as objects; Desk sends both",
+    )
+    parser.add_argument("--refuse-in", action="store_true", help="reject a filter with $in")
+    parser.add_argument(
         "--old-installation", action="store_true", help="know only the deprecated email field, and not customer.email"
     )
     options = parser.parse_args()
-    fake = FakeDesk(token=options.token, rate_limit=options.rate_limit, old_installation=options.old_installation)
+    fake = FakeDesk(
+        token=options.token,
+        rate_limit=options.rate_limit,
+        limiter=options.limiter,
+        old_installation=options.old_installation,
+        error_shape=options.error_shape,
+        refuse_in=options.refuse_in,
+    )
     try:
         with suppress(KeyboardInterrupt):
             asyncio.run(_serve(fake, options.host, options.port, options.token or "any"))

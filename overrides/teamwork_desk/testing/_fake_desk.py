@@ -19,11 +19,20 @@ from attrs import evolve
 
 from ..backlog import ConvertedFields
 from ._assertions import no_ticket, the_one_ticket
-from ._faults import RATE_LIMITED, Fault, Faults, InjectedFault, fault_by_name
+from ._faults import RATE_LIMITED, TOKEN_REFUSED, Fault, Faults, InjectedFault, fault_by_name
 from ._limiter import LIMITERS, LimiterName
 from ._listing import page_response
 from ._records import RecordedRequest, Ticket
-from ._responses import FakeResponse, NoResponse, decode_json, json_response, rejection, validation_error
+from ._responses import (
+    ErrorShape,
+    FakeResponse,
+    NoResponse,
+    decode_json,
+    json_response,
+    rejection,
+    text_response,
+    validation_error,
+)
 from ._time import LoopClock
 from ._transport import Transport
 from ._validator import problems_of
@@ -57,6 +66,8 @@ class FakeDesk:
         window: float = 60.0,
         limiter: LimiterName = "sliding log",
         old_installation: bool = False,
+        error_shape: ErrorShape = "map",
+        refuse_in: bool = False,
         envelope: bool = False,
         clock: Callable[[], float] | None = None,
     ) -> None:
@@ -73,6 +84,10 @@ class FakeDesk:
                 the first request to an epoch that it reports, `"seconds left"` reports the seconds until then, and
                 `"silent"` reports nothing.
             old_installation: Whether FakeDesk knows only the deprecated `email`, and not `customer.email`.
+            error_shape: How rejected fields are listed: `"map"` is `{"errors": {"customer": ["must be set"]}}`, and
+                `"objects"` is `{"errors": [{"detail": "must be set", "source": "customer", ...}]}`. Desk sends both.
+                All other errors are objects.
+            refuse_in: Whether the listing rejects a filter with `$in`. It is not known whether Desk does.
             envelope: Whether the response to a convert request is `{"conversation": {...}}` instead of the conversation
                 itself. Installations may send either form.
             clock: A function that returns the seconds since the epoch. Without it, the time moves with the clock of the
@@ -81,6 +96,8 @@ class FakeDesk:
         self._token = token
         self._limiter = LIMITERS[limiter](rate_limit, window)
         self._old_installation = old_installation
+        self._error_shape: ErrorShape = error_shape
+        self._refused_operators = ("$in",) if refuse_in else ()
         self._envelope = envelope
         self._clock = LoopClock() if clock is None else clock
         self._faults = Faults()
@@ -207,15 +224,15 @@ class FakeDesk:
         | fault | what happens to a request | what `convert` does |
         | --- | --- | --- |
         | `"connection refused"` | it is not sent; over a server the connection breaks instead | sends it again |
-        | `"rate limited"` | 429, the rate window is used up | sends it again after the window ends |
+        | `"rate limited"` | 429 without a body, the rate limit is used up | sends it again when there is room |
         | `"maintenance"` | 503 with `Retry-After: 5` | sends it again after 5 seconds |
         | `"token refused"` | 401 | sends it again with a new token if it can get one, else `AuthenticationError` |
         | `"forbidden"` | 403 | `PermissionDeniedError` |
         | `"answer lost before the work"` | the connection breaks, not carried out | looks it up, sends it again |
         | `"answer lost after the work"` | the connection breaks, carried out | finds the ticket |
         | `"answer lost while the work goes on"` | the connection breaks, carried out later | finds the ticket |
-        | `"server error before the work"` | 500, not carried out | looks it up, sends it again |
-        | `"server error after the work"` | 500, carried out | finds the ticket |
+        | `"server error before the work"` | 500 in plain text, not carried out | looks it up, sends it again |
+        | `"server error after the work"` | 500 in plain text, carried out | finds the ticket |
         | `"timeout before the work"` | no response in time, never carried out | `OutcomeUnknownError` |
         | `"timeout after the work"` | no response in time, carried out | finds the ticket |
         | `"timeout while the work goes on"` | no response in time, carried out later | finds the ticket |
@@ -290,10 +307,12 @@ class FakeDesk:
         fault = None if self._limiter.is_used_up(self._clock()) else self._faults.take(method)
         if fault is not None and fault.outcome is RATE_LIMITED:
             self._limiter.use_up(self._clock())
+            # The limiter may count the refused request, too.
+            self._limiter.accepts(self._clock())
         response: FakeResponse | None = None
         if fault is None or fault.work != "never":
             # A request that is rejected here is not carried out later either.
-            response = self._check_access(headers)
+            response = self._check_access(method, path, headers)
             carry_out = partial(self._carry_out, method, path, arguments, decoded)
             if response is None and fault is not None and fault.work == "later":
                 self._unfinished_work.append((self._clock() + fault.lasts, carry_out))
@@ -320,7 +339,7 @@ class FakeDesk:
         now = self._clock()
         headers = httpx.Headers(
             {
-                "Content-Type": "application/json",
+                **({"Content-Type": "application/json"} if response.body else {}),
                 "Content-Length": str(len(response.body)),
                 "Date": formatdate(now, usegmt=True),
                 **self._limiter.headers(now),
@@ -329,38 +348,49 @@ class FakeDesk:
         headers.update(response.headers)
         return evolve(response, headers=headers)
 
-    def _check_access(self, headers: httpx.Headers) -> FakeResponse | None:
-        """Return a rejection if the rate limit is used up or the token is wrong, else None."""
+    def _check_access(self, method: str, path: str, headers: httpx.Headers) -> FakeResponse | None:
+        """Return a rejection if the rate limit is used up, or if the token or the content type is wrong, else None."""
         if not self._limiter.accepts(self._clock()):
-            return FakeResponse(429, httpx.Headers(), b"")
+            return RATE_LIMITED
         scheme, _, token = headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token or self._token not in (None, token):
-            return rejection(401, "auth", "must be a valid bearer token")
+            return TOKEN_REFUSED
+        content_type = headers.get("content-type", "").partition(";")[0].strip().lower()
+        if method in ("POST", "PUT", "DELETE") and content_type != "application/json":
+            # Source: `contenttype/contentType.go` in Teamwork/middleware.
+            return text_response(
+                400, f'unknown content type: "{content_type}" for "{path}"; must be one of application/json'
+            )
         return None
 
     def _carry_out(self, method: str, path: str, arguments: Mapping[str, str], body: Any) -> FakeResponse:
         """Carry out a request that is within the rate limit and has a valid token."""
         if path == _LIST:
             return (
-                page_response(self._conversations.values(), arguments)
+                page_response(
+                    self._conversations.values(),
+                    arguments,
+                    refused_operators=self._refused_operators,
+                    error_shape=self._error_shape,
+                )
                 if method == "GET"
-                else rejection(405, "method", "must be GET", Allow="GET")
+                else rejection(405, "the method must be GET", Allow="GET")
             )
         if match := _CONVERT.fullmatch(path):
             if method != "POST":
-                return rejection(405, "method", "must be POST", Allow="POST")
+                return rejection(405, "the method must be POST", Allow="POST")
             return self._convert(int(match[1]), body)
-        return rejection(404, "path", "is unknown")
+        return rejection(404, "the path is unknown")
 
     def _convert(self, conversation_id: int, body: Any) -> FakeResponse:
         conversation = self._conversations.get(conversation_id)
         if conversation is None:
-            return rejection(404, "id", "is unknown")
+            return rejection(404, "the conversation is unknown")
         problems = problems_of(
             body, has_contact=bool(conversation.get("contact")), old_installation=self._old_installation
         )
         if problems:
-            return validation_error(problems)
+            return validation_error(problems, self._error_shape)
         ticket = Ticket(next(self._ticket_ids), conversation_id, body)
         self._tickets.append(ticket)
         conversation.update(ticket_id=ticket.id, updatedAt=self._timestamp())

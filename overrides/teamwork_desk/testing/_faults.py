@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias, cast, get_args
 import httpx
 from attrs import evolve, frozen
 
-from ._responses import FakeResponse, NoResponse
+from ._responses import FakeResponse, NoResponse, rejection, text_response
 
 Fault: TypeAlias = Literal[
     "connection refused",
@@ -116,18 +116,20 @@ def _html_response(status: int, text: str, **headers: str) -> FakeResponse:
     return FakeResponse(status, httpx.Headers({"Content-Type": "text/html", **headers}), f"<h1>{text}</h1>".encode())
 
 
-RATE_LIMITED = FakeResponse(429, httpx.Headers(), b'{"errors": {"rateLimit": ["is exceeded"]}}')
+# Source: `ratelimit/ratelimiter.go` in Teamwork/middleware. The response has no body.
+RATE_LIMITED = FakeResponse(429, httpx.Headers(), b"")
+TOKEN_REFUSED = rejection(401, "failed to validate token", code="G401")
 _MAINTENANCE = _html_response(503, "Back soon", **{"Retry-After": "5"})
-_TOKEN_REFUSED = FakeResponse(401, httpx.Headers(), b'{"errors": {"auth": ["must be a valid bearer token"]}}')
-_FORBIDDEN = FakeResponse(403, httpx.Headers(), b'{"errors": {"auth": ["must be allowed to do this"]}}')
-_SERVER_ERROR = _html_response(500, "Internal Server Error")
+_FORBIDDEN = rejection(403, "the plan does not include this feature", code="E5")
+# Source: `rescue/rescue.go` in Teamwork/middleware, which responds to a panic.
+_SERVER_ERROR = text_response(500, "Sorry, the server ran into a problem processing this request.")
 _GATEWAY_TIMEOUT = _html_response(504, "Gateway Time-out")
 
 _FAULTS: dict[Fault, tuple[Work, FakeResponse | NoResponse | None]] = {
     "connection refused": ("never", NoResponse.REFUSED),
     "rate limited": ("never", RATE_LIMITED),
     "maintenance": ("never", _MAINTENANCE),
-    "token refused": ("never", _TOKEN_REFUSED),
+    "token refused": ("never", TOKEN_REFUSED),
     "forbidden": ("never", _FORBIDDEN),
     "answer lost before the work": ("never", NoResponse.RESET),
     "answer lost after the work": ("now", NoResponse.RESET),

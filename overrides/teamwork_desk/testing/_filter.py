@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, cast
@@ -14,11 +14,12 @@ _Condition = Callable[[Mapping[str, Any]], bool]
 """Returns whether a conversation matches."""
 
 
-def compile_filter(query: Any) -> _Condition:
+def compile_filter(query: Any, *, refused: Collection[str] = ()) -> _Condition:
     """Turn a filter into a function that returns whether a conversation matches it.
 
     Args:
         query: The filter, decoded from JSON.
+        refused: Operators that are treated like unknown operators.
 
     Raises:
         ValueError: Desk does not know such a filter.
@@ -29,11 +30,11 @@ def compile_filter(query: Any) -> _Condition:
     for key, value in cast("dict[str, Any]", query).items():
         if key in ("$and", "$or") and type(value) is list:
             combine = all if key == "$and" else any
-            parts = [compile_filter(part) for part in cast("Sequence[Any]", value)]
+            parts = [compile_filter(part, refused=refused) for part in cast("Sequence[Any]", value)]
             conditions.append(partial(_combined, combine, parts))
         elif key in FILTERABLE and type(value) is dict:
             for name, operand in cast("dict[str, Any]", value).items():
-                if name not in _OPERATORS or (name in ("$in", "$nin") and type(operand) is not list):
+                if name not in _OPERATORS or name in refused or (name in ("$in", "$nin") and type(operand) is not list):
                     raise ValueError("unknown operator or operand")
                 conditions.append(partial(_compared, key, _OPERATORS[name], _comparable(key, operand)))
         else:
@@ -48,6 +49,7 @@ _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     "$lte": operator.le,
     "$gt": operator.gt,
     "$gte": operator.ge,
+    "$contains": operator.contains,
     "$in": lambda value, operand: value in operand,
     "$nin": lambda value, operand: value not in operand,
 }

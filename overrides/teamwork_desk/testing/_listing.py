@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import partial
 from typing import Any
 
 from ._filter import FILTERABLE, compile_filter, sort_key
-from ._responses import FakeResponse, decode_json, json_response, validation_error
+from ._responses import ErrorShape, FakeResponse, decode_json, json_response, validation_error
 from ._validator import each, one_of, page_number
 
 MAX_PAGE_SIZE = 100
@@ -16,12 +16,20 @@ DEFAULT_PAGE_SIZE = 50
 INCLUDABLE = ("contacts", "conversationmessages", "customers", "users", "all")
 
 
-def page_response(conversations: Iterable[Mapping[str, Any]], arguments: Mapping[str, str]) -> FakeResponse:
+def page_response(
+    conversations: Iterable[Mapping[str, Any]],
+    arguments: Mapping[str, str],
+    *,
+    refused_operators: Collection[str],
+    error_shape: ErrorShape,
+) -> FakeResponse:
     """Return the page that a query asks for, or the reasons why the query is invalid.
 
     Args:
         conversations: All conversations.
         arguments: The parameters of the query.
+        refused_operators: Operators that a filter must not have.
+        error_shape: How the reasons are listed.
     """
     order_by, order_mode = arguments.get("orderBy", "id"), arguments.get("orderMode", "asc")
     problems = [
@@ -32,12 +40,12 @@ def page_response(conversations: Iterable[Mapping[str, Any]], arguments: Mapping
     ]
     found: list[Mapping[str, Any]] = []
     try:
-        matches = compile_filter(decode_json(arguments.get("filter", "{}").encode()))
+        matches = compile_filter(decode_json(arguments.get("filter", "{}").encode()), refused=refused_operators)
         found = [conversation for conversation in conversations if matches(conversation)]
     except (ValueError, RecursionError):
         problems.append(("filter", "must be a valid filter"))
     if problems:
-        return validation_error(problems)
+        return validation_error(problems, error_shape)
     found.sort(key=partial(sort_key, order_by), reverse=order_mode == "desc")
     page = int(arguments.get("page", 1))
     # Desk reduces a larger page size without an error.

@@ -5,10 +5,15 @@ from __future__ import annotations
 import enum
 import json
 from collections.abc import Callable, Iterable
-from typing import Any, NoReturn, TypeAlias
+from http import HTTPStatus
+from typing import Any, Literal, NoReturn, TypeAlias
+from uuid import uuid4
 
 import httpx
 from attrs import frozen
+
+ErrorShape: TypeAlias = Literal["map", "objects"]
+"""How Desk lists the fields that it rejects: as a map of their paths, or as a list of objects."""
 
 
 @frozen
@@ -45,24 +50,41 @@ def json_response(status: int, payload: Any, **headers: str) -> FakeResponse:
     return FakeResponse(status, httpx.Headers(headers), json.dumps(payload).encode())
 
 
-def rejection(status: int, key: str, message: str, **headers: str) -> FakeResponse:
-    """Return a response that rejects a request for one reason.
+def text_response(status: int, text: str) -> FakeResponse:
+    """Return a response in plain text."""
+    return FakeResponse(status, httpx.Headers({"Content-Type": "text/plain; charset=utf-8"}), text.encode())
+
+
+def rejection(status: int, detail: str, *, code: str | None = None, **headers: str) -> FakeResponse:
+    """Return a response that rejects a request for one reason, which is not a field of its body.
 
     Args:
         status: The HTTP status.
-        key: The part of the request that is wrong.
-        message: Why it is wrong.
+        detail: Why the request is rejected.
+        code: Desk's code of the error, if it is known.
         **headers: The headers.
     """
-    return json_response(status, {"errors": {key: [message]}}, **headers)
+    codes = {} if code is None else {"code": code}
+    return json_response(status, {"errors": [_error_object(status, detail, **codes)]}, **headers)
 
 
-def validation_error(problems: Iterable[tuple[str, str]]) -> FakeResponse:
-    """Return a response with status 400 that has the form of Desk's Validator.
+def _error_object(status: int, detail: str, **more: str) -> dict[str, str]:
+    """Return an error as an object.
+
+    Source: https://apidocs.teamwork.com/guides/spaces/error-codes
+    """
+    return {"id": uuid4().hex, "title": HTTPStatus(status).phrase, "detail": detail, **more}
+
+
+def validation_error(problems: Iterable[tuple[str, str]], shape: ErrorShape) -> FakeResponse:
+    """Return a response with status 400 that names the rejected fields.
 
     Args:
         problems: Pairs of a field's path and the reason. A path may occur several times.
+        shape: Whether the response has the form of Desk's Validator, or is a list of objects.
     """
+    if shape == "objects":
+        return json_response(400, {"errors": [_error_object(400, message, source=path) for path, message in problems]})
     errors: dict[str, list[str]] = {}
     for path, message in problems:
         errors.setdefault(path, []).append(message)

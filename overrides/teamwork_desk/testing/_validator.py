@@ -38,7 +38,7 @@ _whole: _Check = partial(_typed, int, "must be a whole number")
 
 def one_of(choices: Iterable[str], path: str, value: Any) -> _Problems:
     if value not in choices:
-        yield path, f"must be one of '{', '.join(choices)}'"
+        yield path, f"must be one of ‘{', '.join(choices)}’"
 
 
 def page_number(path: str, text: str) -> _Problems:
@@ -160,8 +160,6 @@ def problems_of(body: Any, *, has_contact: bool, old_installation: bool) -> list
     if _is_object(customer):
         has_id = customer.get("id") is not None
         has_email = customer.get("email") is not None or "email" in fields
-        if has_id and has_email:
-            problems.append(("customer", "cannot be 'id and email'"))
         if not (has_id or has_email or has_contact or "fromThreadId" in fields):
             problems.append(("customer", "must be set"))
     return problems
