@@ -1,0 +1,155 @@
+"""What Desk says about an error, in both of its shapes, reaches the error and the email fallback."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from teamwork_desk import (
+    AsyncDesk,
+    AuthenticationError,
+    NotFoundError,
+    PermissionDeniedError,
+    RetryPolicy,
+    ValidationError,
+)
+from teamwork_desk._problems import Problems, read_problems
+from teamwork_desk.testing import FakeDesk
+from teamwork_desk.testing._responses import ErrorShape
+
+JO = "jo@example.com"
+SHAPES: list[ErrorShape] = ["map", "objects"]
+on_asyncio = pytest.mark.parametrize("anyio_backend", ["asyncio"])
+"""The server of FakeDesk runs on asyncio only."""
+ONCE = RetryPolicy(max_attempts=1, backoff_base=0, settle=())
+
+
+# The body of an error response
+
+
+def problems_of(errors: Any) -> Problems:
+    return read_problems(json.dumps({"errors": errors}).encode())
+
+
+UNAUTHORIZED = {"id": "4c87", "code": "G401", "title": "Unauthorized", "detail": "failed to validate token"}
+
+
+@pytest.mark.parametrize(
+    ("errors", "expected"),
+    [
+        ({"customer": ["must be set"]}, {"customer": ["must be set"]}),
+        ({"customer.email": ["must be set", 7], "cc": "must be a list", "a": [], "b": 7}, None),
+        ({"detail": ["must be set"]}, {"detail": ["must be set"]}),
+        ([{"detail": "must be set", "source": "customer"}], {"customer": ["must be set"]}),
+        ({"detail": "must be set", "source": "customer"}, {"customer": ["must be set"]}),
+        ([{"title": "must be set", "source": {"pointer": "/data/customer"}}], {"customer": ["must be set"]}),
+        ([{"detail": "must be set", "source": {"parameter": "filter"}}], {"filter": ["must be set"]}),
+        ([{"detail": "a", "source": "x"}, {"detail": "b", "source": "x"}], {"x": ["a", "b"]}),
+        ([{"detail": "must be set"}, {"source": "x"}, {"detail": "a", "source": ["x"]}, 7, None], {}),
+        (["must be set"], {}),
+        ("must be set", {}),
+        (None, {}),
+    ],
+    ids=str,
+)
+def test_the_reasons_are_read_from_a_map_and_from_objects(errors: Any, expected: dict[str, list[str]] | None) -> None:
+    found = problems_of(errors)
+    assert found.is_json
+    assert found.errors == (
+        {"customer.email": ["must be set"], "cc": ["must be a list"]} if expected is None else expected
+    )
+
+
+@pytest.mark.parametrize("errors", [UNAUTHORIZED, [UNAUTHORIZED], [UNAUTHORIZED, {"code": "G999"}]], ids=str)
+def test_the_first_object_says_what_is_wrong(errors: Any) -> None:
+    found = problems_of(errors)
+    assert (found.id, found.code, found.title, found.detail) == tuple(UNAUTHORIZED.values())
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [("a", "a"), (7, "7"), ("", None), (None, None), (True, None), (["a"], None)], ids=str
+)
+def test_a_part_of_an_object_is_text_or_a_number(value: Any, text: str | None) -> None:
+    found = problems_of([{"id": value, "code": value, "title": value, "detail": value}])
+    assert (found.id, found.code, found.title, found.detail) == (text,) * 4
+
+
+@pytest.mark.parametrize(
+    ("content", "is_json"), [(b"", False), (b"<html>", False), (b"\xff", False), (b"null", True), (b"[7]", True)]
+)
+def test_any_other_body_says_nothing(content: bytes, is_json: bool) -> None:
+    assert read_problems(content) == Problems(is_json=is_json)
+
+
+# The errors of a call, over a real socket
+
+
+@on_asyncio
+@pytest.mark.parametrize("shape", SHAPES)
+async def test_the_email_fallback_reads_both_shapes(shape: ErrorShape) -> None:
+    fake = FakeDesk(old_installation=True, error_shape=shape)
+    async with fake.serve() as url, AsyncDesk(url, token="any") as desk:
+        await desk.conversations.convert(42, customer=JO)
+    assert [request.json for request in fake.requests if request.method == "POST"] == [
+        {"customer": {"email": JO}},
+        {"email": JO},
+    ]
+    fake.assert_converted_once(42, customer=JO)
+
+
+@on_asyncio
+@pytest.mark.parametrize("shape", SHAPES)
+async def test_a_malformed_address_causes_no_fallback_in_either_shape(shape: ErrorShape) -> None:
+    fake = FakeDesk(old_installation=False, error_shape=shape)
+    async with fake.serve() as url, AsyncDesk(url, token="any") as desk:
+        with pytest.raises(ValidationError, match=r"customer\.email must be a valid email address") as raised:
+            await desk.conversations.convert(42, customer="jo at example")
+    assert raised.value.errors == {"customer.email": ["must be a valid email address"]}
+    assert bool(raised.value.request_id) is (shape == "objects")
+    assert raised.value.attempts == 1
+
+
+@on_asyncio
+async def test_a_refused_token_is_explained() -> None:
+    fake = FakeDesk(token="right")
+    async with fake.serve() as url, AsyncDesk(url, token="wrong", retry=ONCE) as desk:
+        with pytest.raises(AuthenticationError, match="failed to validate token") as raised:
+            await desk.conversations.convert(42)
+    error = raised.value
+    assert (error.code, error.title, error.detail) == ("G401", "Unauthorized", "failed to validate token")
+    assert error.request_id == json.loads(error.body)["errors"][0]["id"]
+
+
+@on_asyncio
+async def test_a_missing_permission_is_explained() -> None:
+    fake = FakeDesk()
+    fake.inject("forbidden", method="POST")
+    async with fake.serve() as url, AsyncDesk(url, token="any", retry=ONCE) as desk:
+        with pytest.raises(PermissionDeniedError, match="the plan does not include this feature") as raised:
+            await desk.conversations.convert(42)
+    assert (raised.value.code, raised.value.maybe_applied) == ("E5", False)
+
+
+async def test_the_header_of_a_response_names_the_request_before_the_error_does() -> None:
+    fake = FakeDesk()
+    fake.fail(status=404, headers={"X-Request-Id": "of the header"}, body={"errors": UNAUTHORIZED})
+    async with AsyncDesk("https://acme.teamwork.com", token="any", transport=fake.transport) as desk:
+        with pytest.raises(NotFoundError) as raised:
+            await desk.conversations.get(42)
+    assert (raised.value.request_id, raised.value.code) == ("of the header", "G401")
+
+
+# A custom field, over a real socket
+
+
+@on_asyncio
+async def test_a_custom_field_arrives_with_its_value_in_meta() -> None:
+    fake = FakeDesk()
+    async with fake.serve() as url, AsyncDesk(url, token="any") as desk:
+        await desk.conversations.convert(42, customfields={272: 1613, 273: "gold"})
+    assert fake.tickets[0].body == {
+        "customfields": [{"id": 272, "meta": {"value": 1613}}, {"id": 273, "meta": {"value": "gold"}}]
+    }
+    fake.assert_converted_once(42, customfields={272: 1613, 273: "gold"})
