@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any, TypeGuard, cast
 
 from attrs import field, frozen
 
@@ -50,7 +50,7 @@ def read_problems(content: bytes) -> Problems:
     is_json = bool(content)
     if isinstance(errors, dict) and not _is_object(cast("dict[str, Any]", errors)):
         return Problems(is_json=is_json, errors=_by_field(cast("dict[str, Any]", errors)))
-    listed: list[Any] = errors if isinstance(errors, list) else [errors]
+    listed: list[Any] = errors if _is_list(errors) else [errors]
     objects = [cast("dict[str, Any]", each) for each in listed if isinstance(each, dict)]
     first: dict[str, Any] = objects[0] if objects else {}
     return Problems(
@@ -68,10 +68,14 @@ def _is_object(errors: dict[str, Any]) -> bool:
     return any(isinstance(errors.get(name), str) for name in ("code", "detail", "title"))
 
 
+def _is_list(value: Any) -> TypeGuard[list[Any]]:
+    return isinstance(value, list)
+
+
 def _by_field(errors: dict[str, Any]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for name, reasons in errors.items():
-        listed: list[Any] = reasons if isinstance(reasons, list) else [reasons]
+        listed: list[Any] = reasons if _is_list(reasons) else [reasons]
         if texts := [reason for reason in listed if isinstance(reason, str)]:
             found[name] = texts
     return found
