@@ -9,6 +9,7 @@ import logging
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -24,6 +25,7 @@ import httpx
 import pytest
 from attrs import define, field
 from fleet_worker import make_fleet
+from raw_server import RawServer, http, read_request
 from redis.asyncio import Redis
 from redis.asyncio.lock import Lock
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -39,7 +41,7 @@ from teamwork_desk import (
     RetryPolicy,
 )
 from teamwork_desk.fleet import EventHooks, Fleet, Parked
-from teamwork_desk.fleet._account import CONCURRENCY, REQUESTS_PER_JOB, Account
+from teamwork_desk.fleet._account import CONCURRENCY, Account
 from teamwork_desk.testing import FakeDesk, Fault, RecordedRequest
 
 RETRY = RetryPolicy(max_attempts=1, backoff_base=0.001, settle=(0.001,))
@@ -71,6 +73,9 @@ class Harness:
     fake: FakeDesk = field(factory=FakeDesk)
     transport: httpx.AsyncBaseTransport | None = None
     opened: list[str] = field(factory=list[str])
+    urls: dict[str, str] = field(
+        factory=lambda: {"acme": "https://acme.teamwork.com", "umbra": "https://umbra.teamwork.com"}
+    )
 
     async def worker(self, **options: Any) -> Fleet:
         """Start the broker of a new worker. It runs no job by itself: the test runs each delivery with `work`."""
@@ -82,7 +87,7 @@ class Harness:
 
     def open_desk(self, account: str, event_hooks: EventHooks) -> AsyncDesk:
         """Return the client of an account, and record that it was opened. All accounts use the same fake Desk."""
-        url = {"acme": "https://acme.teamwork.com", "umbra": "https://umbra.teamwork.com"}[account]
+        url = self.urls[account]
         self.opened.append(account)
         transport = self.transport or self.fake.transport
         return AsyncDesk(url, token="hush", retry=RETRY, transport=transport, event_hooks=event_hooks)
@@ -468,6 +473,88 @@ async def test_a_failure_with_a_known_outcome_releases_the_lease(harness: Harnes
     await harness.age_deliveries()
     await work(fleet)
     assert len(harness.fake.tickets) == 1
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_a_job_that_gets_no_turn_is_never_parked(
+    harness: Harness, method: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    fleet = await harness.worker(max_attempts=1)
+    await fleet.enqueue("acme", 42)
+    for _ in range(3):
+        harness.fake.fail(status=429, method=method, headers={"Retry-After": "0"})
+        await work(fleet)
+        await harness.age_deliveries()
+    assert caplog.text.count("conversation 42 of acme has to wait, and will be retried: RateLimitedError") == 3
+    assert await harness.redis.hlen(f"{QUEUE}:attempts") == 0
+    assert not await harness.redis.exists(LEASE)
+    await work(fleet)
+    assert len(harness.fake.tickets) == 1
+    assert await fleet.parked() == []
+
+
+async def test_a_job_without_room_before_its_deadline_is_never_parked(harness: Harness) -> None:
+    harness.fake = FakeDesk(rate_limit=2)
+    fleet = await harness.worker(max_attempts=1, deadline=5)
+    for number in (41, 42):
+        await fleet.enqueue("acme", number)
+    await work(fleet, 2)
+    assert [ticket.conversation_id for ticket in harness.fake.tickets] == [41]
+    assert await fleet.parked() == []
+    assert await harness.jobs_in_stream() == 1
+    assert await harness.redis.hlen(f"{QUEUE}:attempts") == 0
+
+
+async def test_a_job_that_gets_no_turn_is_retried_even_if_redis_cannot_forget_the_attempt(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fleet = await harness.worker()
+    await fleet.enqueue("acme", 42)
+    harness.fake.fail(status=429, method="POST", headers={"Retry-After": "0"})
+
+    async def fail(*_: object) -> None:
+        raise RedisConnectionError
+
+    monkeypatch.setattr(fleet.broker, "forget_attempt", fail)
+    await work(fleet)
+    assert await harness.redis.hvals(f"{QUEUE}:attempts") == [b"1"]
+    assert await harness.jobs_in_stream() == 1
+
+
+PAGE = b"<html><h1>Whatever</h1></html>"
+
+
+@pytest.mark.parametrize("status", [404, 200])
+async def test_a_web_server_that_is_not_desk_parks_no_job(
+    harness: Harness, status: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    def respond(connection: socket.socket) -> None:
+        read_request(connection)
+        connection.sendall(http(status, PAGE, "Content-Type: text/html"))
+
+    with RawServer(respond) as server:
+        harness.urls["acme"], harness.transport = server.url, httpx.AsyncHTTPTransport()
+        fleet = await harness.worker(max_attempts=1)
+        await fleet.enqueue("acme", 42)
+        for _ in range(3):
+            await work(fleet)
+            await harness.age_deliveries()
+    assert await fleet.parked() == []
+    assert [record.levelname for record in caplog.records if "will be retried" in record.message] == ["ERROR"] * 3
+    assert "conversation 42 of acme has to wait, and will be retried" in caplog.text
+    # After the URL is corrected, the job is converted.
+    harness.urls["acme"], harness.transport = "https://acme.teamwork.com", None
+    await work(await harness.worker(max_attempts=1))
+    assert [ticket.conversation_id for ticket in harness.fake.tickets] == [42]
+
+
+async def test_a_gateway_that_does_not_know_the_path_of_the_conversion_parks_no_job(harness: Harness) -> None:
+    fleet = await harness.worker(max_attempts=1)
+    await fleet.enqueue("acme", 42)
+    harness.fake.fail(status=404, body=PAGE.decode(), method="POST")
+    await work(fleet)
+    assert await fleet.parked() == []
+    assert await harness.jobs_in_stream() == 1
 
 
 async def test_a_job_whose_lookup_cannot_be_read_is_retried(harness: Harness) -> None:
@@ -1158,9 +1245,9 @@ async def test_a_fleet_whose_workers_are_killed_converts_each_conversation_once(
             if (times := sum(ticket.conversation_id == number for ticket in fake.tickets)) != 1
         }
         assert not not_converted_once, (seed, name)
-        # The rate allows the requests of a job before the job runs. So when a window starts, each slot of the four
-        # workers may still have requests that the previous window has allowed.
-        late_requests = REQUESTS_PER_JOB * CONCURRENCY * 4
+        # The rate allows a conversion before its job runs. So when a window starts, each slot of the four workers may
+        # still have a conversion that the previous window has allowed, and each worker a lookup.
+        late_requests = (CONCURRENCY + 1) * 4
         assert arrivals[name].most_in_a_window() <= LIMIT + late_requests, (seed, name)
     assert sorted(map(str, parked)) == sorted(map(str, poison)), seed
     assert await harness.redis.hlen("teamwork-desk:attempts") == 0

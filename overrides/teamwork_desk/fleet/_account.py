@@ -16,28 +16,29 @@ from redis.asyncio.lock import Lock
 from redis.exceptions import LockNotOwnedError
 from taskiq import NoResultError
 
-CONCURRENCY: Final = 4
+CONCURRENCY: Final = 16
 """How many calls of one account a worker runs at the same time.
 
-The limiter counts a request when it allows it, but the request may reach Desk in the next rate window. This number
-limits how many requests can be late in this way.
-"""
-
-REQUESTS_PER_JOB: Final = 2
-"""How many requests a job takes from the rate before it starts: the lookup and the conversion.
-
-If a job took only one, the lookups of other jobs would use up the window before it could convert.
+More calls share a lookup: with 4 calls, a conversion needs 1.6 requests, with 16 it needs 1.2. But the limiter counts a
+request when it allows it, and the request may reach Desk in the next rate window. This number limits how many requests
+can be late in this way.
 """
 
 lease: ContextVar[Lock] = ContextVar("lease")
 """The lease of the running job on its conversation."""
 
-_prepaid_requests: ContextVar[int] = ContextVar("prepaid_requests", default=0)
-"""How many more requests the running job may send without asking the limiter again."""
+_conversion_is_paid: ContextVar[bool] = ContextVar("conversion_is_paid", default=False)
+"""Whether the running job has taken its conversion from the rate, and has not sent it yet."""
 
 
 class Account:
     """An account as one worker sees it.
+
+    A job takes its conversion from the rate before it starts. It also takes a lookup, unless the worker has a lookup
+    that is paid and not sent: the client looks up all jobs that wait at the same time with one listing. So n jobs that
+    run together take n conversions and as many lookups as the client sends. Every further request, such as a retry,
+    takes its own place from the rate when it is sent. A job does not start with less, because its lookup would be
+    wasted if the rate had no room for its conversion.
 
     Args:
         name: The account's name, under which the limiter counts.
@@ -54,8 +55,11 @@ class Account:
         self._key = ("teamwork-desk", name)
         self._limiter = limiter
         self._rate = rate
+        # Only one job at a time asks the limiter, so that jobs get their turn in the order in which they asked.
         self._rate_lock = asyncio.Lock()
         self._slots = asyncio.Semaphore(CONCURRENCY)
+        self._running_jobs = 0
+        self._paid_lookups = 0
 
     @asynccontextmanager
     async def turn(self, max_wait: float) -> AsyncGenerator[None]:
@@ -71,13 +75,17 @@ class Account:
             try:
                 async with asyncio.timeout(max_wait):
                     await stack.enter_async_context(self._slots)
-                    # The limiter never allows more requests at once than the whole rate.
-                    requests = min(REQUESTS_PER_JOB, self._rate.amount)
-                    await self._take_from_rate(requests)
+                    await self._pay_for_job()
             except TimeoutError:
                 raise NoResultError from None
-            _prepaid_requests.set(requests)
-            yield
+            self._running_jobs += 1
+            try:
+                yield
+            finally:
+                self._running_jobs -= 1
+                if not self._running_jobs:
+                    # Desk's window goes on: a later job must not send what was paid long ago.
+                    self._paid_lookups = 0
 
     async def before_request(self, request: httpx.Request) -> None:
         """Wait until the rate allows a request, and check the lease before a conversion.
@@ -89,10 +97,13 @@ class Account:
                 machine was asleep: the event loop does not notice that a deadline passes during sleep.
         """
         self.hook_was_called = True
-        if prepaid := _prepaid_requests.get():
-            _prepaid_requests.set(prepaid - 1)
+        if request.method == "POST" and _conversion_is_paid.get():
+            _conversion_is_paid.set(False)
+        elif request.method == "GET" and self._paid_lookups:
+            self._paid_lookups -= 1
         else:
-            await self._take_from_rate(1)
+            async with self._rate_lock:
+                await self._wait_for_rate(1)
         if request.method == "POST":
             lock, asked_at = lease.get(), time.time()
             # Redis checks in one step that the lease is still ours, and extends it: it must outlast this request.
@@ -101,10 +112,17 @@ class Account:
             if time.time() - asked_at > cast("float", lock.timeout) / 2:
                 raise LockNotOwnedError
 
-    async def _take_from_rate(self, requests: int) -> None:
-        # Only one job at a time asks the limiter, so that jobs get their turn in the order in which they asked.
+    async def _pay_for_job(self) -> None:
         async with self._rate_lock:
-            while not await self._limiter.hit(self._rate, *self._key, cost=requests):
-                window = await self._limiter.get_window_stats(self._rate, *self._key)
-                # The minimum keeps the loop from asking Redis without a pause if the clocks differ.
-                await asyncio.sleep(max(0.01, window.reset_time - time.time()))
+            lookups = 0 if self._paid_lookups else 1
+            # The limiter never allows more requests at once than the whole rate.
+            requests = min(1 + lookups, self._rate.amount)
+            await self._wait_for_rate(requests)
+        self._paid_lookups += lookups
+        _conversion_is_paid.set(requests > lookups)
+
+    async def _wait_for_rate(self, requests: int) -> None:
+        while not await self._limiter.hit(self._rate, *self._key, cost=requests):
+            window = await self._limiter.get_window_stats(self._rate, *self._key)
+            # The minimum keeps the loop from asking Redis without a pause if the clocks differ.
+            await asyncio.sleep(max(0.01, window.reset_time - time.time()))

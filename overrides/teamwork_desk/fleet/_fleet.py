@@ -33,6 +33,7 @@ from .. import (
     RequestError,
     ResponseDecodeError,
     ServerError,
+    StatusError,
     TransportError,
 )
 from .._arguments import from_json
@@ -45,8 +46,10 @@ EventHooks: TypeAlias = Mapping[str, list[Callable[..., Any]]]
 """Functions that httpx calls for each request: pass them to `AsyncDesk(event_hooks=...)`."""
 
 TASK = "teamwork_desk.fleet:convert"
-_PASSING = (OutcomeUnknownError, TransportError, DeadlineExceeded, RateLimitedError, ServerError)
+_PASSING = (OutcomeUnknownError, TransportError, ServerError)
 """Errors whose reason may be gone at the next delivery, so that a retry makes sense."""
+_NO_TURN = (DeadlineExceeded, RateLimitedError)
+"""Errors of a job for which the rate limit left no room in time: nothing was changed."""
 
 
 class Fleet:
@@ -246,6 +249,13 @@ class Fleet:
             raise
         except Exception as error:  # catch every error, because the job must not be lost
             error_text = _describe(error)
+            if not _is_about_job(error):
+                # If Redis fails, the attempt stays counted, and the job is delivered again all the same.
+                with suppress(RedisError):
+                    await self._queue.forget_attempt(message)
+                log = logger.warning if isinstance(error, _NO_TURN) else logger.error
+                log("%s has to wait, and will be retried: %s", job, error_text)
+                raise NoResultError from None
             if not _is_final(error) and (attempts or 0) < self._max_attempts:
                 logger.warning("%s will be retried: %s", job, error_text)
                 raise NoResultError from None
@@ -319,12 +329,22 @@ def _decode_arguments(arguments: dict[str, Any]) -> dict[str, Any]:
     return {name: from_json(name, value) for name, value in arguments.items()}
 
 
-def _is_final(error: Exception) -> bool:
-    """Return whether a retry cannot help, so that the job must be parked."""
-    # The response of a lookup may be unreadable for a while, for example if a gateway responds with a page of its own.
-    # If the response of a conversion is unreadable, the conversation was converted: a retry does not help.
+def _is_about_job(error: Exception) -> bool:
+    """Return whether an error says something about the job, so that the attempt must be counted.
+
+    A job that got no turn does not count. If the URL is wrong, or a gateway responds with a page of its own, every job
+    of the account fails in the same way: none of them must be parked for that.
+    """
+    if isinstance(error, StatusError) and not error.from_desk:
+        return False
+    # If the response of a conversion is unreadable, the conversation was converted. Otherwise it is that of a lookup.
     if isinstance(error, ResponseDecodeError):
         return error.maybe_applied
+    return not isinstance(error, _NO_TURN)
+
+
+def _is_final(error: Exception) -> bool:
+    """Return whether a retry cannot help, so that the job must be parked."""
     # A TypeError means that `convert` does not have an argument, for example if a newer producer added the job.
     return isinstance(error, (DeskError, TypeError)) and not isinstance(error, _PASSING)
 

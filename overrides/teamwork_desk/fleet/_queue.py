@@ -26,6 +26,9 @@ _COUNT_ATTEMPT = """
 if #redis.call('xrange', KEYS[1], ARGV[1], ARGV[1]) == 0 then return 0 end
 return redis.call('hincrby', KEYS[2], ARGV[1], 1)
 """
+_FORGET_ATTEMPT = """
+if redis.call('hincrby', KEYS[1], ARGV[1], -1) <= 0 then redis.call('hdel', KEYS[1], ARGV[1]) end
+"""
 _END_JOB = """
 redis.call('xack', KEYS[1], ARGV[1], ARGV[2])
 redis.call('hdel', KEYS[2], ARGV[2])
@@ -90,6 +93,7 @@ class Queue(RedisStreamBroker):
         self._parked_key = f"{name}:parked"
         self._attempts_key = f"{name}:attempts"
         self._count_attempt: Any = self.redis.register_script(_COUNT_ATTEMPT)
+        self._forget_attempt: Any = self.redis.register_script(_FORGET_ATTEMPT)
         self._end_job: Any = self.redis.register_script(_END_JOB)
         self._remove_parked: Any = self.redis.register_script(_REMOVE_PARKED)
 
@@ -151,6 +155,10 @@ class Queue(RedisStreamBroker):
         """
         keys = [self.queue_name, self._attempts_key]
         return int(await self._count_attempt(keys=keys, args=[message.labels[_ENTRY_LABEL]]))
+
+    async def forget_attempt(self, message: TaskiqMessage) -> None:
+        """Take back one count of `count_attempt`: the attempt says nothing about the job."""
+        await self._forget_attempt(keys=[self._attempts_key], args=[message.labels[_ENTRY_LABEL]])
 
     async def end(self, message: TaskiqMessage, error: str | None = None) -> None:
         """Remove a job from the stream.
