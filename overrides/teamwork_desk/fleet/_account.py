@@ -83,9 +83,8 @@ class Account:
                 yield
             finally:
                 self._running_jobs -= 1
-                if not self._running_jobs:
-                    # Desk's window goes on: a later job must not send what was paid long ago.
-                    self._paid_lookups = 0
+                # When no job runs, the windows go on: a later job must not send what was paid long ago.
+                self._paid_lookups = self._paid_lookups if self._running_jobs else 0
 
     async def before_request(self, request: httpx.Request) -> None:
         """Wait until the rate allows a request, and check the lease before a conversion.
