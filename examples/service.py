@@ -78,7 +78,10 @@ async def make_ticket(
 async def explain(_: Request, error: td.DeskError) -> JSONResponse:
     """Return what is known about an error and concerns the caller."""
     logging.getLogger(__name__).warning("%s: %s: %s", error.conversation_id, type(error).__name__, error)
-    status, detail = next(RESPONSES[kind] for kind in type(error).__mro__ if kind in RESPONSES)
+    kinds = type(error).__mro__
+    if isinstance(error, td.StatusError) and not error.from_desk:  # a wrong URL is not the caller's error
+        kinds = td.DeskError.__mro__
+    status, detail = next(RESPONSES[kind] for kind in kinds if kind in RESPONSES)
     content = {
         "detail": detail,
         "errors": error.errors if isinstance(error, td.ValidationError) else {},

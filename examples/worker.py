@@ -27,7 +27,9 @@ async def work(queue: asyncio.Queue[int], desk: td.AsyncDesk, conversation_id: i
         outcome = f"ticket {conversation.ticket_id}"
     except td.DeskError as error:
         converted = isinstance(error, td.ResponseDecodeError) and error.maybe_applied
-        if not converted and not isinstance(error, FINAL):
+        # The page of another web server says nothing about the conversation: the URL is probably wrong.
+        from_desk = not isinstance(error, td.StatusError) or error.from_desk
+        if not converted and not (from_desk and isinstance(error, FINAL)):
             logger.warning("%d: returned to the queue: %s", conversation_id, error)
             asyncio.get_running_loop().call_later(REDELIVERY_DELAY, queue.put_nowait, conversation_id)
             return

@@ -7,6 +7,7 @@ import importlib
 import os
 import re
 import signal
+import socket
 import sys
 import time
 from asyncio.subprocess import PIPE, Process
@@ -19,6 +20,7 @@ import httpx
 import pytest
 from attrs import frozen
 from code_blocks import ROOT
+from raw_server import RawServer, http, read_request
 
 from teamwork_desk import AsyncDesk
 from teamwork_desk.testing import FakeDesk
@@ -147,6 +149,7 @@ CASES = {
     ),
     "an impossible id": Case(422, NOT_APPLIED, conversation_id=-1),
     "an unknown id": Case(404, NOT_APPLIED, conversation_id=999),
+    "a web server that is not Desk": Case(500, INTERNAL, (respond(404, body="<html>"),)),
     "a conflict": Case(409, NOT_APPLIED, (respond(409),)),
     "unconvertible": Case(422, NOT_APPLIED, (respond(422),)),
     "the token": Case(500, INTERNAL, (respond(401),)),
@@ -242,6 +245,20 @@ async def test_the_worker_returns_a_job_whose_outcome_is_unknown() -> None:
             await stderr_until(another, f"7: acknowledged: ticket {ticket.id}")
             assert await terminate(another) == (0, "INFO:worker:stopped\n")
     assert fake.tickets == [ticket]
+
+
+@pytest.mark.parametrize("status", [404, 200])
+async def test_the_worker_returns_every_job_if_the_url_is_that_of_another_web_server(status: int) -> None:
+    def serve(connection: socket.socket) -> None:
+        read_request(connection)
+        connection.sendall(http(status, b"<html><h1>Whatever</h1></html>", "Content-Type: text/html"))
+
+    with RawServer(serve) as server:
+        async with running(server.url, WORKER, "1", "2") as worker:
+            log = await stderr_until(worker, "(?s)returned.*returned")
+            code, rest = await terminate(worker)
+    assert (code, rest) == (0, "INFO:worker:stopped\n")
+    assert "acknowledged" not in log
 
 
 async def test_a_returned_job_is_delivered_again() -> None:
