@@ -11,6 +11,7 @@ import pty
 import re
 import runpy
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -26,12 +27,13 @@ import httpx
 import pytest
 import typer
 from anyio.from_thread import BlockingPortal, start_blocking_portal
+from raw_server import RawServer, http, read_request
 from typer.testing import CliRunner, Result
 
 from teamwork_desk import CustomerRef, CustomField, CustomFieldMeta, EntityRef, RateLimit, __version__, cli
 from teamwork_desk._conversations import Conversations
 from teamwork_desk.backlog import ConvertedFields, Job
-from teamwork_desk.cli import _app, _convert_many, _shell, _show
+from teamwork_desk.cli import _app, _shell, _show
 from teamwork_desk.cli._errors import CommandError
 from teamwork_desk.cli._forms import form_of
 from teamwork_desk.cli._jobs import COLUMNS, ONLY_IN_JSON, read_jobs
@@ -107,7 +109,11 @@ def write(name: str, content: str | bytes) -> str:
 
 def test_convert_prints_the_ticket(command: Command, fake: FakeDesk) -> None:
     result = command("convert", "42", "--subject", "Refund", "--customer", "jo@example.com", "--tag", "a", "--tag", "b")
-    assert (result.exit_code, data(result)) == (0, [{"conversation_id": 42, "ticket_id": fake.tickets[0].id}])
+    page = f"{os.environ['TEAMWORK_DESK_URL']}/desk/tickets/{fake.tickets[0].id}"
+    assert result.exit_code == 0
+    assert data(result) == [{"conversation_id": 42, "ticket_id": fake.tickets[0].id, "ticket_url": page}]
+    assert data(command("get", "42"))[0]["ticket_url"] == page
+    assert data(command("get", "43"))[0]["ticket_url"] is None
     assert fake.tickets[0].body == {"subject": "Refund", "customer": {"email": "jo@example.com"}, "tags": ["a", "b"]}
     assert result.stderr == ""
 
@@ -216,6 +222,11 @@ class Full(io.StringIO):
         raise OSError(errno.ENOSPC, "No space left on device")
 
 
+def converted_42(fake: FakeDesk) -> str:
+    page = f"{os.environ['TEAMWORK_DESK_URL']}/desk/tickets/{fake.tickets[0].id}"
+    return f"conversation 42: converted, ticket {fake.tickets[0].id}, {page}\n"
+
+
 def test_a_conversion_that_cannot_be_printed_is_no_failure(
     fake: FakeDesk, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -225,7 +236,7 @@ def test_a_conversion_that_cannot_be_printed_is_no_failure(
         cli.main()
     sys.stdout.flush()
     assert stopped.value.code == 0
-    assert capsys.readouterr().err == f"conversation 42: converted, ticket {fake.tickets[0].id}\n"
+    assert capsys.readouterr().err == converted_42(fake)
 
 
 @pytest.mark.parametrize("reader", ["a full disk", "a closed pipe"])
@@ -239,7 +250,7 @@ def test_a_closed_stdout_does_not_change_the_exit_status(fake: FakeDesk, reader:
         if converting.stdout is not None:
             converting.stdout.close()
         _, errors = converting.communicate()
-    assert (converting.returncode, errors) == (0, f"conversation 42: converted, ticket {fake.tickets[0].id}\n")
+    assert (converting.returncode, errors) == (0, converted_42(fake))
 
 
 @pytest.mark.parametrize("arguments", [["get", "42"], ["list"], ["probe"]])
@@ -446,7 +457,9 @@ def test_a_second_run_skips_what_the_first_run_converted(command: Command, fake:
         (ticket.conversation_id, ticket.id) for ticket in fake.tickets
     }
     assert {one["state"] for one in written} == {"done"}
-    assert "jobs.jsonl:1: conversation 1: converted, ticket " in result.stderr
+    pages = {one["conversation_id"]: one["ticket_url"] for one in written}
+    assert pages[1].startswith(f"{os.environ['TEAMWORK_DESK_URL']}/desk/tickets/")
+    assert re.search(rf"jobs.jsonl:1: conversation 1: converted, ticket \d+, {pages[1]}\n", result.stderr)
     again = command("convert-many", jobs, "--ledger", "run.sqlite", "--results", "-")
     assert (again.exit_code, len(fake.tickets)) == (0, 20)
     assert {one["state"] for one in data(again)} == {"skipped"}
@@ -486,21 +499,12 @@ def test_an_unknown_outcome_decides_the_status_before_a_failure(command: Command
     ("options", "methods"),
     [([], ["GET", "POST"]), (["--verify-first"], ["GET", "POST"]), (["--no-verify-first"], ["POST"])],
 )
-def test_each_job_is_looked_up_first_and_the_time_left_includes_that(
-    command: Command, fake: FakeDesk, monkeypatch: pytest.MonkeyPatch, options: list[str], methods: list[str]
+def test_each_job_is_looked_up_first_unless_an_option_says_otherwise(
+    command: Command, fake: FakeDesk, options: list[str], methods: list[str]
 ) -> None:
-    counted: list[int] = []
-
-    class Display(_show.Display):
-        def __init__(self, *arguments: Any, requests: int) -> None:
-            counted.append(requests)
-            super().__init__(*arguments, requests=requests)
-
-    monkeypatch.setattr(_convert_many, "Display", Display)
     jobs_for(1)
     assert command(*MANY, *options).exit_code == 0
     assert [request.method for request in fake.requests] == methods
-    assert counted == [len(methods)]
 
 
 # Conversations that are open or unknown at the end
@@ -825,6 +829,43 @@ def test_a_dry_run_skips_what_the_ledger_has_as_done(command: Command, fake: Fak
     assert len(fake.tickets) == 1
 
 
+# What Desk's support and an operator need
+
+
+def test_an_error_is_printed_with_the_id_of_the_response(command: Command, fake: FakeDesk) -> None:
+    fake.fail(status=403, method="GET", headers={"X-Request-Id": "4c87"})
+    result = command("convert", "42")
+    assert (result.exit_code, result.stderr.count(", request id 4c87\n")) == (1, 1)
+    fake.fail(status=409, method="POST", headers={"X-Request-Id": "4c88"})
+    many = command("convert-many", jobs_for(42), "--ledger", "run.sqlite", "--results", "-")
+    assert data(many)[0]["request_id"] == "4c88"
+    assert ", request id 4c88\n" in many.stderr
+
+
+@pytest.mark.parametrize("options", [[], ["--no-verify-first"]])
+@pytest.mark.parametrize("status", [404, 200])
+def test_a_web_server_that_is_not_desk_leaves_no_final_state_in_the_ledger(
+    command: Command, monkeypatch: pytest.MonkeyPatch, status: int, options: list[str]
+) -> None:
+    def serve(connection: socket.socket) -> None:
+        read_request(connection)
+        connection.sendall(http(status, b"<html><h1>Whatever</h1></html>", "Content-Type: text/html"))
+
+    monkeypatch.setenv("TEAMWORK_DESK_TOKEN", SECRET)
+    with RawServer(serve) as server:
+        monkeypatch.setenv("TEAMWORK_DESK_URL", server.url)
+        result = command("convert-many", jobs_for(1, 2), "--ledger", "run.sqlite", "--results", "-", *options)
+    # A 2xx to a conversion that was not looked up first may mean that it was converted.
+    expected = "unknown" if status == 200 and options else "failed"
+    assert [one["state"] for one in data(result)] == [expected, expected]
+    if status == 404:
+        assert "does not look like a Teamwork Desk" in data(result)[0]["message"]
+    # The next run retries both.
+    with Ledger(Path("run.sqlite"), server.url) as ledger:
+        entries = [ledger.entry(number) for number in (1, 2)]
+    assert [entry and entry.state for entry in entries] == [expected, expected]
+
+
 # On a terminal
 
 
@@ -898,15 +939,14 @@ def test_results_for_a_file_do_not_pass_through_the_progress_bar(reader: str) ->
         assert len(Path("results.jsonl").read_text().splitlines()) == 2
 
 
-@pytest.mark.parametrize(("requests", "shown"), [(1, "0:01:00 left"), (2, "0:02:00 left")])
-def test_the_time_left_includes_every_request_of_a_job(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], requests: int, shown: str
+def test_the_time_left_includes_the_rate_window(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
     desk: Any = SimpleNamespace(rate_limit=RateLimit(limit=100, remaining=0, reset_at=NOW))
-    with _show.Display("jobs.jsonl", 151, desk, requests=requests) as display:
+    with _show.Display("jobs.jsonl", 151, desk) as display:
         display.report(Outcome(line=1, conversation_id=1, state="done"))
-    assert shown in capsys.readouterr().err
+    assert "0:01:00 left" in capsys.readouterr().err
 
 
 NOW = datetime(2025, 1, 1, tzinfo=UTC)

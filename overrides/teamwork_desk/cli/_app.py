@@ -15,7 +15,7 @@ from teamwork_desk.testing import FakeDesk
 
 from ._convert_many import convert_many
 from ._options import with_options_of_convert
-from ._shell import TOKEN, URL, Url, VerifyFirst, ask_for_token, print_json, run
+from ._shell import TOKEN, URL, Url, VerifyFirst, ask_for_token, print_json, run, ticket_url
 
 HELP = f"""Convert Teamwork Desk conversations to tickets, each only once.
 
@@ -62,9 +62,10 @@ def _common(
 ) -> None: ...
 
 
-def _print_conversation(conversation: Conversation) -> None:
+def _print_conversation(desk: AsyncDesk, conversation: Conversation) -> None:
     # The token and the socket id are secrets: each of them gives access to the conversation.
-    print_json(attrs.evolve(conversation, token=None, socket_id=None).to_dict())
+    shown = attrs.evolve(conversation, token=None, socket_id=None).to_dict()
+    print_json({**shown, "ticket_url": ticket_url(desk, conversation.ticket_id)})
 
 
 @app.command()
@@ -87,11 +88,12 @@ def convert(
     async def work() -> None:
         async with AsyncDesk(url, token=token) as desk:
             conversation = await desk.conversations.convert(conversation_id, verify_first=verify_first, **arguments)
+            ticket_id, page = conversation.ticket_id, ticket_url(desk, conversation.ticket_id)
         try:
-            print_json({"conversation_id": conversation_id, "ticket_id": conversation.ticket_id})
+            print_json({"conversation_id": conversation_id, "ticket_id": ticket_id, "ticket_url": page})
         except OSError:
             # The conversation is converted, so the exit status must be 0. Otherwise a user would convert it again.
-            typer.echo(f"conversation {conversation_id}: converted, ticket {conversation.ticket_id}", err=True)
+            typer.echo(f"conversation {conversation_id}: converted, ticket {ticket_id}, {page}", err=True)
 
     run(work())
 
@@ -111,7 +113,7 @@ def get(
 
     async def work() -> None:
         async with AsyncDesk(url, token=token) as desk:
-            _print_conversation(await desk.conversations.get(conversation_id))
+            _print_conversation(desk, await desk.conversations.get(conversation_id))
 
     run(work())
 
@@ -139,7 +141,7 @@ def list_(
     async def work() -> None:
         async with AsyncDesk(url, token=token) as desk:
             async for conversation in desk.conversations.list(filter=wanted, order_by=order_by, order_mode=order_mode):
-                _print_conversation(conversation)
+                _print_conversation(desk, conversation)
 
     run(work())
 

@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated
 
+import attrs
 import httpx
 import typer
 
@@ -35,6 +36,7 @@ from ._shell import (
     exit_on_error,
     print_json,
     run,
+    ticket_url,
 )
 from ._show import Display, shortened
 
@@ -104,7 +106,7 @@ def convert_many(
         async with AsyncDesk(url, token=token) as desk:
             with (
                 Ledger(ledger, _origin(os.environ[URL] if url is None else url)) as opened,
-                _reporting(jobs, total, results, desk, requests=1 + verify_first) as (report, display),
+                _reporting(jobs, total, results, desk) as (report, display),
             ):
                 backlog = Run(desk.conversations.convert, opened, report, settle=settle, verify_first=verify_first)
                 status = DONE
@@ -162,16 +164,18 @@ def _read(jobs: Path) -> tuple[int, Iterable[Line]]:
 
 @contextmanager
 def _reporting(
-    jobs: Path, total: int, results: str | None, desk: AsyncDesk | None, *, requests: int = 1
+    jobs: Path, total: int, results: str | None, desk: AsyncDesk | None
 ) -> Generator[tuple[Report, Display]]:
     """Show the results, and write them to a file if one is given. If that fails, the run continues without it."""
     file = None if results in (None, "-") else Path(results).open("w", encoding="utf-8")  # noqa: SIM115 - closing the file may fail
     try:
-        with Display(jobs.name, total, desk, requests=requests) as display:
+        with Display(jobs.name, total, desk) as display:
             is_written = results is not None
 
             def report(result: Result) -> None:
                 nonlocal is_written
+                if desk is not None:
+                    result = attrs.evolve(result, ticket_url=ticket_url(desk, result.ticket_id))
                 display.report(result)
                 if is_written:
                     try:

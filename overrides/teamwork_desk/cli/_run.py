@@ -31,16 +31,20 @@ class Result:
         state: `done`, or `planned` in a dry run; `skipped`, because an earlier run has converted it; `failed`; or
             `unknown`.
         ticket_id: The ticket, if it is known.
+        ticket_url: The address of the ticket's page, if the installation is known, too.
         error: The name of the error's class.
         message: The error's message.
+        request_id: The id of the last response, which Teamwork's support asks for.
     """
 
     line: int
     conversation_id: int | None
     state: JobState
     ticket_id: int | None = None
+    ticket_url: str | None = None
     error: str | None = None
     message: str | None = None
+    request_id: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the result as a JSON object."""
@@ -160,6 +164,7 @@ class Run:
             state=_state_of(entry),
             error=type(error).__name__,
             message=str(error),
+            request_id=error.request_id,
         )
 
 

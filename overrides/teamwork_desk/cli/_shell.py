@@ -12,8 +12,8 @@ from typing import Annotated, Any, TextIO, TypeAlias
 
 import typer
 
-from teamwork_desk import ConfigurationError, DeskError, RequestError
-from teamwork_desk._checks import printable
+from teamwork_desk import AsyncDesk, ConfigurationError, DeskError, RequestError
+from teamwork_desk._checks import is_id, printable
 
 from ._errors import CommandError
 
@@ -62,7 +62,8 @@ def exit_on_error() -> Generator[None]:
             # Typer ends silently if the reader of standard output has gone away.
             raise
         kind = f"{type(error).__name__}: " if isinstance(error, DeskError) else ""
-        typer.echo(printable(f"{kind}{error}"), err=True)
+        request = f", request id {error.request_id}" if isinstance(error, DeskError) and error.request_id else ""
+        typer.echo(printable(f"{kind}{error}{request}"), err=True)
         status = _status_of(error)
     else:
         return
@@ -73,6 +74,11 @@ def _status_of(error: Exception) -> int:
     if not isinstance(error, DeskError) or isinstance(error, (ConfigurationError, RequestError)):
         return INVALID
     return UNKNOWN if error.maybe_applied else FAILED
+
+
+def ticket_url(desk: AsyncDesk, ticket_id: int | None) -> str | None:
+    """Return the address of a ticket's page; None if there is no ticket."""
+    return desk.ticket_url(ticket_id) if is_id(ticket_id) else None
 
 
 def print_json(value: Any, file: TextIO | None = None) -> None:

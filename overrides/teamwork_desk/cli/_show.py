@@ -52,10 +52,9 @@ class Display:
         source: The jobs file's name.
         total: The number of jobs.
         desk: The client that converts; None in a dry run.
-        requests: The number of requests for each job.
     """
 
-    def __init__(self, source: str, total: int, desk: AsyncDesk | None, *, requests: int) -> None:
+    def __init__(self, source: str, total: int, desk: AsyncDesk | None) -> None:
         self.counts: Counter[JobState] = Counter()
         self._source = source
         self._console = Console(stderr=True, emoji=False, highlight=False, markup=False)
@@ -67,7 +66,7 @@ class Display:
             MofNCompleteColumn(),
             _Counts(self.counts),
             _Window(desk),
-            _TimeLeft(desk, requests),
+            _TimeLeft(desk),
             console=self._console,
             # On a terminal, rich prints the results above the bar. A file or a pipe must not pass through rich.
             redirect_stdout=sys.stdout is not None and sys.stdout.isatty(),
@@ -133,17 +132,16 @@ class _Window(ProgressColumn):
 
 
 class _TimeLeft(ProgressColumn):
-    def __init__(self, desk: AsyncDesk | None, requests: int) -> None:
+    def __init__(self, desk: AsyncDesk | None) -> None:
         super().__init__()
         self._desk = desk
-        self._requests = requests
 
     def render(self, task: Task) -> Text:
         if task.remaining is None or not task.completed:
             return Text("")
         at_this_speed = (task.elapsed or 0) / task.completed * task.remaining
         rate_limit = self._desk.rate_limit if self._desk else None
-        seconds = max(at_this_speed, windows_left(int(task.remaining) * self._requests, rate_limit, datetime.now(UTC)))
+        seconds = max(at_this_speed, windows_left(int(task.remaining), rate_limit, datetime.now(UTC)))
         return Text(f"{timedelta(seconds=math.ceil(seconds))} left")
 
 
@@ -185,7 +183,9 @@ def describe(result: Result, meanings: dict[JobState, str] = MEANINGS) -> str:
     subject = "job" if result.conversation_id is None else f"conversation {result.conversation_id}"
     what = result.state if result.error else meanings[result.state]
     ticket = f", ticket {result.ticket_id}" if result.ticket_id else ""
-    return f"{subject}: {what}{ticket}" + (f": {result.error}: {result.message}" if result.error else "")
+    page = f", {result.ticket_url}" if result.ticket_url else ""
+    request = f", request id {result.request_id}" if result.request_id else ""
+    return f"{subject}: {what}{ticket}{page}" + (f": {result.error}: {result.message}{request}" if result.error else "")
 
 
 def shortened(ids: Sequence[int]) -> str:
