@@ -194,6 +194,18 @@ async def test_a_retried_request_is_counted(recorded: Recorded) -> None:
     assert [event.name.split(".")[1] for event in span.events] == ["attempt", "wait", "attempt"]
 
 
+async def test_an_attempt_has_the_id_of_its_response(recorded: Recorded) -> None:
+    fake = FakeDesk()
+    fake.fail(status=503, headers={"Retry-After": "0", "X-Request-Id": "4c87"})
+    fake.fail(status=409, headers={})
+    async with open_desk(fake) as desk:
+        with pytest.raises(DeskError):
+            await desk.conversations.convert(42)
+    first, second = events_of(recorded.span, "attempt")
+    assert first["teamwork_desk.request.id"] == "4c87"
+    assert second.get("teamwork_desk.request.id") != "4c87"
+
+
 async def test_the_email_fallback_makes_two_attempts_in_one_call(recorded: Recorded) -> None:
     async with open_desk(FakeDesk(old_installation=True)) as desk:
         await desk.conversations.convert(42, customer="jo@example.com")

@@ -14,6 +14,7 @@ from anyio.from_thread import start_blocking_portal
 from teamwork_desk import AsyncDesk, ResponseDecodeError
 from teamwork_desk.probe import Drift, probe
 from teamwork_desk.testing import FakeDesk
+from teamwork_desk.testing._limiter import LimiterName
 
 UNKNOWN_FIELDS = ("inboxAlias", "numMessages")
 """Fields that FakeDesk sends and the contract does not know, as Desk may send them."""
@@ -189,3 +190,32 @@ def test_a_failure_is_printed_in_one_line(command: Command, capsys: pytest.Captu
         "AuthenticationError: GET /desk/api/v2/conversations.json was answered with 401: Desk rejected the token; "
         "expected a personal API key or an OAuth access token of this installation: failed to validate token\n"
     )
+
+
+def test_a_failure_is_printed_with_the_id_of_the_response(command: Command, capsys: pytest.CaptureFixture[str]) -> None:
+    fake = desk_with()
+    fake.fail(status=403, headers={"X-Request-Id": "4c87"})
+    assert command(fake) == 2
+    assert capsys.readouterr().err.endswith("the token's user may not do this, request id 4c87\n")
+
+
+@pytest.mark.parametrize("status", [404, 200])
+def test_the_page_of_another_web_server_is_a_failure_and_not_a_difference(
+    command: Command, capsys: pytest.CaptureFixture[str], status: int
+) -> None:
+    fake = desk_with()
+    fake.fail(status=status, body="<html><h1>Whatever</h1></html>", headers={"Content-Type": "text/html"})
+    assert command(fake) == 2
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert "this URL does not look like a Teamwork Desk" in output.err
+
+
+@pytest.mark.parametrize("limiter", ["sliding log", "window", "seconds left", "silent"])
+def test_the_probe_works_with_every_rate_limit(
+    command: Command, capsys: pytest.CaptureFixture[str], limiter: LimiterName
+) -> None:
+    command(FakeDesk(conversations=[1], limiter=limiter))
+    output = capsys.readouterr()
+    assert "conversations compared: 1" in output.out
+    assert output.err == ""

@@ -97,7 +97,8 @@ async def probe_and_print(url: str | None = None, *, token: str | None = None, a
         async with AsyncDesk(url, token=token) as desk:
             compared, drift = await probe(desk)
     except DeskError as error:
-        print(f"{type(error).__name__}: {printable(str(error))}", file=sys.stderr)  # noqa: T201
+        request = f", request id {error.request_id}" if error.request_id else ""
+        print(printable(f"{type(error).__name__}: {error}{request}"), file=sys.stderr)  # noqa: T201
         return 2
     print((_json if as_json else _table)(compared, drift), flush=True)  # noqa: T201
     return 1 if drift else 0
