@@ -221,7 +221,7 @@ async def test_the_next_call_sends_the_listing_if_the_deadline_of_the_first_one_
         calls.start_soon(expect_no_time)
         await anyio.wait_all_tasks_blocked()
         conversation = await desk.conversations.convert(2, verify_first=True)
-    assert conversation.ticket_id == 102
+        assert conversation.ticket_id == 102
 
 
 async def test_one_hundred_lost_responses_need_a_dozen_lookups_at_most() -> None:
