@@ -10,14 +10,17 @@ import pytest
 from teamwork_desk import (
     AsyncDesk,
     AuthenticationError,
+    DeskError,
     NotFoundError,
     PermissionDeniedError,
     RetryPolicy,
+    StatusError,
     ValidationError,
 )
 from teamwork_desk._problems import Problems, read_problems
 from teamwork_desk.testing import FakeDesk
 from teamwork_desk.testing._responses import ErrorShape
+from teamwork_desk_api.types import Request
 
 JO = "jo@example.com"
 SHAPES: list[ErrorShape] = ["map", "objects"]
@@ -153,3 +156,57 @@ async def test_a_custom_field_arrives_with_its_value_in_meta() -> None:
         "customfields": [{"id": 272, "meta": {"value": 1613}}, {"id": 273, "meta": {"value": "gold"}}]
     }
     fake.assert_converted_once(42, customfields={272: 1613, 273: "gold"})
+
+
+# What does not come from Desk
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "from_desk"),
+    [
+        (400, '{"errors": {"subject": ["must be set"]}}', True),
+        (404, '{"errors": [{"detail": "is unknown"}]}', True),
+        (404, "{}", True),
+        (409, "", True),
+        (500, "panic", True),
+        (502, "<html>", True),
+        (501, "<html>", True),
+        (429, "<html>", True),
+        (301, "<html>", False),
+        (400, "<html>", False),
+        (401, "<html>", False),
+        (403, "<html>", False),
+        (404, "<html>", False),
+        (404, "", False),
+        (405, "<html>", False),
+        (409, "<html>", False),
+    ],
+)
+async def test_a_page_of_a_web_server_is_not_taken_for_a_response_of_desk(
+    status: int, body: str, *, from_desk: bool
+) -> None:
+    fake = FakeDesk()
+    async with AsyncDesk("https://desk.example", token="t", transport=fake.transport, retry=ONCE) as desk:
+        fake.fail(status=status, body=body, method="POST")
+        with pytest.raises(DeskError) as caught:
+            await desk.conversations.convert(42)
+    cause = caught.value if isinstance(caught.value, StatusError) else caught.value.__cause__
+    assert isinstance(cause, StatusError)
+    assert cause.from_desk is from_desk
+    assert ("does not look like a Teamwork Desk" in str(cause)) is not from_desk
+    assert "does not know conversation" not in str(cause) or from_desk
+
+
+async def test_the_404_of_another_operation_is_about_its_request() -> None:
+    request = Request[Any](
+        operation="getTicket",
+        method="GET",
+        target="/desk/api/v2/tickets/7.json",
+        body=None,
+        decode=lambda value, _: value,
+    )
+    async with AsyncDesk("https://desk.example", token="t", transport=FakeDesk().transport) as desk:
+        with pytest.raises(NotFoundError) as caught:
+            await desk.send(request)
+    assert str(caught.value).startswith("GET /desk/api/v2/tickets/7.json was answered with 404: not found")
+    assert "conversation" not in str(caught.value)

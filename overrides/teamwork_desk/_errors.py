@@ -110,8 +110,8 @@ class StatusError(DeskError):
         code: Desk's code of the error, such as `G401`; None if the response has none.
         title: Desk's title of the error; None if the response has none.
         detail: Desk's explanation; None if the response has none.
-        from_desk: Whether the response can come from Desk. It is False for a 404 without JSON, such as a web server's
-            page: then the URL is wrong, and the error says nothing about the object.
+        from_desk: Whether the response can come from Desk. It is False for a 3xx or 4xx that is not JSON, such as a web
+            server's page: then the URL is probably wrong, and the error says nothing about the object.
     """
 
     meaning: ClassVar[str] = "unexpected status"

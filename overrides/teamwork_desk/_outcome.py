@@ -192,7 +192,9 @@ def _status_error(name: str, status: int, exchange: Exchange) -> StatusError:
         "detail": problems.detail,
         "request_id": problems.id,
     }
-    if status == 404 and not problems.is_json:
+    # Gateways explain their own 5xx as they like, and a 404 of Desk always has a body.
+    is_page = bool(exchange.content) and exchange.effect is Effect.FINAL and status < 500
+    if not problems.is_json and (is_page or status == 404):
         details["from_desk"] = False
         message += f"; {NOT_DESK}"
     if kind is RateLimitedError:

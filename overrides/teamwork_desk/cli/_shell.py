@@ -25,7 +25,7 @@ VerifyFirst: TypeAlias = Annotated[
     bool,
     typer.Option(
         "--verify-first/--no-verify-first",
-        help="Look a conversation up first, and do nothing if it already has a ticket. This costs one more request.",
+        help="Look a conversation up first, and do nothing if it has a ticket. Jobs that run together share a lookup.",
     ),
 ]
 
