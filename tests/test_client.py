@@ -16,7 +16,15 @@ from typing import Any
 import httpx
 import pytest
 
-from teamwork_desk import AsyncDesk, ConfigurationError, DeadlineExceeded, RetryPolicy, ServerError, ValidationError
+from teamwork_desk import (
+    AsyncDesk,
+    ConfigurationError,
+    DeadlineExceeded,
+    RequestError,
+    RetryPolicy,
+    ServerError,
+    ValidationError,
+)
 from teamwork_desk.testing import FakeDesk
 from teamwork_desk_api.api.conversations.list_conversations import list_conversations
 
@@ -516,3 +524,18 @@ async def test_a_redirect_is_not_followed() -> None:
         with pytest.raises(Exception, match=" 307: "):
             await desk.conversations.convert(42)
     assert len(fake.requests) == 1
+
+
+# The page of a ticket
+
+
+async def test_the_address_of_a_ticket_is_that_of_its_page() -> None:
+    async with AsyncDesk("https://acme.teamwork.com/desk/api/v2", token="t") as desk:
+        assert desk.ticket_url(1_000_001) == "https://acme.teamwork.com/desk/tickets/1000001"
+
+
+@pytest.mark.parametrize("ticket_id", [0, -1, True, None, "7", 7.0, 2**64])
+async def test_only_the_id_of_a_ticket_has_an_address(ticket_id: Any) -> None:
+    async with AsyncDesk("https://acme.teamwork.com", token="t") as desk:
+        with pytest.raises(RequestError, match="ticket_id: expected a positive int"):
+            desk.ticket_url(ticket_id)

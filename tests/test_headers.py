@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from teamwork_desk._headers import http_date, retry_after
+from teamwork_desk._headers import RateReport, http_date, retry_after
 
 # Retry-After
 
@@ -126,3 +126,77 @@ def test_http_date_reads_the_three_forms_as_epoch_seconds(value: str | None, mom
 def test_http_date_reads_back_every_date_to_the_second(moment: datetime) -> None:
     moment = moment.replace(microsecond=0, tzinfo=UTC)
     assert http_date(format_datetime(moment, usegmt=True)) == moment.timestamp()
+
+
+# X-Rate-Limit-*
+
+DATE = "Sun, 01 Mar 2026 12:00:00 GMT"
+
+
+def report_of(*values: tuple[str, str]) -> RateReport | None:
+    """Read headers; the names are without `X-Rate-Limit-`, except for `Date`."""
+    headers = [(name if name == "Date" else f"X-Rate-Limit-{name}", value) for name, value in values]
+    return RateReport.from_headers(httpx.Headers(headers), NOON)
+
+
+def limits(limit: str = "120", remaining: str = "37", reset: str = "60") -> list[tuple[str, str]]:
+    return [("Limit", limit), ("Remaining", remaining), ("Reset", reset)]
+
+
+@pytest.mark.parametrize(
+    ("values", "used", "seconds", "remaining"),
+    [
+        (limits(), 83, 60, 37),
+        (limits(reset="0"), 83, 0, 37),
+        (limits(reset="3600"), 83, 3600, 37),
+        (limits(reset="86399"), 83, 86_399, 37),
+        (limits(remaining="-5"), 125, 60, 0),
+        (limits(remaining="500"), -380, 60, 120),
+        (limits(reset=str(int(NOON) + 45)), 83, 45, 37),
+        ([*limits(reset=str(int(NOON) + 3605)), ("Date", DATE)], 83, 3605, 37),
+        # Without a Date, the local clock may be wrong.
+        (limits(reset=str(int(NOON) + 3605)), 83, None, 37),
+        ([*limits(reset=str(int(NOON) + 90_000)), ("Date", DATE)], 83, None, 37),
+        ([*limits(reset=str(int(NOON) - 45)), ("Date", DATE)], 83, None, 37),
+        ([*limits(reset=str(int(NOON) + 30)), ("Date", "Sun, 01 Mar 2026 12:00:10 GMT")], 83, 20, 37),
+        # Of a header that came twice, the last value counts.
+        (limits(remaining="38, 37"), 83, 60, 37),
+        ([("Remaining", "99"), *limits()], 83, 60, 37),
+    ],
+    ids=str,
+)
+def test_the_rate_limit_is_read_in_every_form(
+    values: list[tuple[str, str]], used: int, seconds: float | None, remaining: int
+) -> None:
+    report = report_of(*values)
+    assert report is not None
+    assert (report.limit, report.used, report.seconds) == (120, used, seconds)
+    assert (report.rate_limit.limit, report.rate_limit.remaining) == (120, remaining)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [],
+        limits()[:2],
+        limits(limit="0"),
+        limits(limit="many"),
+        limits(reset="9" * 30),
+        limits(reset="soon"),
+        limits(remaining=""),
+        # The limiter's storage failed.
+        [*limits(), ("Err", "1")],
+    ],
+    ids=str,
+)
+def test_a_rate_limit_that_makes_no_sense_is_ignored(values: list[tuple[str, str]]) -> None:
+    assert report_of(*values) is None
+
+
+@pytest.mark.parametrize(
+    ("reset", "seconds"), [("60", 60), (str(int(NOON) + 45), 45)], ids=["a number of seconds", "an epoch"]
+)
+def test_the_reset_is_shown_as_a_time(reset: str, seconds: float) -> None:
+    report = report_of(*limits(reset=reset), ("Date", DATE))
+    assert report is not None
+    assert report.rate_limit.reset_at == datetime.fromtimestamp(NOON + seconds, UTC)

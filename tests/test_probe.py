@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import runpy
 import sys
 from collections.abc import Callable, Iterator
@@ -186,10 +187,12 @@ def test_a_failure_is_printed_in_one_line(command: Command, capsys: pytest.Captu
     assert command(desk_with(), token="hush") == 2
     output = capsys.readouterr()
     assert output.out == ""
-    assert output.err == (
+    message, _, request_id = output.err.rpartition(", request id ")
+    assert message == (
         "AuthenticationError: GET /desk/api/v2/conversations.json was answered with 401: Desk rejected the token; "
-        "expected a personal API key or an OAuth access token of this installation: failed to validate token\n"
+        "expected a personal API key or an OAuth access token of this installation: failed to validate token"
     )
+    assert re.fullmatch(r"[0-9a-f]{32}\n", request_id)
 
 
 def test_a_failure_is_printed_with_the_id_of_the_response(command: Command, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import re
-import time
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 import httpx
 from attrs import frozen
 
-LONGEST_EPOCH_WINDOW = 3600.0
-"""Seconds. A reset as an epoch that is further away than this is ignored, because a clock must be wrong."""
 SMALLEST_EPOCH = 86_400
 """A smaller value of `X-Rate-Limit-Reset` is not an epoch, but a number of seconds."""
+LONGEST_WAIT_WITHOUT_DATE = 3600.0
+"""Seconds. Without a `Date`, an epoch that is further away than this is ignored: the local clock may be wrong."""
 
 _RATE_LIMIT_NAMES = (b"limit", b"remaining", b"reset")
 _SECONDS = re.compile(r"\d{1,9}(\.\d+)?", re.ASCII)
@@ -37,12 +36,6 @@ class RateLimit:
     limit: int
     remaining: int
     reset_at: datetime
-
-    @classmethod
-    def from_headers(cls, headers: httpx.Headers) -> RateLimit | None:
-        """Return the rate window that a response reports; None if it reports none."""
-        report = RateReport.from_headers(headers, time.time())
-        return report.rate_limit if report else None
 
 
 @frozen(kw_only=True)
@@ -78,7 +71,9 @@ class RateReport:
             limit, remaining, reset = (int(values[b"x-rate-limit-" + name]) for name in _RATE_LIMIT_NAMES)
             date = http_date(headers.get("date"))
             sent_at = now if date is None else date
-            seconds: float = reset if 0 <= reset < SMALLEST_EPOCH else reset - sent_at
+            is_epoch = not 0 <= reset < SMALLEST_EPOCH
+            seconds: float = reset - sent_at if is_epoch else reset
+            longest = LONGEST_WAIT_WITHOUT_DATE if is_epoch and date is None else SMALLEST_EPOCH
             reset_at = datetime.fromtimestamp(sent_at + seconds, UTC)
         except (KeyError, ValueError, OverflowError, OSError):
             return None
@@ -87,7 +82,7 @@ class RateReport:
         return cls(
             limit=limit,
             used=limit - remaining,
-            seconds=seconds if 0 <= seconds <= LONGEST_EPOCH_WINDOW or 0 <= reset < SMALLEST_EPOCH else None,
+            seconds=seconds if 0 <= seconds < longest else None,
             rate_limit=RateLimit(limit=limit, remaining=min(max(remaining, 0), limit), reset_at=reset_at),
         )
 

@@ -21,8 +21,6 @@ PERIOD = 60.0
 """Seconds that a request counts where no response says how long. The limit is documented per minute."""
 SMALLEST_SHARE = 0.25
 """The part of the free places that one client may take at least, while other clients use the same account."""
-GROWTH = 4
-"""If no response reports the limit, the guessed limit is raised by a quarter after each period without a 429."""
 LONGEST_CLOSURE = 120.0
 """Seconds for which a 429 stops all calls of a client at most: a mistaken `Retry-After` must not stop it for years."""
 RESOLUTION = 1.0
@@ -60,7 +58,6 @@ class Pacer:
         self._others_until = -math.inf
         self._share = 1.0
         self._closed_until = -math.inf
-        self._raised_at = math.inf
         self._longest_reset = 0.0
         self._response_time = 0.0
         self._waiters: list[_Waiter] = []  # sorted
@@ -156,7 +153,7 @@ class Pacer:
             self._longest_reset = max(seconds, self._longest_reset)
             self._count_others(report, now + seconds)
         elif is_accepted and not self._is_reported and self._limit is not None:
-            self._raise_guess(now)
+            self._limit = max(self._limit, self._accepted())
         if not is_accepted:
             self._close(now, retry_after(response.headers, time.time()))
         if not is_accepted or self._limit != limit:
@@ -183,16 +180,7 @@ class Pacer:
             pause = max(RESOLUTION, self._places[0][0] - now)
             if not self._is_reported:
                 self._limit = max(FIRST_REQUESTS, self._accepted())
-                self._raised_at = now
         self._closed_until = max(self._closed_until, now + min(pause, LONGEST_CLOSURE))
-
-    def _raise_guess(self, now: float) -> None:
-        """Raise the guessed limit to what the server accepted, and by a part after each period without a 429."""
-        guess = self._limit or 0
-        if now - self._raised_at > PERIOD:
-            guess += max(1, guess // GROWTH)
-            self._raised_at = now
-        self._limit = max(guess, self._accepted())
 
     def _accepted(self) -> int:
         return sum(is_accepted for _, is_accepted in self._places)
@@ -215,7 +203,8 @@ class Pacer:
             places = min(places, self._limit)
         if self._share < 1:
             free = min(free, max(places, free * self._share))
-        return self._in_flight + places <= free
+        # Nobody knows whether a guessed limit is too small, so one request at a time tries to exceed it.
+        return self._in_flight + places <= free or (self._in_flight == 0 and not self._is_reported)
 
     def _opens_in(self, now: float) -> float | None:
         """Return the seconds until there may be room; None if only a response can make room."""
@@ -230,8 +219,8 @@ class Pacer:
         """Return the earliest time at which a waiter can have its turn."""
         opens_at = max(now, self._closed_until)
         free = self._free(now)
-        if self._limit is None:
-            return opens_at
+        if self._limit is None or not self._is_reported:
+            return opens_at  # A guessed limit does not prove that there is no room.
         before = self._index_of(waiter) - max(0, int(free) - self._in_flight)
         if before < 0:
             return opens_at
