@@ -155,7 +155,9 @@ def limits(limit: str = "120", remaining: str = "37", reset: str = "60") -> list
         (limits(reset=str(int(NOON) + 45)), 83, 45, 37),
         ([*limits(reset=str(int(NOON) + 3605)), ("Date", DATE)], 83, 3605, 37),
         # Without a Date, the local clock may be wrong.
-        (limits(reset=str(int(NOON) + 3605)), 83, None, 37),
+        (limits(reset=str(int(NOON) + 121)), 83, None, 37),
+        # A reset that has just passed was rounded down.
+        (limits(reset=str(int(NOON) - 1)), 83, 0, 37),
         ([*limits(reset=str(int(NOON) + 90_000)), ("Date", DATE)], 83, None, 37),
         ([*limits(reset=str(int(NOON) - 45)), ("Date", DATE)], 83, None, 37),
         ([*limits(reset=str(int(NOON) + 30)), ("Date", "Sun, 01 Mar 2026 12:00:10 GMT")], 83, 20, 37),

@@ -20,7 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from teamwork_desk import AsyncDesk, DeadlineExceeded, DeskError, RateLimitedError, RetryPolicy
-from teamwork_desk._pacing import FIRST_REQUESTS, PERIOD, Pacer
+from teamwork_desk._pacing import DOCUMENTED_LIMIT, FIRST_REQUESTS, PERIOD, Pacer
 from teamwork_desk.testing import FakeDesk, VirtualTimeLoop
 from teamwork_desk.testing._limiter import LimiterName
 
@@ -198,10 +198,12 @@ async def test_at_most_ten_requests_are_in_flight_before_the_first_response() ->
         transport.open.set()
 
 
-async def test_a_server_without_limit_headers_is_not_paced() -> None:
+async def test_a_server_without_limit_headers_that_refuses_nothing_is_not_paced_for_long() -> None:
     transport = HeldTransport()
     async with client_over(transport) as desk, anyio.create_task_group() as calls:
-        await desk.conversations.get(1)
+        for _ in range(DOCUMENTED_LIMIT + 50):
+            await desk.conversations.get(1)
+        assert anyio.current_time() == 0
         transport.hold()
         for _ in range(50):
             calls.start_soon(desk.conversations.get, 1)

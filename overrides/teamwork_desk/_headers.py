@@ -11,8 +11,10 @@ from attrs import frozen
 
 SMALLEST_EPOCH = 86_400
 """A smaller value of `X-Rate-Limit-Reset` is not an epoch, but a number of seconds."""
-LONGEST_WAIT_WITHOUT_DATE = 3600.0
+LONGEST_WAIT_WITHOUT_DATE = 120.0
 """Seconds. Without a `Date`, an epoch that is further away than this is ignored: the local clock may be wrong."""
+LATE = 2.0
+"""Seconds. A reset that has passed for no longer than this was rounded down, or the response took this long."""
 
 _RATE_LIMIT_NAMES = (b"limit", b"remaining", b"reset")
 _SECONDS = re.compile(r"\d{1,9}(\.\d+)?", re.ASCII)
@@ -82,7 +84,7 @@ class RateReport:
         return cls(
             limit=limit,
             used=limit - remaining,
-            seconds=seconds if 0 <= seconds < longest else None,
+            seconds=max(0.0, seconds) if -LATE <= seconds < longest else None,
             rate_limit=RateLimit(limit=limit, remaining=min(max(remaining, 0), limit), reset_at=reset_at),
         )
 

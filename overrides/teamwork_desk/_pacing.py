@@ -16,15 +16,20 @@ from ._errors import DeadlineExceeded
 from ._headers import RateLimit, RateReport, retry_after
 
 FIRST_REQUESTS = 10
-"""Requests in flight at most, until the first response shows how Desk limits them. No guessed limit is smaller."""
+"""Requests in flight at most, until the first response shows how Desk limits them."""
+DOCUMENTED_LIMIT = 120
+"""Requests per period, as documented. It holds until a response reports a limit, or until requests are refused."""
 PERIOD = 60.0
 """Seconds that a request counts where no response says how long. The limit is documented per minute."""
-SMALLEST_SHARE = 0.25
-"""The part of the free places that one client may take at least, while other clients use the same account."""
+SMALLEST_SHARE = 0.15
+"""The part of the free places that a client takes at once, until the responses show that they are not used by others."""
+CAUTION = 0.7
+"""After a 429, a client takes this part of its share of the window, because all clients of the account start together."""
 LONGEST_CLOSURE = 120.0
 """Seconds for which a 429 stops all calls of a client at most: a mistaken `Retry-After` must not stop it for years."""
 RESOLUTION = 1.0
-"""The headers tell times in whole seconds, so that a reset may be this many seconds later than reported."""
+"""Seconds. The headers report whole seconds, so a reset may be this much later than reported if they are rounded down.
+A server that refuses a request may do this."""
 LONGEST_MARGIN = 5.0
 """Seconds. A request starts only if this much, or twice the usual response time, is left before its deadline."""
 
@@ -48,17 +53,22 @@ class Pacer:
 
     def __init__(self) -> None:
         self.rate_limit: RateLimit | None = None
-        self._limit: int | None = None
+        self._limit = DOCUMENTED_LIMIT
         self._is_reported = False
         self._has_response = False
         self._in_flight = 0
         # When each place becomes free, and whether its request was accepted.
         self._places: list[tuple[float, bool]] = []
+        self._accepted = 0
+        self._longest_reset = 0.0
+        self._rounding = 0.0
+        # How many requests may try to exceed a limit that is only guessed.
+        self._excess = 1
         self._others = 0
         self._others_until = -math.inf
-        self._share = 1.0
+        self._share = SMALLEST_SHARE
         self._closed_until = -math.inf
-        self._longest_reset = 0.0
+        self._refused_at = -math.inf
         self._response_time = 0.0
         self._waiters: list[_Waiter] = []  # sorted
         self._calls = count()
@@ -141,70 +151,81 @@ class Pacer:
 
     def _learn(self, response: httpx.Response, now: float) -> None:
         report = RateReport.from_headers(response.headers, time.time())
-        self._has_response, limit = True, self._limit
         is_accepted = response.status_code != 429
-        self._free(now)
-        seconds = PERIOD if report is None or report.seconds is None else report.seconds
-        self._hold(now + seconds, is_accepted=is_accepted)
-        if report is not None:
+        was_open, limit = now >= self._closed_until, self._limit
+        is_excess = self._free(now) <= 0
+        self._has_response = True
+        if report is None:
+            self._hold(now + PERIOD, is_accepted=is_accepted)
+            if not self._is_reported:
+                self._guess_limit(is_accepted=is_accepted, is_excess=is_excess)
+        else:
+            seconds = PERIOD if report.seconds is None else report.seconds + self._rounding
             self._is_reported = True
             self._limit = report.limit
             self.rate_limit = report.rate_limit
             self._longest_reset = max(seconds, self._longest_reset)
-            self._count_others(report, now + seconds)
-        elif is_accepted and not self._is_reported and self._limit is not None:
-            self._limit = max(self._limit, self._accepted())
+            self._hold(now + seconds, is_accepted=is_accepted)
+            self._count_others(report, now, now + seconds)
         if not is_accepted:
             self._close(now, retry_after(response.headers, time.time()))
-        if not is_accepted or self._limit != limit:
+        if (was_open and not is_accepted) or (self._is_reported and self._limit != limit):
             self._wake_all()
 
     def _hold(self, until: float, *, is_accepted: bool) -> None:
         heapq.heappush(self._places, (until, is_accepted))
+        self._accepted += is_accepted
 
-    def _count_others(self, report: RateReport, until: float) -> None:
+    def _count_others(self, report: RateReport, now: float, until: float) -> None:
         """Take what the server has counted beyond this log for the requests of other clients."""
         ours = len(self._places)
         # A request in flight may be counted already, so this is the smallest number.
-        self._others = max(0, report.used - ours - self._in_flight)
+        self._others = min(max(0, report.used - ours - self._in_flight), report.limit)
         self._others_until = until
-        if self._others:
-            self._share = max(SMALLEST_SHARE, ours / (ours + self._others))
+        # A client that was refused keeps its share for a period. Then it takes the part that is surely its own.
+        if now - self._refused_at > self._longest_reset and report.limit / 2 <= report.used >= ours:
+            self._share = max(self._share, ours / report.used)
+
+    def _guess_limit(self, *, is_accepted: bool, is_excess: bool) -> None:
+        """Guess that the server accepts as many requests in each period as in the last one."""
+        if is_accepted:
+            self._share = min(1.0, self._share + 1 / self._limit)
+            self._limit = max(self._limit, self._accepted)
+            self._excess += is_excess
         else:
-            self._share = 1.0
+            self._limit = max(1, self._accepted)
+            self._excess = 1
 
     def _close(self, now: float, pause: float | None) -> None:
         """Let nothing start until there can be room: a request that is refused may be counted, too."""
+        if self._is_reported:
+            self._rounding = RESOLUTION
+            self._refused_at = now
+            self._share = max(SMALLEST_SHARE, min(self._share, CAUTION * self._accepted / self._limit))
         if pause is None:
             # The place of the refused request is among them. The header may have been rounded down to 0.
             pause = max(RESOLUTION, self._places[0][0] - now)
-            if not self._is_reported:
-                self._limit = max(FIRST_REQUESTS, self._accepted())
         self._closed_until = max(self._closed_until, now + min(pause, LONGEST_CLOSURE))
 
-    def _accepted(self) -> int:
-        return sum(is_accepted for _, is_accepted in self._places)
-
-    def _free(self, now: float) -> float:
+    def _free(self, now: float) -> int:
         """Return how many places are free, with those of the requests in flight."""
         while self._places and self._places[0][0] <= now:
-            heapq.heappop(self._places)
+            self._accepted -= heapq.heappop(self._places)[1]
         if self._others_until <= now:
             self._others = 0
-        return math.inf if self._limit is None else self._limit - len(self._places) - self._others
+        return self._limit - len(self._places) - self._others
 
     def _has_room(self, now: float, places: int) -> bool:
         if now < self._closed_until:
             return False
         if not self._has_response:
             return self._in_flight < FIRST_REQUESTS
-        free = self._free(now)
-        if self._limit is not None:
-            places = min(places, self._limit)
+        free: float = self._free(now)
+        places = min(places, self._limit)
         if self._share < 1:
             free = min(free, max(places, free * self._share))
-        # Nobody knows whether a guessed limit is too small, so one request at a time tries to exceed it.
-        return self._in_flight + places <= free or (self._in_flight == 0 and not self._is_reported)
+        # Nobody knows whether a guessed limit is too small, so a few requests at a time try to exceed it.
+        return self._in_flight + places <= free or (not self._is_reported and self._in_flight < self._excess)
 
     def _opens_in(self, now: float) -> float | None:
         """Return the seconds until there may be room; None if only a response can make room."""
@@ -219,15 +240,15 @@ class Pacer:
         """Return the earliest time at which a waiter can have its turn."""
         opens_at = max(now, self._closed_until)
         free = self._free(now)
-        if self._limit is None or not self._is_reported:
+        if not self._is_reported:
             return opens_at  # A guessed limit does not prove that there is no room.
-        before = self._index_of(waiter) - max(0, int(free) - self._in_flight)
+        before = self._index_of(waiter) - max(0, free - self._in_flight)
         if before < 0:
             return opens_at
         times = sorted([until for until, _ in self._places] + [self._others_until] * self._others)
         periods, place = divmod(before, self._limit)
         # A place that a request in flight holds becomes free at an unknown time, so count it as free now.
-        return max(opens_at, (times[place] if place < len(times) else now) + periods * (self._longest_reset or PERIOD))
+        return max(opens_at, (times[place] if place < len(times) else now) + periods * self._longest_reset)
 
     def _index_of(self, waiter: _Waiter) -> int:
         return bisect_left(self._waiters, waiter)
