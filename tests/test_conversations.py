@@ -9,7 +9,15 @@ from urllib.parse import parse_qs
 import httpx
 import pytest
 
-from teamwork_desk import AsyncDesk, ConfigurationError, DeskError, NotFoundError, RequestError
+from teamwork_desk import (
+    AsyncDesk,
+    ConfigurationError,
+    DeskError,
+    NotFoundError,
+    OutcomeUnknownError,
+    RequestError,
+    RetryPolicy,
+)
 from teamwork_desk.testing import FakeDesk
 
 
@@ -178,3 +186,24 @@ async def test_an_error_names_the_conversation_of_its_own_call_only() -> None:
         with pytest.raises(ConfigurationError) as caught:
             await anext(desk.conversations.list())
     assert caught.value.conversation_id is None
+
+
+# A scheduled email
+
+
+async def test_a_lost_request_with_a_scheduled_email_is_never_sent_again_by_any_call() -> None:
+    """The ticket appears only after the email was sent, so that its absence proves nothing."""
+    fake = FakeDesk()
+    fake.inject("answer lost while the work goes on", lasts=3600, method="POST")
+    impatient = RetryPolicy(settle=(0.01,))
+    async with AsyncDesk("https://desk.example", token="t", transport=fake.transport, retry=impatient) as desk:
+        with pytest.raises(OutcomeUnknownError):
+            await desk.conversations.convert(7, scheduled_email={"sendAt": "2027-01-01"})
+        for verify_first in (True, False):
+            with pytest.raises(OutcomeUnknownError, match="scheduled an email") as caught:
+                await desk.conversations.convert(7, verify_first=verify_first)
+            assert caught.value.maybe_applied
+        assert [request.method for request in fake.requests].count("POST") == 1
+        # As soon as a lookup shows the ticket, the conversation is like any other.
+        fake.add_conversation(7, ticket_id=70)
+        assert (await desk.conversations.convert(7)).ticket_id == 70

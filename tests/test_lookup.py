@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-from typing import Any
+from typing import Any, Literal
 
 import anyio
 import httpx
@@ -21,9 +21,12 @@ from teamwork_desk import (
     PermissionDeniedError,
     ResponseDecodeError,
     RetryPolicy,
+    TransportError,
 )
 from teamwork_desk._call import Call
+from teamwork_desk._lookup import ALONE_FOR, _decode_strictly  # pyright: ignore[reportPrivateUsage]
 from teamwork_desk.testing import FakeDesk, VirtualTimeLoop
+from teamwork_desk_api.types import ignore
 
 
 @pytest.fixture(params=["asyncio", "trio"])
@@ -40,7 +43,8 @@ class Listing(httpx.AsyncBaseTransport):
         self.open = anyio.Event()
         self.open.set()
         self.refuses_in = False
-        self.refusal = 400
+        self.refusal: int | Literal["not JSON", "lost"] = 400
+        self.loses = set[int]()
         self.hides: set[int] = set()
         self.status = 200
 
@@ -57,7 +61,12 @@ class Listing(httpx.AsyncBaseTransport):
             if number in self.tickets and not (len(ids) > 1 and number in self.hides)
         ]
         await self.open.wait()
-        if self.refuses_in and len(ids) > 1:
+        is_refused = self.refuses_in and len(ids) > 1
+        if self.loses.intersection(ids) or (is_refused and self.refusal == "lost"):
+            raise httpx.ReadError("lost")
+        if is_refused and self.refusal == "not JSON":
+            return httpx.Response(200, content=b"<html>Request Rejected")
+        if is_refused and isinstance(self.refusal, int):
             return httpx.Response(self.refusal, json={"errors": {"filter": ["cannot be understood"]}})
         if self.status != 200:
             return httpx.Response(self.status, json={})
@@ -128,16 +137,73 @@ async def test_lookups_go_alone_where_the_server_refuses_a_list_of_ids() -> None
     assert [len(ids) for ids in transport.requested].count(3) == 1
 
 
-@pytest.mark.parametrize(("status", "lists_tried"), [(400, 1), (403, 1), (414, 1), (422, 1), (500, 2), (503, 2)])
-async def test_lookups_go_alone_after_any_status_that_only_a_list_of_ids_gets(status: int, lists_tried: int) -> None:
-    """A 5xx may have another reason than the list of ids, so that the next lookups try a list again."""
+@pytest.mark.parametrize("status", [400, 403, 404, 414, 422, 500, 503])
+async def test_lookups_go_alone_after_any_status_that_only_a_list_of_ids_gets(status: int) -> None:
     transport = Listing({number: 100 + number for number in range(1, 11)})
     transport.refuses_in, transport.refusal = True, status
     async with a_desk(transport, retry=RetryPolicy(max_attempts=1)) as desk:
         first = await look_up(desk, 1, 2, 3, transport=transport)
         second = await look_up(desk, 4, 5, 6, transport=transport)
     assert first | second == {number: 100 + number for number in range(1, 7)}
-    assert [len(ids) for ids in transport.requested].count(3) == lists_tried
+    assert [len(ids) for ids in transport.requested].count(3) == 1
+
+
+@pytest.mark.parametrize(("refusal", "lists_tried"), [(400, 1), (500, 2), ("not JSON", 2), ("lost", 2)])
+def test_a_list_of_ids_is_tried_again_after_a_failure_that_may_have_had_another_reason(
+    refusal: int | Literal["not JSON", "lost"], lists_tried: int
+) -> None:
+    async def main() -> None:
+        transport = Listing({number: 100 + number for number in range(1, 11)})
+        transport.refuses_in, transport.refusal = True, refusal
+        async with a_desk(transport, retry=RetryPolicy(max_attempts=1)) as desk:
+            first = await look_up(desk, 1, 2, 3, transport=transport)
+            await anyio.sleep(ALONE_FOR + 1)
+            second = await look_up(desk, 4, 5, 6, transport=transport)
+        assert first | second == {number: 100 + number for number in range(1, 7)}
+        assert [len(ids) for ids in transport.requested].count(3) == lists_tried
+
+    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+        runner.run(main())
+
+
+async def test_a_failure_with_the_options_of_one_view_is_not_taken_for_a_failure_with_those_of_another() -> None:
+    transport = Listing({number: 100 + number for number in range(1, 11)})
+    outcomes: dict[int, Any] = {}
+    async with a_desk(transport, retry=RetryPolicy(max_attempts=3, backoff_base=0)) as desk:
+        hasty = desk.with_options(retry=RetryPolicy(max_attempts=1))
+
+        async def convert(view: AsyncDesk, number: int) -> None:
+            try:
+                outcomes[number] = (await view.conversations.convert(number, verify_first=True)).ticket_id
+            except DeskError as error:
+                outcomes[number] = error
+
+        transport.hold()
+        async with anyio.create_task_group() as calls:
+            calls.start_soon(convert, desk, 9)
+            await anyio.wait_all_tasks_blocked()
+            for number, view in ((1, hasty), (2, hasty), (3, desk)):
+                calls.start_soon(convert, view, number)
+                await anyio.wait_all_tasks_blocked()
+            transport.loses = {1}
+            transport.open.set()
+    assert [type(outcomes[number]) for number in (1, 2)] == [TransportError] * 2
+    assert (outcomes[3], outcomes[9]) == (103, 109)
+
+
+async def test_a_long_listing_is_read_once_for_all_who_ask() -> None:
+    reads = 0
+
+    class Entry(dict[str, Any]):
+        def __getitem__(self, name: str) -> Any:
+            nonlocal reads
+            reads += 1
+            return super().__getitem__(name)
+
+    listed = [Entry(id=1000 + number, ticket_id=None) for number in range(500)]
+    found = _decode_strictly(set(range(1, 101)), {"conversations": [*listed, {"id": 7, "ticket_id": 107}]}, ignore)
+    assert {number: conversation.ticket_id for number, conversation in found.items()} == {7: 107}
+    assert reads <= 2 * len(listed)
 
 
 async def test_calls_that_wait_while_the_server_refuses_a_list_of_ids_go_alone() -> None:

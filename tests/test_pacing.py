@@ -11,9 +11,11 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from email.utils import formatdate
+from functools import partial
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import httpx
 import pytest
 from hypothesis import given, settings
@@ -387,6 +389,53 @@ async def test_all_who_wait_learn_from_the_first_response_that_the_limit_leaves_
     assert len(fake.tickets) == 20
     assert len(failed_at) == 80
     assert max(failed_at) < 1
+
+
+async def test_an_old_call_does_not_wait_behind_the_lookup_of_a_young_one() -> None:
+    """The young call leads the listing, and has the turn of the oldest call that waits for it."""
+    fake = FakeDesk(rate_limit=20, conversations=range(1, 101))
+    outcomes: dict[int, Any] = {}
+
+    async def convert(view: AsyncDesk, number: int, *, verify_first: bool = False) -> None:
+        try:
+            outcomes[number] = await view.conversations.convert(number, verify_first=verify_first)
+        except DeskError as error:
+            outcomes[number] = error
+
+    async with client_over(SlowTransport(fake.transport)) as desk, anyio.create_task_group() as calls:
+        await desk.conversations.get(1)
+        fake.lose_answer("after", method="POST")
+        for number in range(1, 61):
+            calls.start_soon(convert, desk, number)
+        await anyio.lowlevel.checkpoint()
+        calls.start_soon(partial(convert, desk.with_options(deadline=1000), 100, verify_first=True))
+    lost = next(number for number, outcome in outcomes.items() if number == 1)
+    assert outcomes[lost].ticket_id == fake.tickets[0].id
+
+
+async def test_a_call_learns_behind_the_lookup_of_another_that_there_is_no_room_for_it() -> None:
+    fake = FakeDesk(rate_limit=1)
+    failed_at = list[float]()
+    async with client_over(fake.transport) as desk, anyio.create_task_group() as calls:
+        await desk.conversations.get(1)
+        calls.start_soon(partial(desk.conversations.convert, 2, verify_first=True))
+        await anyio.wait_all_tasks_blocked()
+        began = anyio.current_time()
+        with pytest.raises(DeadlineExceeded, match="leaves no room") as caught:
+            await desk.with_options(deadline=30).conversations.convert(3, verify_first=True)
+        failed_at.append(anyio.current_time())
+        calls.cancel_scope.cancel()
+    assert failed_at == [began]
+    assert caught.value.retry_after == pytest.approx(60, abs=2)
+
+
+async def test_a_deadline_that_passes_for_another_reason_has_no_retry_after() -> None:
+    transport = HeldTransport()
+    transport.hold()
+    async with client_over(transport, deadline=5) as desk:
+        with pytest.raises(DeadlineExceeded) as caught:
+            await desk.conversations.get(1)
+    assert caught.value.retry_after is None
 
 
 async def test_a_crowd_leaves_no_outcome_unknown() -> None:

@@ -10,11 +10,13 @@ import pytest
 from teamwork_desk import (
     AsyncDesk,
     AuthenticationError,
+    ConflictError,
     DeskError,
     NotFoundError,
     PermissionDeniedError,
     RetryPolicy,
     StatusError,
+    UnprocessableError,
     ValidationError,
 )
 from teamwork_desk._problems import Problems, read_problems
@@ -48,6 +50,8 @@ UNAUTHORIZED = {"id": "4c87", "code": "G401", "title": "Unauthorized", "detail":
         ([{"detail": "must be set", "source": "customer"}], {"customer": ["must be set"]}),
         ({"detail": "must be set", "source": "customer"}, {"customer": ["must be set"]}),
         ([{"title": "must be set", "source": {"pointer": "/data/customer"}}], {"customer": ["must be set"]}),
+        ([{"title": "a", "source": {"pointer": "/data/attributes/inbox/email"}}], {"inbox.email": ["a"]}),
+        ([{"title": "a", "source": {"pointer": "/inbox"}}], {"inbox": ["a"]}),
         ([{"detail": "must be set", "source": {"parameter": "filter"}}], {"filter": ["must be set"]}),
         ([{"detail": "a", "source": "x"}, {"detail": "b", "source": "x"}], {"x": ["a", "b"]}),
         ([{"detail": "must be set"}, {"source": "x"}, {"detail": "a", "source": ["x"]}, 7, None], {}),
@@ -210,3 +214,37 @@ async def test_the_404_of_another_operation_is_about_its_request() -> None:
             await desk.send(request)
     assert str(caught.value).startswith("GET /desk/api/v2/tickets/7.json was answered with 404: not found")
     assert "conversation" not in str(caught.value)
+
+
+async def test_the_id_of_an_error_is_in_the_log_and_cannot_control_a_terminal(caplog: pytest.LogCaptureFixture) -> None:
+    fake = FakeDesk()
+    fake.fail(status=409, body={"errors": [{"id": "4c87\n\x1b[31m" + "A" * 3000, "detail": "closed"}]}, method="POST")
+    caplog.set_level("INFO", logger="teamwork_desk")
+    async with AsyncDesk("https://desk.example", token="t", transport=fake.transport) as desk:
+        with pytest.raises(ConflictError) as caught:
+            await desk.conversations.convert(42)
+    request_id = caught.value.request_id
+    assert request_id is not None
+    assert request_id.startswith("4c87\\n\\x1b[31mAAA")
+    assert len(request_id) == 100
+    assert request_id in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("errors", "shown"),
+    [
+        ([{"detail": "failed to validate token tkn.v1_s3cret"}], "failed to validate token [token]"),
+        ({"subject": ["the subject \u2018s3cret\u2019 is too long"]}, "subject the subject [value] is too long"),
+        ({"cc": ["mailto:s3cret%40example.com is bad"]}, "cc mailto:[address] is bad"),
+        ({"state": ["must be one of \u2018a, b\u2019"]}, "state must be one of \u2018a, b\u2019"),
+    ],
+    ids=str,
+)
+async def test_a_message_hides_what_the_server_quotes(errors: Any, shown: str) -> None:
+    fake = FakeDesk()
+    fake.fail(status=422, body={"errors": errors}, method="POST")
+    async with AsyncDesk("https://desk.example", token="tkn.v1_s3cret", transport=fake.transport) as desk:
+        with pytest.raises(UnprocessableError) as caught:
+            await desk.conversations.convert(42)
+    assert shown in str(caught.value)
+    assert b"tkn.v1_s3cret" not in caught.value.body

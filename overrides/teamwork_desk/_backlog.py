@@ -160,12 +160,14 @@ class _Turns:
 
     async def convert(self, convert: Convert, arguments: dict[str, Any]) -> Conversation:
         """Convert, and retry if the rate limit left no room before the deadline: the request did nothing then."""
+        began = anyio.current_time()
         while True:
             try:
                 conversation = await convert(**arguments)
-            except (DeadlineExceeded, RateLimitedError):
+            except (DeadlineExceeded, RateLimitedError) as error:
                 # The rate limit may leave room before the next deadline; if it does not, the next try ends at once.
-                if anyio.current_time() - self._last_end > PATIENCE:
+                is_impatient = anyio.current_time() - max(began, self._last_end) > PATIENCE
+                if is_impatient or (isinstance(error, DeadlineExceeded) and error.retry_after is None):
                     raise
             else:
                 self._last_end = anyio.current_time()

@@ -30,9 +30,9 @@ from ._errors import (
 )
 from ._headers import retry_after
 from ._observe import Watch
-from ._outcome import Effect, Exchange, error_of, is_permanent, is_safe, name_of, seems_sent, unreadable
+from ._outcome import Effect, Exchange, error_of, is_permanent, is_safe, seems_sent, unreadable
 from ._session import Options, Session
-from ._wire import Body, decode_json, encode_json, read
+from ._wire import Body, build, decode_json, encode_json, read
 
 T = TypeVar("T")
 
@@ -56,7 +56,7 @@ class Call:
         subject: The id of the object that the call is about, for logs, spans and errors.
         part_of: The call that this call is a part of. The two share a deadline, a log line and a span, but the part
             counts its own attempts, and its errors are about its own requests only.
-        places: How many places of the rate window a request holds until it ends.
+        places: How many places of the rate window a request holds.
     """
 
     def __init__(
@@ -78,12 +78,14 @@ class Call:
         self._places = places
         self._watch: Watch = part_of._watch if part_of else Watch(session.observer, operation, subject)
         self._deadline: float = part_of._deadline if part_of else self._watch.began + options.deadline
+        self._margin = options.deadline / 10
         self._scope = anyio.CancelScope(deadline=self._deadline)
         # The body of the last attempt while its effect is not known; None if the request changes nothing.
         self._unresolved: Body | None = None
         self._retries = 0
         self._request_id: str | None = None
         self._may_reauthenticate = True
+        self._waits_for_turn = False
 
     def __enter__(self) -> Self:
         self._scope.__enter__()
@@ -103,8 +105,8 @@ class Call:
         if error is not None and self.maybe_applied:
             self.leave_unknown()
         if not self._is_part:
-            maybe_applied = error is not None and self.maybe_applied
-            self._watch.ended(error, self.attempts, self._request_id, maybe_applied=maybe_applied)
+            unknown = error is not None and self.maybe_applied
+            self._watch.ended(error, self.attempts, self._request_id, maybe_applied=unknown)
         if isinstance(error, DeskError):
             complete(error, attempts=self.attempts, maybe_applied=self.maybe_applied, subject=self._subject)
             error.request_id = error.request_id or self._request_id
@@ -115,7 +117,7 @@ class Call:
         return False
 
     def leave_unknown(self) -> None:
-        """Remember that the outcome of this call is unknown: an operation may override this."""
+        """Remember that the outcome is unknown: an operation may override this."""
 
     @property
     def maybe_applied(self) -> bool:
@@ -123,21 +125,34 @@ class Call:
         return self._unresolved is not None and self._unresolved.was_sent
 
     def outcome_unknown(self, reason: str) -> OutcomeUnknownError:
-        """Return the error for a request whose outcome is unknown. A subclass may override this to name its object."""
+        """Return the error for a request whose outcome is unknown: a subclass may name its object."""
         return OutcomeUnknownError(f"it is unknown whether the request was carried out: {reason}")
 
     def expired(self, pause: float | None = None) -> DeskError:
         """Return the error for a deadline that has passed, or that would pass during a pause of this many seconds."""
         deadline = f"the deadline of {self.options.deadline:.3g} s"
         reason = f"{deadline} passed" if pause is None else f"a pause of {pause:.1f} s does not fit into {deadline}"
-        return self.outcome_unknown(reason) if self.maybe_applied else DeadlineExceeded(reason)
+        if self.maybe_applied:
+            return self.outcome_unknown(reason)
+        return DeadlineExceeded(reason, retry_after=0.0 if self._waits_for_turn else None)
 
-    async def send(self, request: Request[T], *, verify: Verify[T] | None = None) -> T:
+    def expect_turn(self, other: Call) -> None:
+        """Raise `DeadlineExceeded` if another call, which this one waits for, has no turn before this one's deadline."""
+        self.session.pacer.expect_turn(other._number, self._deadline, self._margin)
+
+    def hurry(self, other: Call) -> None:
+        """Have the turn of an older call that waits for the result of this one."""
+        self._number = self.session.pacer.hurry(self._number, other._number)
+
+    async def send(
+        self, request: Request[T], *, verify: Verify[T] | None = None, prepare: Callable[[], Request[T]] | None = None
+    ) -> T:
         """Send a request until its outcome is known, within the retry policy.
 
         Args:
             request: The request.
             verify: Finds out whether the request was carried out; without it, an unknown outcome is an error.
+            prepare: Returns the request when it is about to start, if it may still change while it waits for its turn.
 
         Returns:
             The decoded response, or what `verify` found.
@@ -154,11 +169,13 @@ class Call:
             # Each attempt has its own body, because the body records whether this attempt was sent.
             body = self._unresolved = None if content is None else content.copy()
             try:
-                exchange = await self._watched_attempt(request, body, token)
+                await self._wait_for_turn()
             except DeadlineExceeded as late:
-                # There is no turn before the deadline. The reason is the failure that made this attempt necessary.
-                raise late from failed
-            error = failed = error_of(request, exchange)
+                raise late from failed  # the failure that made this attempt necessary
+            # The place of the request is taken, so nothing may wait until the attempt begins.
+            request = request if prepare is None else prepare()
+            exchange = await self._watched_attempt(request, body, token)
+            error = failed = error_of(request, exchange, secret=token.value)
             if error is None:
                 try:
                     result = request.decode(decode_json(exchange.content), session.report_drift)
@@ -191,6 +208,12 @@ class Call:
             raise unknown
         return await verify(effect, unknown)
 
+    async def _wait_for_turn(self) -> None:
+        enter = self.session.pacer.enter(self._number, self._deadline, longest_margin=self._margin, places=self._places)
+        self._waits_for_turn = True
+        self._watch.waited("rate limit", await enter)
+        self._waits_for_turn = False
+
     async def _watched_attempt(self, request: Request[Any], body: Body | None, token: Token) -> Exchange:
         """Make one attempt, and report its result."""
         began, handled = anyio.current_time(), sys.exception()
@@ -209,27 +232,15 @@ class Call:
 
     async def _attempt(self, request: Request[Any], body: Body | None, token: Token) -> Exchange:
         session, timeout, handshake = self.session, self.options.timeout, Handshake()
-        # The exception that the caller handles while it makes this call, if there is one, is not ours to change.
-        handled = sys.exception()
-        extensions: dict[str, Any] = {"timeout": timeout.as_dict()}
-        if session.origin.startswith("https:"):
-            extensions["trace"] = handshake.trace
-        body_headers = [] if body is None else body.headers
-        http_request = httpx.Request(
-            request.method,
-            _url(session.origin, request),
-            headers=[*session.headers, *body_headers, ("Authorization", f"Bearer {token.value}")],
-            # A request without a body must have no stream: the aiohttp transport would send it in chunks.
-            stream=body,
-            extensions=extensions,
-        )
-        waited = await session.pacer.enter(
-            self._number, self._deadline, longest_margin=self.options.deadline / 10, places=self._places
-        )
-        self._watch.waited("rate limit", waited)
+        handled = sys.exception()  # what the caller handles meanwhile is not ours to change
         response: httpx.Response | None = None
         sent, started = False, anyio.current_time()
         try:
+            extensions: dict[str, Any] = {"timeout": timeout.as_dict()}
+            if session.origin.startswith("https:"):
+                extensions["trace"] = handshake.trace
+            headers = [*session.headers, ("Authorization", f"Bearer {token.value}")]
+            http_request = build(session.origin, request, headers, body, extensions)
             async with session.connections.borrow(timeout.pool) as slot:
                 self.attempts += 1
                 sent = True
@@ -239,7 +250,7 @@ class Call:
                     body.was_sent = True
                 content = await read(response)
             return Exchange(sent=True, status_code=response.status_code, headers=response.headers, content=content)
-        except ConfigurationError:
+        except (ConfigurationError, RequestError):
             raise
         except Exception as failure:  # a transport or an event hook may raise anything, and the outcome must be kept
             scrub(failure, http_request, handled)
@@ -287,12 +298,3 @@ class Call:
     def _check_fits(self, seconds: float, error: BaseException | None) -> None:
         if anyio.current_time() + seconds > self._deadline:
             raise self.expired(seconds) from error
-
-
-def _url(origin: str, request: Request[Any]) -> httpx.URL:
-    try:
-        return httpx.URL(origin + request.target)
-    except httpx.InvalidURL:
-        pass
-    # Raise outside the handler, because the original may quote the filter. httpx accepts 65,536 characters.
-    raise RequestError(f"{name_of(request)}: the URL is too long; use a smaller filter")

@@ -41,6 +41,8 @@ class Memory:
         self.lookup: Lookup = Lookup()
         self._locks: WeakValueDictionary[int, anyio.Lock] = WeakValueDictionary()
         self._settled_at: dict[int, float] = {}
+        # Conversations whose ticket may appear at any time: the outcome of a scheduled email is unknown.
+        self.scheduled: set[int] = set()
 
     def lock(self, conversation_id: int) -> anyio.Lock:
         """Return the lock that lets only one call at a time look a conversation up and convert it."""
@@ -86,9 +88,16 @@ class Conversion(Call):
             f"it is unknown whether conversation {self._id} was converted: {reason}; look it up before you call again"
         )
 
+    @property
+    def maybe_applied(self) -> bool:
+        """Whether a request of this call, or one with a scheduled email before it, may still make a ticket."""
+        return super().maybe_applied or self._id in self._memory.scheduled
+
     def leave_unknown(self) -> None:
         """Remember that a ticket of the conversation may still appear."""
         self._memory.leave_unsettled(self._id, sum(self.options.retry.settle))
+        if self._is_scheduled:
+            self._memory.scheduled.add(self._id)
 
     async def convert(self, request: Request[Conversation], *, verify_first: bool) -> Conversation:
         """Convert the conversation, and return it.
@@ -100,11 +109,18 @@ class Conversion(Call):
         Raises:
             DeskError: The conversion failed, or its outcome is unknown.
         """
-        if not verify_first:
+        scheduled = self._memory.scheduled
+        if not verify_first and self._id not in scheduled:
             return await self._convert(request)
         # Without the lock, two calls could look the conversation up at the same time, and both would convert it.
         async with self._memory.lock(self._id):
-            return await self._look_first() or await self._convert(request)
+            found = await self._look_first()
+            if found is not None:
+                scheduled.discard(self._id)
+                return found
+            if self._id in scheduled:
+                raise self.outcome_unknown("an earlier request scheduled an email, and its ticket appears later")
+            return await self._convert(request)
 
     async def _look(self, *, places: int = 1) -> Conversation | None:
         """Look the conversation up in a call of its own, which shares the deadline of this call."""

@@ -28,9 +28,11 @@ from ._headers import RateLimit
 
 _RAW = re.compile(r"(bytearray\()?b['\"].*", re.DOTALL)
 """Bytes of a response, as h11 quotes them in its messages."""
-_QUOTED = re.compile(r"(?<=cannot be )['\"\u2018\u201c].*", re.DOTALL)
-"""The rejected value, as Teamwork's `validate` package quotes it in a reason."""
-_ADDRESS = re.compile(r"(?<![^\s'\"<>,;])[^\s'\"<>,;]+@[^\s'\"<>,;]+")
+_QUOTED = re.compile(
+    r"(?<=cannot be )['\"\u2018\u201c].*|(?<!must be one of )[\u2018\u201c][^\u2019\u201d]*[\u2019\u201d]?", re.DOTALL
+)
+"""A value that a reason quotes, as Teamwork's `validate` package does. The valid values of a field are not hidden."""
+_ADDRESS = re.compile(r"(?<![^\s'\"<>,;:])[^\s'\"<>,;:]+(?:@|%40)[^\s'\"<>,;]+")
 """An email address. The pattern is anchored at word starts: otherwise its time would be quadratic."""
 
 
@@ -89,7 +91,16 @@ class OutcomeUnknownError(DeskError):
 
 
 class DeadlineExceeded(DeskError):  # noqa: N818 - it reads like the standard library's TimeoutError
-    """The deadline passed, or a necessary pause does not fit into it, and nothing was changed."""
+    """The deadline passed, or a necessary pause does not fit into it, and nothing was changed.
+
+    Attributes:
+        retry_after: Seconds until the rate limit may leave room for the call; None if the deadline passed for another
+            reason.
+    """
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class ResponseDecodeError(DeskError):
@@ -142,7 +153,7 @@ class StatusError(DeskError):
         self.title = title
         self.detail = detail
         self.from_desk = from_desk
-        self.request_id = self.headers.get("x-request-id") or request_id
+        self.request_id = request_id or self.headers.get("x-request-id")
 
 
 class ValidationError(StatusError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -15,46 +16,63 @@ from teamwork_desk_api.models import Conversation
 from teamwork_desk_api.types import DecodeError, Hook, Request
 
 from ._call import Call
-from ._errors import DeadlineExceeded, DeskError, NotFoundError, StatusError
+from ._errors import (
+    AuthenticationError,
+    DeadlineExceeded,
+    DeskError,
+    NotFoundError,
+    NotSentError,
+    RateLimitedError,
+    ResponseDecodeError,
+    StatusError,
+    TransportError,
+)
+from ._session import Options
 from ._wire import decoded_by
 
 PAGE_SIZE = 100
 """The most that Desk returns: it clamps a larger page size without an error."""
 
-_SAYS_NOTHING_ABOUT_THE_FILTER = (401, 429)
+ALONE_FOR = 300.0
+"""Seconds for which lookups go alone after a listing of many failed in another way than by a status below 500."""
 
 Found: TypeAlias = dict[int, Conversation]
 """The conversations that a listing shows, by their ids."""
 
 
-@define
+@define(eq=False)
 class _Batch:
     """Conversations that are looked up with one listing.
 
     Attributes:
         ids: Their ids.
-        is_done: Whether the listing came, or failed for all of them.
+        is_done: Whether the listing came, or failed.
         found: What it shows.
         error: Why it failed.
+        options: The options of the call for which it failed.
     """
 
     ids: set[int] = field(factory=set[int])
     is_done: bool = False
     found: Found = field(factory=dict[int, Conversation])
     error: DeskError | None = None
+    options: Options | None = None
 
 
 class Lookup:
     """Gathers the lookups of one client.
 
     There is no background task. Whoever waits first sends the listing for the whole batch; if that call is cancelled,
-    or its deadline passes, the next one does.
+    or its deadline passes, the next one does. While it waits for the rate limit, further conversations join its batch,
+    and it has the turn of the oldest call that waits for it.
     """
 
     def __init__(self) -> None:
         self._turn = anyio.Lock()
         self._open = _Batch()
-        self._is_in_refused = False
+        self._asking: list[Call] = []
+        self._leader: Call | None = None
+        self._alone_until = -math.inf
 
     async def find_converted(self, call: Call, conversation_id: int) -> Conversation | None:
         """Return the conversation if it has a ticket; None if a listing proves that it has none.
@@ -70,7 +88,7 @@ class Lookup:
             ResponseDecodeError: The listing does not say whether the conversation has a ticket.
             DeskError: The listing is not available.
         """
-        found = None if self._is_in_refused else await self._find_in_batch(call, conversation_id)
+        found = await self._find_in_batch(call, conversation_id)
         if found is None:
             # A listing of many that does not show an id proves nothing, so ask for the id alone.
             found = (await call.send(_strict_listing({conversation_id}))).get(conversation_id)
@@ -78,15 +96,30 @@ class Lookup:
             raise not_listed(conversation_id)
         return found if found.ticket_id else None
 
+    @property
+    def _goes_alone(self) -> bool:
+        return anyio.current_time() < self._alone_until
+
     async def _find_in_batch(self, call: Call, conversation_id: int) -> Conversation | None:
-        batch = self._join(conversation_id)
-        async with self._turn:
-            # While this call waited, the server may have refused the listing of an earlier batch.
-            if not batch.is_done and not self._is_in_refused:
-                await self._run(batch, call, conversation_id)
-        if batch.error is not None:
-            raise _copy_of(batch.error)
-        return batch.found.get(conversation_id)
+        while not self._goes_alone:
+            leader = self._leader or call
+            leader.hurry(call)
+            call.expect_turn(leader)
+            batch = self._join(conversation_id)
+            self._asking.append(call)
+            try:
+                async with self._turn:
+                    # While this call waited, the server may have refused the listing of an earlier batch.
+                    if not batch.is_done and not self._goes_alone:
+                        await self._lead(batch, call, conversation_id)
+            finally:
+                self._asking.remove(call)
+            if batch.error is None:
+                return batch.found.get(conversation_id)
+            # With the options of another view, such as more attempts, the listing may succeed.
+            if batch.options is call.options:
+                raise _copy_of(batch.error)
+        return None
 
     def _join(self, conversation_id: int) -> _Batch:
         if len(self._open.ids) >= PAGE_SIZE:
@@ -94,24 +127,40 @@ class Lookup:
         self._open.ids.add(conversation_id)
         return self._open
 
-    async def _run(self, batch: _Batch, call: Call, conversation_id: int) -> None:
-        if batch is self._open:
-            # Whoever asks from now on must not take the response to a request that began before.
-            self._open = _Batch()
+    async def _lead(self, batch: _Batch, call: Call, conversation_id: int) -> None:
+        self._leader = call
+        for other in self._asking:
+            call.hurry(other)
         try:
-            try:
-                batch.found = await call.send(_strict_listing(batch.ids))
-            except StatusError as error:
-                if len(batch.ids) == 1 or error.status_code in _SAYS_NOTHING_ABOUT_THE_FILTER:
-                    raise
-                # Perhaps the server refuses only a filter with several ids, so ask for the id of this call alone.
-                batch.found = await call.send(_strict_listing({conversation_id}))
-                self._is_in_refused = error.status_code < 500
+            batch.found = await self._list(batch, call, conversation_id)
         except DeadlineExceeded:
             raise  # This call's deadline says nothing about the others: the next one sends the listing.
         except DeskError as error:
-            batch.error = error
+            batch.error, batch.options = error, call.options
+        finally:
+            self._leader = None
         batch.is_done = True
+
+    async def _list(self, batch: _Batch, call: Call, conversation_id: int) -> Found:
+        def prepare() -> Request[Found]:
+            if batch is self._open:
+                # Whoever asks from now on must not take the response to a request that began before.
+                self._open = _Batch()
+            return _strict_listing(batch.ids)
+
+        try:
+            return await call.send(_strict_listing(batch.ids), prepare=prepare)
+        except (StatusError, TransportError, ResponseDecodeError) as error:
+            if len(batch.ids) == 1 or isinstance(error, _SAY_NOTHING_ABOUT_THE_FILTER):
+                raise
+            # Perhaps the server refuses only a filter with several ids, so ask for the id of this call alone.
+            found = await call.send(_strict_listing({conversation_id}))
+            is_refused = isinstance(error, StatusError) and error.status_code < 500
+            self._alone_until = math.inf if is_refused else anyio.current_time() + ALONE_FOR
+            return found
+
+
+_SAY_NOTHING_ABOUT_THE_FILTER = (AuthenticationError, RateLimitedError, NotSentError)
 
 
 def _copy_of(error: DeskError) -> DeskError:
@@ -141,28 +190,35 @@ def _strict_listing(ids: set[int]) -> Request[Found]:
 
 def _decode_strictly(ids: set[int], payload: Any, hook: Hook) -> Found:
     """Decode the conversations in a listing, but be strict about tickets: a wrong None would convert one twice."""
-    found: Found = {}
-    for conversation_id in ids:
+    try:
+        sources = _sources(ids, payload["conversations"] or [])
+    except (KeyError, TypeError):
+        raise DecodeError("the listing does not say which ticket the conversation has") from None
+    return {number: Conversation.from_dict(source, (None, "conversations"), hook) for number, source in sources.items()}
+
+
+def _sources(ids: set[int], listed: list[Any]) -> dict[int, dict[str, Any]]:
+    """Return the entries of some conversations. A listing may be long, so it is read once.
+
+    Raises:
+        DecodeError: The entry of the only id is not usable. An unusable entry among many is left out.
+        KeyError: The listing is not usable.
+        TypeError: The listing is not usable.
+    """
+    found: dict[int, dict[str, Any]] = {}
+    for entry in listed:
         try:
-            source = _entry_of(conversation_id, payload)
-        except DecodeError:
+            number, ticket_id = entry["id"], entry["ticket_id"]
+            if number not in ids:
+                continue
+        except (KeyError, TypeError):
             if len(ids) == 1:
                 raise
             continue
-        if source is not None:
-            found[conversation_id] = Conversation.from_dict(source, (None, "conversations"), hook)
-    return found
-
-
-def _entry_of(conversation_id: int, payload: Any) -> dict[str, Any] | None:
-    try:
-        listed: list[dict[str, Any]] = payload["conversations"] or []
-        matches = (entry for entry in listed if entry["id"] == conversation_id)
+        if ticket_id is not None and type(ticket_id) is not int:
+            if len(ids) == 1:
+                raise DecodeError("the conversation's ticket_id is not an integer")
         # If the listing shows the conversation twice, an entry with a ticket counts.
-        source = max(matches, key=lambda entry: bool(entry["ticket_id"]), default=None)
-        ticket_id = source["ticket_id"] if source else None
-    except (KeyError, TypeError):
-        raise DecodeError("the listing does not say which ticket the conversation has") from None
-    if ticket_id is not None and type(ticket_id) is not int:
-        raise DecodeError("the conversation's ticket_id is not an integer")
-    return source
+        elif number not in found or ticket_id:
+            found[number] = entry
+    return found

@@ -8,10 +8,11 @@ import time
 from typing import Any
 
 import httpx
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from teamwork_desk_api.types import DecodeError, Request
 
+from ._checks import printable
 from ._errors import (
     DeskError,
     NotSentError,
@@ -24,7 +25,9 @@ from ._errors import (
 )
 from ._headers import RateReport, retry_after
 from ._problems import read_problems
+from ._wire import name_of
 
+LONGEST_REQUEST_ID = 100
 NOT_DESK = "the response is not JSON, so that this URL does not look like a Teamwork Desk"
 
 
@@ -67,9 +70,11 @@ class Exchange:
 
     @property
     def request_id(self) -> str | None:
-        """The response's id, which Teamwork's support asks for."""
+        """The id that Teamwork's support asks for, from a header or from the error in the body."""
         request_id: str | None = self.headers.get("x-request-id")
-        return request_id
+        if request_id is None and self.content and (self.status_code or 0) >= 400:
+            request_id = read_problems(self.content).id
+        return request_id and printable(request_id)[:LONGEST_REQUEST_ID]
 
     @property
     def effect(self) -> Effect:
@@ -146,13 +151,14 @@ def is_safe(request: Request[Any]) -> bool:
     return request.method in ("GET", "HEAD", "OPTIONS")
 
 
-def name_of(request: Request[Any]) -> str:
-    """Name a request in a message, without its query."""
-    return f"{request.method} {request.target.partition('?')[0]}"
+def error_of(request: Request[Any], exchange: Exchange, *, secret: str = "") -> DeskError | None:
+    """Return the error for an exchange; None for a success whose body was received.
 
-
-def error_of(request: Request[Any], exchange: Exchange) -> DeskError | None:
-    """Return the error for an exchange; None for a success whose body was received."""
+    Args:
+        request: The request.
+        exchange: What became of it.
+        secret: The token. The response may quote it, and messages and pickles show parts of the body.
+    """
     failure, status = exchange.failure, exchange.status_code
     is_success = exchange.effect is Effect.APPLIED
     if is_success and failure is None:
@@ -164,7 +170,8 @@ def error_of(request: Request[Any], exchange: Exchange) -> DeskError | None:
     elif status is None:
         error = TransportError(f"{name} was sent, but no response came: {reason}")
     elif not is_success:
-        error = _status_error(name, status, exchange)
+        content = exchange.content.replace(secret.encode(), b"[token]") if secret else exchange.content
+        error = _status_error(name, status, evolve(exchange, content=content))
     elif is_safe(request):
         error = TransportError(f"{name} got a response, but the response is incomplete: {reason}")
     else:
@@ -190,7 +197,7 @@ def _status_error(name: str, status: int, exchange: Exchange) -> StatusError:
         "code": problems.code,
         "title": problems.title,
         "detail": problems.detail,
-        "request_id": problems.id,
+        "request_id": exchange.request_id,
     }
     # Gateways explain their own 5xx as they like, and a 404 of Desk always has a body.
     is_page = bool(exchange.content) and exchange.effect is Effect.FINAL and status < 500
@@ -203,7 +210,7 @@ def _status_error(name: str, status: int, exchange: Exchange) -> StatusError:
         if pause is None and report is not None:
             pause = report.seconds
         details |= {"retry_after": pause, "rate_limit": report.rate_limit if report else None}
-        if pause is not None:
+        if pause:
             message += f"; Desk accepts requests again in {pause:.0f} s"
     return kind(message, **details)
 

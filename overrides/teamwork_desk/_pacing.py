@@ -22,9 +22,9 @@ DOCUMENTED_LIMIT = 120
 PERIOD = 60.0
 """Seconds that a request counts where no response says how long. The limit is documented per minute."""
 SMALLEST_SHARE = 0.15
-"""The part of the free places that a client takes at once, until the responses show that they are not used by others."""
+"""The part of the free places that a client takes at once, until the responses show that nobody else uses them."""
 CAUTION = 0.7
-"""After a 429, a client takes this part of its share of the window, because all clients of the account start together."""
+"""After a 429, a client takes this part of its share at once, because all clients of the account start together."""
 LONGEST_CLOSURE = 120.0
 """Seconds for which a 429 stops all calls of a client at most: a mistaken `Retry-After` must not stop it for years."""
 RESOLUTION = 1.0
@@ -32,6 +32,8 @@ RESOLUTION = 1.0
 A server that refuses a request may do this."""
 LONGEST_MARGIN = 5.0
 """Seconds. A request starts only if this much, or twice the usual response time, is left before its deadline."""
+
+NO_ROOM = "the rate limit leaves no room for this request before its deadline"
 
 
 @define(order=True)
@@ -97,7 +99,7 @@ class Pacer:
         """
         now = anyio.current_time()
         if now + self._margin(longest_margin) > deadline:
-            raise DeadlineExceeded("too little time is left for this request before its deadline")
+            raise DeadlineExceeded("too little time is left for this request before its deadline", retry_after=0.0)
         if not self._waiters and self._has_room(now, places):
             self._in_flight += places
             return 0.0
@@ -106,7 +108,7 @@ class Pacer:
         try:
             await self._wait_for_turn(waiter, deadline, longest_margin, places)
         finally:
-            del self._waiters[self._index_of(waiter)]
+            self._waiters.remove(waiter)
             self._wake_first()
         self._in_flight += places
         return anyio.current_time() - now
@@ -115,14 +117,47 @@ class Pacer:
         """Return the seconds that a request needs: if it starts later, its outcome may be unknown at the deadline."""
         return min(2 * self._response_time, LONGEST_MARGIN, longest)
 
+    def expect_turn(self, call: int, deadline: float, longest_margin: float) -> None:
+        """Raise `DeadlineExceeded` if a call cannot have its turn before its deadline.
+
+        Args:
+            call: The number of the call.
+            deadline: When the call must end, by the event loop's clock.
+            longest_margin: The most seconds that must be left for the request.
+        """
+        now = anyio.current_time()
+        turn = self._turn_of(_Waiter(call), now)
+        if turn + self._margin(longest_margin) > deadline:
+            raise DeadlineExceeded(NO_ROOM, retry_after=turn - now)
+
+    def hurry(self, call: int, older: int) -> int:
+        """Let a call have its turn as early as an older call that waits for its result.
+
+        Args:
+            call: The number of the call.
+            older: The number of the other call.
+
+        Returns:
+            The number that the call has from now on.
+        """
+        if older < call:
+            index = bisect_left(self._waiters, _Waiter(call))
+            if index < len(self._waiters) and self._waiters[index].call == call:
+                waiter = self._waiters.pop(index)
+                waiter.call = older
+                insort(self._waiters, waiter)
+                self._wake_first()
+        return min(call, older)
+
     async def _wait_for_turn(self, waiter: _Waiter, deadline: float, longest_margin: float, places: int) -> None:
         while True:
             # Read the clock once per loop: if a place became free between two reads, the loop would wait for an event
             # that never comes.
             now = anyio.current_time()
             is_first = self._waiters[0] is waiter
-            if self._turn_of(waiter, now) + self._margin(longest_margin) > deadline:
-                raise DeadlineExceeded("the rate limit leaves no room for this request before its deadline")
+            turn = self._turn_of(waiter, now)
+            if turn + self._margin(longest_margin) > deadline:
+                raise DeadlineExceeded(NO_ROOM, retry_after=turn - now)
             if is_first and self._has_room(now, places):
                 return
             waiter.wake = anyio.Event()

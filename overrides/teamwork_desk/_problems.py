@@ -95,7 +95,9 @@ def _source(value: Any) -> str | None:
     if isinstance(value, dict):
         source = cast("dict[str, Any]", value)
         pointer = _text(source.get("pointer"))
-        return pointer.rpartition("/")[2] if pointer else _text(source.get("parameter"))
+        if pointer is None:
+            return _text(source.get("parameter"))
+        return pointer.removeprefix("/data").removeprefix("/attributes").strip("/").replace("/", ".")
     return _text(value)
 
 

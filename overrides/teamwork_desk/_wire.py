@@ -107,6 +107,41 @@ def decode_json(content: bytes) -> Any:
     raise DecodeError(reason)
 
 
+def name_of(request: Request[Any]) -> str:
+    """Name a request in a message, without its query."""
+    return f"{request.method} {request.target.partition('?')[0]}"
+
+
+def build(
+    origin: str,
+    request: Request[Any],
+    headers: list[tuple[str, str]],
+    body: Body | None,
+    extensions: dict[str, Any],
+) -> httpx.Request:
+    """Build httpx's request from the request of an operation.
+
+    Args:
+        origin: The installation's origin.
+        request: The request.
+        headers: Its headers, without those of the body.
+        body: Its body. A request without a body must have no stream: the aiohttp transport would send it in chunks.
+        extensions: What httpx passes to the transport.
+
+    Raises:
+        RequestError: The URL is too long.
+    """
+    try:
+        url = httpx.URL(origin + request.target)
+    except httpx.InvalidURL:
+        url = None
+    if url is None:
+        # Raise outside the handler, because the original may quote the filter. httpx accepts 65,536 characters.
+        raise RequestError(f"{name_of(request)}: the URL is too long; use a smaller filter")
+    all_headers = [*headers, *([] if body is None else body.headers)]
+    return httpx.Request(request.method, url, headers=all_headers, stream=body, extensions=extensions)
+
+
 def decoded_by(request: Request[Any], decode: Callable[[Any, Hook], T]) -> Request[T]:
     """Return the same request with another decoder for its response."""
     # attrs.evolve would do the same, but it takes a fiftieth of the time that the SDK adds to httpx.

@@ -46,10 +46,8 @@ EventHooks: TypeAlias = Mapping[str, list[Callable[..., Any]]]
 """Functions that httpx calls for each request: pass them to `AsyncDesk(event_hooks=...)`."""
 
 TASK = "teamwork_desk.fleet:convert"
-_PASSING = (OutcomeUnknownError, TransportError, ServerError)
+_PASSING = (OutcomeUnknownError, TransportError, ServerError, DeadlineExceeded)
 """Errors whose reason may be gone at the next delivery, so that a retry makes sense."""
-_NO_TURN = (DeadlineExceeded, RateLimitedError)
-"""Errors of a job for which the rate limit left no room in time: nothing was changed."""
 
 
 class Fleet:
@@ -253,7 +251,7 @@ class Fleet:
                 # If Redis fails, the attempt stays counted, and the job is delivered again all the same.
                 with suppress(RedisError):
                     await self._queue.forget_attempt(message)
-                log = logger.warning if isinstance(error, _NO_TURN) else logger.error
+                log = logger.warning if _got_no_turn(error) else logger.error
                 log("%s has to wait, and will be retried: %s", job, error_text)
                 raise NoResultError from None
             if not _is_final(error) and (attempts or 0) < self._max_attempts:
@@ -340,7 +338,14 @@ def _is_about_job(error: Exception) -> bool:
     # If the response of a conversion is unreadable, the conversation was converted. Otherwise it is that of a lookup.
     if isinstance(error, ResponseDecodeError):
         return error.maybe_applied
-    return not isinstance(error, _NO_TURN)
+    return not _got_no_turn(error)
+
+
+def _got_no_turn(error: BaseException) -> bool:
+    """Return whether the rate limit left no room for a job in time: nothing was changed."""
+    return isinstance(error, RateLimitedError) or (
+        isinstance(error, DeadlineExceeded) and error.retry_after is not None
+    )
 
 
 def _is_final(error: Exception) -> bool:
