@@ -204,10 +204,10 @@ def rows() -> list[Row]:
             Row(f"{name}: time over the limit's own", case, time, f"{seconds}", _at_most(time, seconds)),
         ]
     # Without `$in`, each conversion needs two requests. Of 590, the filter that is tried once needs no further window.
-    for jobs, callers in ((590, 16), (880, 8), (880, 32), (880, 200)):
+    for jobs, callers, goal in ((590, 16, 2.4), (880, 8, 2.4), (880, 32, 2.4), (880, 200, 2.6)):
         case, time = backlog(jobs, callers, safe=True, knows_in=False), over_own_time(jobs)
         name = f"{jobs}, looked up first, {callers} callers, no `$in`: time over the limit's own"
-        rows.append(Row(name, case, time, "2.4", _at_most(time, 2.4)))
+        rows.append(Row(name, case, time, f"{goal}", _at_most(time, goal)))
     time = over_own_time(600)
     rows += [
         Row(

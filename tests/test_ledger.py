@@ -472,7 +472,7 @@ def test_a_stopped_run_starts_no_jobs_and_does_not_wait(path: Path, monkeypatch:
             running.stop()
         assert len(desk.calls) < 9
         await desk.convert(conversation_id, **arguments)
-        raise DeadlineExceeded("the rate window is used up")
+        raise DeadlineExceeded("the rate limit leaves no room", retry_after=1.0)
 
     async def convert_all() -> float:
         nonlocal running

@@ -76,8 +76,8 @@ class Call:
         self._is_part = part_of is not None
         self._number: int = part_of._number if part_of else session.pacer.number_call()
         self._places = places
-        self._watch: Watch = part_of._watch if part_of else Watch(session.observer, operation, subject)
-        self._deadline: float = part_of._deadline if part_of else self._watch.began + options.deadline
+        self.watch: Watch = part_of.watch if part_of else Watch(session.observer, operation, subject)
+        self._deadline: float = part_of._deadline if part_of else self.watch.began + options.deadline
         self._margin = options.deadline / 10
         self._scope = anyio.CancelScope(deadline=self._deadline)
         # The body of the last attempt while its effect is not known; None if the request changes nothing.
@@ -85,7 +85,6 @@ class Call:
         self._retries = 0
         self._request_id: str | None = None
         self._may_reauthenticate = True
-        self._waits_for_turn = False
 
     def __enter__(self) -> Self:
         self._scope.__enter__()
@@ -106,7 +105,7 @@ class Call:
             self.leave_unknown()
         if not self._is_part:
             unknown = error is not None and self.maybe_applied
-            self._watch.ended(error, self.attempts, self._request_id, maybe_applied=unknown)
+            self.watch.ended(error, self.attempts, self._request_id, maybe_applied=unknown)
         if isinstance(error, DeskError):
             complete(error, attempts=self.attempts, maybe_applied=self.maybe_applied, subject=self._subject)
             error.request_id = error.request_id or self._request_id
@@ -132,12 +131,11 @@ class Call:
         """Return the error for a deadline that has passed, or that would pass during a pause of this many seconds."""
         deadline = f"the deadline of {self.options.deadline:.3g} s"
         reason = f"{deadline} passed" if pause is None else f"a pause of {pause:.1f} s does not fit into {deadline}"
-        if self.maybe_applied:
-            return self.outcome_unknown(reason)
-        return DeadlineExceeded(reason, retry_after=0.0 if self._waits_for_turn else None)
+        retry_after = 0.0 if self.watch.waits_for_turn else None
+        return self.outcome_unknown(reason) if self.maybe_applied else DeadlineExceeded(reason, retry_after=retry_after)
 
     def expect_turn(self, other: Call) -> None:
-        """Raise `DeadlineExceeded` if another call, which this one waits for, has no turn before this one's deadline."""
+        """Raise `DeadlineExceeded` if the other call, which this one waits for, has no turn before this deadline."""
         self.session.pacer.expect_turn(other._number, self._deadline, self._margin)
 
     def hurry(self, other: Call) -> None:
@@ -210,9 +208,9 @@ class Call:
 
     async def _wait_for_turn(self) -> None:
         enter = self.session.pacer.enter(self._number, self._deadline, longest_margin=self._margin, places=self._places)
-        self._waits_for_turn = True
-        self._watch.waited("rate limit", await enter)
-        self._waits_for_turn = False
+        self.watch.waits_for_turn = True
+        self.watch.waited("rate limit", await enter)
+        self.watch.waits_for_turn = False
 
     async def _watched_attempt(self, request: Request[Any], body: Body | None, token: Token) -> Exchange:
         """Make one attempt, and report its result."""
@@ -222,11 +220,11 @@ class Call:
         except BaseException as interruption:
             # The deadline or the caller cancelled the attempt. Trio may wrap the cancellation in a group.
             if not isinstance(interruption, Exception):
-                self._watch.attempted(request, Exchange(sent=body is None or body.was_sent), began)
+                self.watch.attempted(request, Exchange(sent=body is None or body.was_sent), began)
             # Drop the frames below: those of the transport hold the token, and those of `read` hold the response.
             drop_frames(interruption, handled)
             raise
-        self._watch.attempted(request, exchange, began)
+        self.watch.attempted(request, exchange, began)
         self._request_id = exchange.request_id or self._request_id
         return exchange
 
@@ -235,12 +233,13 @@ class Call:
         handled = sys.exception()  # what the caller handles meanwhile is not ours to change
         response: httpx.Response | None = None
         sent, started = False, anyio.current_time()
+        more = {"timeout": timeout.as_dict(), **handshake.extensions(session.origin)}
         try:
-            extensions: dict[str, Any] = {"timeout": timeout.as_dict()}
-            if session.origin.startswith("https:"):
-                extensions["trace"] = handshake.trace
-            headers = [*session.headers, ("Authorization", f"Bearer {token.value}")]
-            http_request = build(session.origin, request, headers, body, extensions)
+            http_request = build(session.origin, request, session.headers, token.value, body=body, extensions=more)
+        except RequestError:
+            session.pacer.leave(None, started=None, places=self._places)
+            raise
+        try:
             async with session.connections.borrow(timeout.pool) as slot:
                 self.attempts += 1
                 sent = True
@@ -250,7 +249,7 @@ class Call:
                     body.was_sent = True
                 content = await read(response)
             return Exchange(sent=True, status_code=response.status_code, headers=response.headers, content=content)
-        except (ConfigurationError, RequestError):
+        except ConfigurationError:
             raise
         except Exception as failure:  # a transport or an event hook may raise anything, and the outcome must be kept
             scrub(failure, http_request, handled)
@@ -293,7 +292,7 @@ class Call:
         self._check_fits(seconds, error)
         if seconds:
             await anyio.sleep(seconds)
-            self._watch.waited(reason, seconds)
+            self.watch.waited(reason, seconds)
 
     def _check_fits(self, seconds: float, error: BaseException | None) -> None:
         if anyio.current_time() + seconds > self._deadline:

@@ -206,6 +206,10 @@ class Handshake:
     def __init__(self) -> None:
         self._stream: Any = None
 
+    def extensions(self, origin: str) -> dict[str, Any]:
+        """Return httpx's extensions for a request that needs this, because its connection uses TLS."""
+        return {"trace": self.trace} if origin.startswith("https:") else {}
+
     async def trace(self, event: str, info: Mapping[str, Any]) -> None:
         """Record an event. httpx's `trace` extension calls this."""
         if event.endswith(".connect_tcp.complete"):

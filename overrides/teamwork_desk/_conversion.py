@@ -91,7 +91,11 @@ class Conversion(Call):
     @property
     def maybe_applied(self) -> bool:
         """Whether a request of this call, or one with a scheduled email before it, may still make a ticket."""
-        return super().maybe_applied or self._id in self._memory.scheduled
+        return super().maybe_applied or self._awaits_scheduled_email
+
+    @property
+    def _awaits_scheduled_email(self) -> bool:
+        return self._subject in self._memory.scheduled
 
     def leave_unknown(self) -> None:
         """Remember that a ticket of the conversation may still appear."""
@@ -109,16 +113,15 @@ class Conversion(Call):
         Raises:
             DeskError: The conversion failed, or its outcome is unknown.
         """
-        scheduled = self._memory.scheduled
-        if not verify_first and self._id not in scheduled:
+        if not verify_first and not self._awaits_scheduled_email:
             return await self._convert(request)
         # Without the lock, two calls could look the conversation up at the same time, and both would convert it.
         async with self._memory.lock(self._id):
             found = await self._look_first()
             if found is not None:
-                scheduled.discard(self._id)
+                self._memory.scheduled.discard(self._id)
                 return found
-            if self._id in scheduled:
+            if self._awaits_scheduled_email:
                 raise self.outcome_unknown("an earlier request scheduled an email, and its ticket appears later")
             return await self._convert(request)
 

@@ -107,8 +107,10 @@ class Lookup:
             call.expect_turn(leader)
             batch = self._join(conversation_id)
             self._asking.append(call)
+            call.watch.waits_for_turn = True
             try:
                 async with self._turn:
+                    call.watch.waits_for_turn = False
                     # While this call waited, the server may have refused the listing of an earlier batch.
                     if not batch.is_done and not self._goes_alone:
                         await self._lead(batch, call, conversation_id)

@@ -109,11 +109,16 @@ class Watch:
         observer: Starts the observation.
         operation: The operation.
         subject: The id of the object that the call is about.
+
+    Attributes:
+        began: When the call began, by the event loop's clock.
+        waits_for_turn: Whether the call waits for the rate limit now.
     """
 
     def __init__(self, observer: Observer | None, operation: str, subject: int | None) -> None:
         self._name = f"{operation} {subject}" if subject else operation
         self.began: float = anyio.current_time()
+        self.waits_for_turn = False
         self._observation = None if observer is None else observer(operation, subject)
         self._sees_attempts = self._observation is not None or logger.isEnabledFor(logging.DEBUG)
 

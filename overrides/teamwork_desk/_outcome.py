@@ -28,6 +28,8 @@ from ._problems import read_problems
 from ._wire import name_of
 
 LONGEST_REQUEST_ID = 100
+SHORTEST_SECRET = 8
+"""A shorter token is one of a test, and may be a part of any word."""
 NOT_DESK = "the response is not JSON, so that this URL does not look like a Teamwork Desk"
 
 
@@ -170,7 +172,8 @@ def error_of(request: Request[Any], exchange: Exchange, *, secret: str = "") -> 
     elif status is None:
         error = TransportError(f"{name} was sent, but no response came: {reason}")
     elif not is_success:
-        content = exchange.content.replace(secret.encode(), b"[token]") if secret else exchange.content
+        is_secret = len(secret) >= SHORTEST_SECRET
+        content = exchange.content.replace(secret.encode(), b"[token]") if is_secret else exchange.content
         error = _status_error(name, status, evolve(exchange, content=content))
     elif is_safe(request):
         error = TransportError(f"{name} got a response, but the response is incomplete: {reason}")

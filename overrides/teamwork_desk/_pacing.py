@@ -30,6 +30,8 @@ LONGEST_CLOSURE = 120.0
 RESOLUTION = 1.0
 """Seconds. The headers report whole seconds, so a reset may be this much later than reported if they are rounded down.
 A server that refuses a request may do this."""
+SHORTEST_ROUNDING = 0.001
+"""Seconds. The same moment may differ by this much on two clocks."""
 LONGEST_MARGIN = 5.0
 """Seconds. A request starts only if this much, or twice the usual response time, is left before its deadline."""
 
@@ -63,7 +65,7 @@ class Pacer:
         self._places: list[tuple[float, bool]] = []
         self._accepted = 0
         self._longest_reset = 0.0
-        self._rounding = 0.0
+        self._rounding = SHORTEST_ROUNDING
         # How many requests may try to exceed a limit that is only guessed.
         self._excess = 1
         self._others = 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, Self, TypeVar, cast
 
@@ -115,7 +115,9 @@ def name_of(request: Request[Any]) -> str:
 def build(
     origin: str,
     request: Request[Any],
-    headers: list[tuple[str, str]],
+    headers: Sequence[tuple[str, str]],
+    token: str,
+    *,
     body: Body | None,
     extensions: dict[str, Any],
 ) -> httpx.Request:
@@ -124,7 +126,8 @@ def build(
     Args:
         origin: The installation's origin.
         request: The request.
-        headers: Its headers, without those of the body.
+        headers: The headers of every request.
+        token: The bearer token.
         body: Its body. A request without a body must have no stream: the aiohttp transport would send it in chunks.
         extensions: What httpx passes to the transport.
 
@@ -138,7 +141,7 @@ def build(
     if url is None:
         # Raise outside the handler, because the original may quote the filter. httpx accepts 65,536 characters.
         raise RequestError(f"{name_of(request)}: the URL is too long; use a smaller filter")
-    all_headers = [*headers, *([] if body is None else body.headers)]
+    all_headers = [*headers, *([] if body is None else body.headers), ("Authorization", f"Bearer {token}")]
     return httpx.Request(request.method, url, headers=all_headers, stream=body, extensions=extensions)
 
 
