@@ -373,8 +373,10 @@ async def test_a_call_behind_others_fails_at_once_if_they_use_up_the_time() -> N
     assert [ticket.conversation_id for ticket in fake.tickets] == [1, 2]
 
 
-async def test_all_who_wait_learn_from_the_first_response_that_the_limit_leaves_no_room_for_them() -> None:
-    fake = FakeDesk(rate_limit=10, conversations=range(1, 101))
+@pytest.mark.parametrize("limit", [10, 120])
+async def test_all_who_wait_learn_from_the_first_response_that_the_limit_leaves_no_room_for_them(limit: int) -> None:
+    callers = 3 * limit + 70
+    fake = FakeDesk(rate_limit=limit, conversations=range(1, callers + 1))
     failed_at = list[float]()
 
     async def convert(number: int) -> None:
@@ -384,10 +386,10 @@ async def test_all_who_wait_learn_from_the_first_response_that_the_limit_leaves_
             failed_at.append(anyio.current_time())
 
     async with client_over(SlowTransport(fake.transport), deadline=90) as desk:
-        await at_once(100, convert)
+        await at_once(callers, convert)
     # Two periods begin before the deadline.
-    assert len(fake.tickets) == 20
-    assert len(failed_at) == 80
+    assert len(fake.tickets) == 2 * limit
+    assert len(failed_at) == callers - 2 * limit
     assert max(failed_at) < 1
 
 

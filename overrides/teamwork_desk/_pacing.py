@@ -189,7 +189,7 @@ class Pacer:
     def _learn(self, response: httpx.Response, now: float) -> None:
         report = RateReport.from_headers(response.headers, time.time())
         is_accepted = response.status_code != 429
-        was_open, limit = now >= self._closed_until, self._limit
+        was_open, reported = now >= self._closed_until, self._is_reported and self._limit
         is_excess = self._free(now) <= 0
         self._has_response = True
         if report is None:
@@ -206,7 +206,7 @@ class Pacer:
             self._count_others(report, now, now + seconds)
         if not is_accepted:
             self._close(now, retry_after(response.headers, time.time()))
-        if (was_open and not is_accepted) or (self._is_reported and self._limit != limit):
+        if (was_open and not is_accepted) or (self._is_reported and self._limit != reported):
             self._wake_all()
 
     def _hold(self, until: float, *, is_accepted: bool) -> None:
