@@ -99,6 +99,11 @@ def test_a_mapping_from_ids_to_values_becomes_custom_fields() -> None:
     assert [type(field.id) for field in built] == [int] * 3
 
 
+@pytest.mark.parametrize("fields", [{}, {9: None}], ids=str)
+def test_a_mapping_without_values_is_omitted_from_the_request(fields: dict[int, None]) -> None:
+    assert custom_fields(fields) is None
+
+
 @pytest.mark.parametrize("fields", [None, "gold", 7, {7}, CustomField(id=7)], ids=repr)
 def test_any_value_but_a_mapping_or_list_is_returned_as_it_is(fields: object) -> None:
     assert custom_fields(fields) is fields
