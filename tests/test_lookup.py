@@ -201,7 +201,8 @@ async def test_a_long_listing_is_read_once_for_all_who_ask() -> None:
             return super().__getitem__(name)
 
     listed = [Entry(id=1000 + number, ticket_id=None) for number in range(500)]
-    found = _decode_strictly(set(range(1, 101)), {"conversations": [*listed, {"id": 7, "ticket_id": 107}]}, ignore)
+    payload = {"conversations": [*listed, {"id": 7, "ticket_id": 107}, {"id": 8}, None]}
+    found = _decode_strictly(set(range(1, 101)), payload, ignore)
     assert {number: conversation.ticket_id for number, conversation in found.items()} == {7: 107}
     assert reads <= 2 * len(listed)
 
