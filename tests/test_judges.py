@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -158,6 +159,13 @@ def test_known_behaviour_of_desk_is_not_a_finding(
 ) -> None:
     payload = None if reasons is None else {"errors": {"field": reasons}}
     assert hooks.is_known(failure(kind), status, payload, body) is known
+
+
+@pytest.mark.parametrize(("sent", "is_finding"), [("text/plain", False), (None, False), ("application/json", True)])
+def test_plain_text_is_a_finding_only_for_a_request_whose_body_is_json(sent: str | None, *, is_finding: bool) -> None:
+    request = SimpleNamespace(headers={"Content-Type": sent} if sent else {})
+    response = SimpleNamespace(status_code=400, headers={"content-type": ["text/plain"]}, request=request)
+    assert hooks.keep(None, failure(RejectedPositiveData), None, response) is is_finding
 
 
 # Node
