@@ -440,7 +440,7 @@ class FullWindow:
     async def convert(self, conversation_id: int, **_: Any) -> Conversation:
         self.failures -= 1
         if self.failures >= 0:
-            raise DeadlineExceeded("the rate limit leaves no room", retry_after=1.0)
+            raise DeadlineExceeded("the rate limit leaves no room", retry_after=0.0)
         return Conversation(id=conversation_id)
 
 

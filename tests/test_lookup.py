@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 from teamwork_desk import (
     AsyncDesk,
     AuthenticationError,
+    ConfigurationError,
+    DeadlineExceeded,
     DeskError,
     NotFoundError,
     PermissionDeniedError,
@@ -189,6 +191,34 @@ async def test_a_failure_with_the_options_of_one_view_is_not_taken_for_a_failure
             transport.open.set()
     assert [type(outcomes[number]) for number in (1, 2)] == [TransportError] * 2
     assert (outcomes[3], outcomes[9]) == (103, 109)
+
+
+async def test_a_failure_before_the_listing_began_is_not_the_answer_to_a_later_question() -> None:
+    tokens = ["", "t"]
+    transport = Listing({1: 101, 2: 102, 3: 103})
+    async with AsyncDesk("https://desk.example", token=lambda: tokens.pop(0), transport=transport) as desk:
+        with pytest.raises(ConfigurationError):
+            await desk.conversations.convert(1, verify_first=True)
+        tokens += ["t"] * 9
+        for view in (desk, desk.with_options(timeout=9)):
+            assert (await view.conversations.convert(2, verify_first=True)).ticket_id == 102
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_call_that_waits_behind_a_hanging_listing_does_not_wait_for_the_rate_limit() -> None:
+    transport = Listing({})
+    transport.hold()
+    async with a_desk(transport) as desk, anyio.create_task_group() as calls:
+
+        async def lead() -> None:
+            await desk.conversations.convert(1, verify_first=True)
+
+        calls.start_soon(lead)
+        await anyio.wait_all_tasks_blocked()
+        with pytest.raises(DeadlineExceeded) as caught:
+            await desk.with_options(deadline=0.1).conversations.convert(2, verify_first=True)
+        assert caught.value.retry_after is None
+        calls.cancel_scope.cancel()
 
 
 async def test_a_long_listing_is_read_once_for_all_who_ask() -> None:

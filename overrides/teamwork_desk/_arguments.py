@@ -99,7 +99,9 @@ def custom_fields(fields: Any) -> Any:
         values = cast("Mapping[int, Any]", fields)
         fields = [
             CustomField(id=key, meta=CustomFieldMeta(value=value)) for key, value in values.items() if value is not None
-        ] or None  # Desk may take an empty list for an order to clear all fields
+        ]
+        if values and not fields:
+            return None  # Desk may take an empty list for an order to clear all fields.
     if not isinstance(fields, (list, tuple)):
         return fields
     return [

@@ -24,7 +24,9 @@ Jobs: TypeAlias = Iterable[Any] | AsyncIterable[Any]
 PATIENCE = 300.0
 """Seconds (five rate windows). A job that got no turn is retried until no job has ended for this long."""
 PAUSE = 5.0
-"""The longest pause between two such retries, in seconds."""
+"""Seconds. The pause between two such retries is random, and not longer than this if the turn is near."""
+LONGEST_PAUSE = 30.0
+"""Seconds. The pause is a quarter of the time until the turn, and not longer than this."""
 
 
 @frozen(kw_only=True)
@@ -169,7 +171,9 @@ class _Turns:
                 is_impatient = anyio.current_time() - max(began, self._last_end) > PATIENCE
                 if is_impatient or (isinstance(error, DeadlineExceeded) and error.retry_after is None):
                     raise
+                wait = error.retry_after or 0.0
             else:
                 self._last_end = anyio.current_time()
                 return conversation
-            await anyio.sleep(PAUSE * random.random())
+            # A job that is far from its turn need not ask often.
+            await anyio.sleep(max(PAUSE * random.random(), min(wait / 4, LONGEST_PAUSE)))

@@ -29,7 +29,7 @@ from ._errors import (
     scrub,
 )
 from ._headers import retry_after
-from ._observe import Watch
+from ._observe import Watch, always, never
 from ._outcome import Effect, Exchange, error_of, is_permanent, is_safe, seems_sent, unreadable
 from ._session import Options, Session
 from ._wire import Body, build, decode_json, encode_json, read
@@ -131,7 +131,7 @@ class Call:
         """Return the error for a deadline that has passed, or that would pass during a pause of this many seconds."""
         deadline = f"the deadline of {self.options.deadline:.3g} s"
         reason = f"{deadline} passed" if pause is None else f"a pause of {pause:.1f} s does not fit into {deadline}"
-        retry_after = 0.0 if self.watch.waits_for_turn else None
+        retry_after = 0.0 if self.watch.waits_for_turn() else None
         return self.outcome_unknown(reason) if self.maybe_applied else DeadlineExceeded(reason, retry_after=retry_after)
 
     def expect_turn(self, other: Call) -> None:
@@ -208,9 +208,9 @@ class Call:
 
     async def _wait_for_turn(self) -> None:
         enter = self.session.pacer.enter(self._number, self._deadline, longest_margin=self._margin, places=self._places)
-        self.watch.waits_for_turn = True
+        self.watch.waits_for_turn = always
         self.watch.waited("rate limit", await enter)
-        self.watch.waits_for_turn = False
+        self.watch.waits_for_turn = never
 
     async def _watched_attempt(self, request: Request[Any], body: Body | None, token: Token) -> Exchange:
         """Make one attempt, and report its result."""

@@ -27,6 +27,7 @@ from ._errors import (
     StatusError,
     TransportError,
 )
+from ._observe import never
 from ._session import Options
 from ._wire import decoded_by
 
@@ -72,6 +73,7 @@ class Lookup:
         self._open = _Batch()
         self._asking: list[Call] = []
         self._leader: Call | None = None
+        self._leader_waited = False
         self._alone_until = -math.inf
 
     async def find_converted(self, call: Call, conversation_id: int) -> Conversation | None:
@@ -107,10 +109,10 @@ class Lookup:
             call.expect_turn(leader)
             batch = self._join(conversation_id)
             self._asking.append(call)
-            call.watch.waits_for_turn = True
+            call.watch.waits_for_turn = self._leader_waits
             try:
                 async with self._turn:
-                    call.watch.waits_for_turn = False
+                    call.watch.waits_for_turn = never
                     # While this call waited, the server may have refused the listing of an earlier batch.
                     if not batch.is_done and not self._goes_alone:
                         await self._lead(batch, call, conversation_id)
@@ -122,6 +124,10 @@ class Lookup:
             if batch.options is call.options:
                 raise _copy_of(batch.error)
         return None
+
+    def _leader_waits(self) -> bool:
+        """Return whether the call that sends the listing waits for the rate limit, or did so when it ended."""
+        return self._leader_waited if self._leader is None else self._leader.watch.waits_for_turn()
 
     def _join(self, conversation_id: int) -> _Batch:
         if len(self._open.ids) >= PAGE_SIZE:
@@ -135,13 +141,15 @@ class Lookup:
             call.hurry(other)
         try:
             batch.found = await self._list(batch, call, conversation_id)
-        except DeadlineExceeded:
-            raise  # This call's deadline says nothing about the others: the next one sends the listing.
+        except (DeadlineExceeded, RateLimitedError):
+            raise  # This says nothing about the others: the next one sends the listing.
         except DeskError as error:
             batch.error, batch.options = error, call.options
         finally:
-            self._leader = None
+            self._leader, self._leader_waited = None, call.watch.waits_for_turn()
         batch.is_done = True
+        if batch is self._open:
+            self._open = _Batch()  # The listing failed before its request was prepared.
 
     async def _list(self, batch: _Batch, call: Call, conversation_id: int) -> Found:
         def prepare() -> Request[Found]:

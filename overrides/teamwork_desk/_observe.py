@@ -98,6 +98,16 @@ def harmless(report: Callable[P, object]) -> Callable[P, None]:
     return report_safely
 
 
+def never() -> bool:
+    """Return False: the call does not wait."""
+    return False
+
+
+def always() -> bool:
+    """Return True: the call waits."""
+    return True
+
+
 warn = harmless(logger.warning)
 warn_of_drift = harmless(drift_logger.warning)
 
@@ -112,13 +122,13 @@ class Watch:
 
     Attributes:
         began: When the call began, by the event loop's clock.
-        waits_for_turn: Whether the call waits for the rate limit now.
+        waits_for_turn: Returns whether the call waits for the rate limit now.
     """
 
     def __init__(self, observer: Observer | None, operation: str, subject: int | None) -> None:
         self._name = f"{operation} {subject}" if subject else operation
         self.began: float = anyio.current_time()
-        self.waits_for_turn = False
+        self.waits_for_turn: Callable[[], bool] = never
         self._observation = None if observer is None else observer(operation, subject)
         self._sees_attempts = self._observation is not None or logger.isEnabledFor(logging.DEBUG)
 
