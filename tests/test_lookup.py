@@ -47,6 +47,7 @@ class Listing(httpx.AsyncBaseTransport):
         self.refuses_in = False
         self.refusal: int | Literal["not JSON", "lost"] = 400
         self.loses = set[int]()
+        self.loses_alone = set[int]()
         self.hides: set[int] = set()
         self.status = 200
 
@@ -64,7 +65,7 @@ class Listing(httpx.AsyncBaseTransport):
         ]
         await self.open.wait()
         is_refused = self.refuses_in and len(ids) > 1
-        if self.loses.intersection(ids) or (is_refused and self.refusal == "lost"):
+        if self.loses.intersection(ids) or self.loses_alone == set(ids) or (is_refused and self.refusal == "lost"):
             raise httpx.ReadError("lost")
         if is_refused and self.refusal == "not JSON":
             return httpx.Response(200, content=b"<html>Request Rejected")
@@ -235,6 +236,15 @@ async def test_a_long_listing_is_read_once_for_all_who_ask() -> None:
     found = _decode_strictly(set(range(1, 101)), payload, ignore)
     assert {number: conversation.ticket_id for number, conversation in found.items()} == {7: 107}
     assert reads <= 2 * len(listed)
+
+
+async def test_a_refused_list_of_ids_says_nothing_about_a_call_whose_own_lookup_fails_afterwards() -> None:
+    transport = Listing({number: 100 + number for number in range(1, 11)})
+    transport.refuses_in, transport.loses_alone = True, {1}
+    async with a_desk(transport, retry=RetryPolicy(max_attempts=1)) as desk:
+        outcomes = await look_up(desk, 1, 2, 3, transport=transport)
+    assert isinstance(outcomes[1], TransportError)
+    assert (outcomes[2], outcomes[3]) == (102, 103)
 
 
 async def test_calls_that_wait_while_the_server_refuses_a_list_of_ids_go_alone() -> None:

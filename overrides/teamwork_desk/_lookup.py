@@ -26,6 +26,7 @@ from ._errors import (
     ResponseDecodeError,
     StatusError,
     TransportError,
+    ValidationError,
 )
 from ._observe import never
 from ._session import Options
@@ -163,6 +164,10 @@ class Lookup:
         except (StatusError, TransportError, ResponseDecodeError) as error:
             if len(batch.ids) == 1 or isinstance(error, _SAY_NOTHING_ABOUT_THE_FILTER):
                 raise
+            if isinstance(error, ValidationError):
+                # The server refuses a filter with several ids, so everybody asks alone.
+                self._alone_until = math.inf
+                return {}
             # Perhaps the server refuses only a filter with several ids, so ask for the id of this call alone.
             found = await call.send(_strict_listing({conversation_id}))
             is_refused = isinstance(error, StatusError) and error.status_code < 500
