@@ -166,10 +166,10 @@ class Row:
     """A row of the results.
 
     Attributes:
-        name: What is measured.
+        name: The description of the case and the figure.
         case: How.
         figure: Which figure is reported.
-        goal: What it should be, in words.
+        goal: The limit that the figure should meet, as text.
         is_met: Whether a run meets the goal.
     """
 

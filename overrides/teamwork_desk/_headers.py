@@ -31,8 +31,8 @@ class RateLimit:
     Attributes:
         limit: Requests per window.
         remaining: Requests that are left in this window.
-        reset_at: When the next window begins, by Desk's clock. For a limiter that counts the requests of the last
-            period: when the request of this response is no longer counted.
+        reset_at: The time by Desk's clock at which the next window begins. If the limiter counts the requests of the
+            last period, it is the time at which it stops to count this response's request.
     """
 
     limit: int
@@ -47,7 +47,8 @@ class RateReport:
     Attributes:
         limit: Requests per window.
         used: Requests that the server has counted, which may be more than the limit.
-        seconds: The seconds after which this response's request is no longer counted; None if that makes no sense.
+        seconds: The seconds after which the server stops to count this response's request; None if the header's value
+            makes no sense.
         rate_limit: The same for users.
     """
 

@@ -36,7 +36,7 @@ PAGE_SIZE = 100
 """The most that Desk returns: it clamps a larger page size without an error."""
 
 ALONE_FOR = 300.0
-"""Seconds for which lookups go alone after a listing of many failed in another way than by a status below 500."""
+"""Seconds for which lookups go alone after a listing of many failed for a reason that may pass."""
 
 Found: TypeAlias = dict[int, Conversation]
 """The conversations that a listing shows, by their ids."""
@@ -49,8 +49,8 @@ class _Batch:
     Attributes:
         ids: Their ids.
         is_done: Whether the listing came, or failed.
-        found: What it shows.
-        error: Why it failed.
+        found: The conversations that the listing shows.
+        error: The reason why the listing failed.
         options: The options of the call for which it failed.
     """
 

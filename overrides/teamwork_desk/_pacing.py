@@ -25,11 +25,14 @@ SMALLEST_SHARE = 0.15
 """The part of the free places that a client takes at once, until the responses show that nobody else uses them."""
 CAUTION = 0.7
 """After a 429, a client takes this part of its share at once, because all clients of the account start together."""
+STEP = 0.1
+"""Beside others, a client takes this much more after a period without a 429, so that none keeps a small share."""
+ALONE = 0.9
+"""If this part of the counted requests is a client's own, nobody else uses the account."""
 LONGEST_CLOSURE = 120.0
 """Seconds for which a 429 stops all calls of a client at most: a mistaken `Retry-After` must not stop it for years."""
 RESOLUTION = 1.0
-"""Seconds. The headers report whole seconds, so a reset may be this much later than reported if they are rounded down.
-A server that refuses a request may do this."""
+"""Seconds. The headers report whole seconds, so a reset that was rounded down is this much later than reported."""
 SHORTEST_ROUNDING = 0.001
 """Seconds. The same moment may differ by this much on two clocks."""
 LONGEST_MARGIN = 5.0
@@ -49,10 +52,9 @@ class _Waiter:
 class Pacer:
     """Lets a request start only if Desk will accept it.
 
-    The pacer keeps its own log: a request holds one of `limit` places from its start until the reset that its own
-    response reported. The reset may be an epoch, the seconds until a window ends, or the length of a sliding log. In
-    each case it says when this request is no longer counted. Other clients of the account hold the places that the
-    server has counted beyond this log.
+    The pacer keeps its own log: a request holds one of `limit` places until the reset that its own response reported,
+    because then the server stops to count it. This is so if the reset is an epoch, the seconds until a window ends, or
+    the length of a sliding log. The requests that the server has counted beyond this log are those of other clients.
     """
 
     def __init__(self) -> None:
@@ -65,6 +67,7 @@ class Pacer:
         self._places: list[tuple[float, bool]] = []
         self._accepted = 0
         self._longest_reset = 0.0
+        self._shortest_reset = math.inf
         self._rounding = SHORTEST_ROUNDING
         # How many requests may try to exceed a limit that is only guessed.
         self._excess = 1
@@ -72,7 +75,7 @@ class Pacer:
         self._others_until = -math.inf
         self._share = SMALLEST_SHARE
         self._closed_until = -math.inf
-        self._refused_at = -math.inf
+        self._judged_at = -math.inf
         self._response_time = 0.0
         self._waiters: list[_Waiter] = []  # sorted
         self._calls = count()
@@ -153,8 +156,7 @@ class Pacer:
 
     async def _wait_for_turn(self, waiter: _Waiter, deadline: float, longest_margin: float, places: int) -> None:
         while True:
-            # Read the clock once per loop: if a place became free between two reads, the loop would wait for an event
-            # that never comes.
+            # Read the clock once: if a place became free between two reads, nobody would wake this waiter.
             now = anyio.current_time()
             is_first = self._waiters[0] is waiter
             turn = self._turn_of(waiter, now)
@@ -163,7 +165,6 @@ class Pacer:
             if is_first and self._has_room(now, places):
                 return
             waiter.wake = anyio.Event()
-            # Only the first waiter needs a timer. It wakes the next one when it leaves.
             with anyio.move_on_after(self._opens_in(now) if is_first else None):
                 await waiter.wake.wait()
 
@@ -202,12 +203,15 @@ class Pacer:
             self._limit = report.limit
             self.rate_limit = report.rate_limit
             self._longest_reset = max(seconds, self._longest_reset)
+            self._shortest_reset = min(seconds, self._shortest_reset)
             self._hold(now + seconds, is_accepted=is_accepted)
             self._count_others(report, now, now + seconds)
         if not is_accepted:
             self._close(now, retry_after(response.headers, time.time()))
         if (was_open and not is_accepted) or (self._is_reported and self._limit != reported):
-            self._wake_all()
+            # Let every waiter find out whether it can still have its turn before its deadline.
+            for waiter in self._waiters:
+                waiter.wake.set()
 
     def _hold(self, until: float, *, is_accepted: bool) -> None:
         heapq.heappush(self._places, (until, is_accepted))
@@ -219,9 +223,11 @@ class Pacer:
         # A request in flight may be counted already, so this is the smallest number.
         self._others = min(max(0, report.used - ours - self._in_flight), report.limit)
         self._others_until = until
-        # A client that was refused keeps its share for a period. Then it takes the part that is surely its own.
-        if now - self._refused_at > self._longest_reset and report.limit / 2 <= report.used >= ours:
-            self._share = max(self._share, ours / report.used)
+        if now - self._judged_at > self._longest_reset and report.limit / 2 <= report.used >= ours:
+            # Without a refusal for a period: take what is surely not used by others, or a step more beside others.
+            own = ours / report.used
+            self._share = max(self._share, own) if own > ALONE else min(1.0, self._share + STEP)
+            self._judged_at = self._judged_at if own > ALONE else now
 
     def _guess_limit(self, *, is_accepted: bool, is_excess: bool) -> None:
         """Guess that the server accepts as many requests in each period as in the last one."""
@@ -236,16 +242,18 @@ class Pacer:
     def _close(self, now: float, pause: float | None) -> None:
         """Let nothing start until there can be room: a request that is refused may be counted, too."""
         if self._is_reported:
-            self._rounding = RESOLUTION
-            self._refused_at = now
+            # A reset that is always the same is the length of a sliding log, which is exact.
+            if self._longest_reset - self._shortest_reset > RESOLUTION:
+                self._rounding = RESOLUTION
+            self._judged_at = now
             self._share = max(SMALLEST_SHARE, min(self._share, CAUTION * self._accepted / self._limit))
         if pause is None:
-            # The place of the refused request is among them. The header may have been rounded down to 0.
+            # The refused request has a place, too. Its reset may have been rounded down to 0.
             pause = max(RESOLUTION, self._places[0][0] - now)
         self._closed_until = max(self._closed_until, now + min(pause, LONGEST_CLOSURE))
 
     def _free(self, now: float) -> int:
-        """Return how many places are free, with those of the requests in flight."""
+        """Return how many places are free, including those of the requests in flight."""
         while self._places and self._places[0][0] <= now:
             self._accepted -= heapq.heappop(self._places)[1]
         if self._others_until <= now:
@@ -279,21 +287,13 @@ class Pacer:
         free = self._free(now)
         if not self._is_reported:
             return opens_at  # A guessed limit does not prove that there is no room.
-        before = self._index_of(waiter) - max(0, free - self._in_flight)
+        before = bisect_left(self._waiters, waiter) - max(0, free - self._in_flight)
         if before < 0:
             return opens_at
         times = sorted([until for until, _ in self._places] + [self._others_until] * self._others)
         periods, place = divmod(before, self._limit)
         # A place that a request in flight holds becomes free at an unknown time, so count it as free now.
         return max(opens_at, (times[place] if place < len(times) else now) + periods * self._longest_reset)
-
-    def _index_of(self, waiter: _Waiter) -> int:
-        return bisect_left(self._waiters, waiter)
-
-    def _wake_all(self) -> None:
-        """Let every waiter find out whether it can still have its turn before its deadline."""
-        for waiter in self._waiters:
-            waiter.wake.set()
 
     def _wake_first(self) -> None:
         if self._waiters:
