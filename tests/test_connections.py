@@ -33,7 +33,7 @@ async def hold_every_slot(desk: AsyncDesk, server: FaultServer) -> None:
 async def test_no_slot_is_lost_after_10000_calls_that_are_cancelled_or_time_out_at_random() -> None:
     rng = random.Random(20261123)
     with FaultServer() as server:
-        async with AsyncDesk(server.url, token="t", limits=LIMITS, retry=ONCE) as desk:
+        async with AsyncDesk(server.url, token="t", limits=LIMITS, retry=ONCE, verify_first=False) as desk:
             completed = 0
 
             async def call_with_a_random_limit(numbers: Iterator[int], longest_limit: float) -> None:
@@ -66,7 +66,9 @@ async def test_no_slot_is_lost_after_10000_calls_that_are_cancelled_or_time_out_
 async def test_a_call_that_gets_no_connection_in_time_says_that_all_were_busy() -> None:
     one_connection = httpx.Limits(max_connections=1)
     with FaultServer({1: Plan(faults=(Fault(answer="hang", work="never"),))}) as server:
-        async with AsyncDesk(server.url, token="t", limits=one_connection, retry=ONCE, timeout=0.2) as desk:
+        async with AsyncDesk(
+            server.url, token="t", limits=one_connection, retry=ONCE, timeout=0.2, verify_first=False
+        ) as desk:
             patient_desk = desk.with_options(timeout=60)
             async with anyio.create_task_group() as calls:
                 calls.start_soon(patient_desk.conversations.convert, 1)
@@ -80,7 +82,10 @@ async def test_a_call_that_gets_no_connection_in_time_says_that_all_were_busy() 
 async def test_a_call_waits_for_a_busy_connection() -> None:
     one_connection = httpx.Limits(max_connections=1)
     with FaultServer() as server:
-        async with AsyncDesk(server.url, token="t", limits=one_connection) as desk, anyio.create_task_group() as calls:
+        async with (
+            AsyncDesk(server.url, token="t", limits=one_connection, verify_first=False) as desk,
+            anyio.create_task_group() as calls,
+        ):
             for number in range(1, 4):
                 calls.start_soon(desk.conversations.get, number)
         assert (len(server.requests), server.connections) == (3, 1)
@@ -89,7 +94,7 @@ async def test_a_call_waits_for_a_busy_connection() -> None:
 async def test_idle_connections_beyond_the_limit_are_closed() -> None:
     limits = httpx.Limits(max_connections=CAP, max_keepalive_connections=1)
     with FaultServer() as server:
-        async with AsyncDesk(server.url, token="t", limits=limits) as desk:
+        async with AsyncDesk(server.url, token="t", limits=limits, verify_first=False) as desk:
             await hold_every_slot(desk, server)
             while server.open_connections > 1:
                 await anyio.sleep(0.001)
@@ -100,7 +105,7 @@ async def test_idle_connections_beyond_the_limit_are_closed() -> None:
 
 async def test_a_call_that_ends_after_the_client_was_closed_closes_its_connection() -> None:
     with FaultServer() as server:
-        desk = AsyncDesk(server.url, token="t")
+        desk = AsyncDesk(server.url, token="t", verify_first=False)
         server.gather(2)
         async with anyio.create_task_group() as calls:
             calls.start_soon(desk.conversations.get, 1)
@@ -117,7 +122,7 @@ async def test_a_call_that_ends_after_the_client_was_closed_closes_its_connectio
 async def test_idle_connections_are_closed_when_they_expire() -> None:
     limits = httpx.Limits(max_connections=CAP, max_keepalive_connections=CAP, keepalive_expiry=0.01)
     with FaultServer() as server:
-        async with AsyncDesk(server.url, token="t", limits=limits) as desk:
+        async with AsyncDesk(server.url, token="t", limits=limits, verify_first=False) as desk:
             await hold_every_slot(desk, server)
             server.gather(1)
             await anyio.sleep(0.02)
@@ -130,7 +135,7 @@ async def test_idle_connections_are_closed_when_they_expire() -> None:
 async def test_a_call_that_waits_for_a_connection_sends_nothing_after_the_client_was_closed() -> None:
     one_connection = httpx.Limits(max_connections=1)
     with FaultServer() as server:
-        desk = AsyncDesk(server.url, token="t", limits=one_connection)
+        desk = AsyncDesk(server.url, token="t", limits=one_connection, verify_first=False)
         server.gather(2)
         async with anyio.create_task_group() as calls:
             calls.start_soon(desk.conversations.get, 1)
@@ -152,7 +157,7 @@ async def test_a_call_that_waits_for_a_connection_sends_nothing_after_the_client
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 async def test_closing_can_be_repeated_after_it_was_cancelled() -> None:
     with FaultServer() as server:
-        desk = AsyncDesk(server.url, token="t", limits=LIMITS)
+        desk = AsyncDesk(server.url, token="t", limits=LIMITS, verify_first=False)
         await hold_every_slot(desk, server)
         closing = asyncio.ensure_future(desk.aclose())
         await asyncio.sleep(0)
@@ -174,7 +179,7 @@ async def test_an_attempt_that_is_interrupted_while_it_connects_is_logged(caplog
             filler.setblocking(False)
             filler.connect_ex(server.getsockname())
         url = f"http://127.0.0.1:{server.getsockname()[1]}"
-        async with AsyncDesk(url, token="t", deadline=0.1) as desk:
+        async with AsyncDesk(url, token="t", deadline=0.1, verify_first=False) as desk:
             with pytest.raises(DeadlineExceeded):
                 await desk.conversations.convert(1)
     assert "convert.json: interrupted" in caplog.text

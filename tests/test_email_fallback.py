@@ -51,6 +51,7 @@ def a_desk(fake: FakeDesk, email_fallback: EmailFallback = "auto", token: Any = 
         email_fallback=email_fallback,
         retry=NO_PAUSES,
         **options,
+        verify_first=False,
     )
 
 

@@ -79,7 +79,9 @@ class HostileDesk(RawServer):
 
 
 def client(server: RawServer, *, deadline: float = 20.0, token: Any = "t") -> AsyncDesk:
-    return AsyncDesk(server.url, token=token, deadline=deadline, retry=POLICY, verify=NO_TLS, trust_env=False)
+    return AsyncDesk(
+        server.url, token=token, deadline=deadline, retry=POLICY, verify=NO_TLS, trust_env=False, verify_first=False
+    )
 
 
 def chunked(*chunks: bytes) -> bytes:
@@ -500,7 +502,9 @@ async def test_a_redirect_is_never_followed(status: int) -> None:
 async def test_a_cookie_is_never_sent_back() -> None:
     with HostileDesk(http(200, CONVERTED, "Set-Cookie: a=b; Path=/", "Set-Cookie: c=d")) as server:
         # Use the address, because no client returns a cookie to a host name without a dot.
-        async with AsyncDesk(server.url.replace("localhost", "127.0.0.1"), token="t", trust_env=False) as desk:
+        async with AsyncDesk(
+            server.url.replace("localhost", "127.0.0.1"), token="t", trust_env=False, verify_first=False
+        ) as desk:
             await desk.conversations.convert(42)
             await desk.conversations.get(42)
     assert len(server.received) == 2

@@ -36,7 +36,7 @@ on_asyncio = pytest.mark.parametrize("anyio_backend", ["asyncio"])
 
 def a_desk(fake: FakeDesk, **options: Any) -> AsyncDesk:
     defaults: dict[str, Any] = {"token": "t", "transport": fake.transport, "retry": QUICK}
-    return AsyncDesk(ORIGIN, **defaults | options)
+    return AsyncDesk(ORIGIN, **defaults | options, verify_first=False)
 
 
 def log_lines(caplog: pytest.LogCaptureFixture, level: int, name: str = "teamwork_desk") -> list[str]:
@@ -334,7 +334,7 @@ async def desk_over(way: str, fake: FakeDesk) -> AsyncGenerator[AsyncDesk]:
     options: dict[str, Any] = {"event_hooks": {"request": []}} if way == "client" else {}
     async with (
         fake.serve() as url,
-        AsyncDesk(url, token=TOKEN, retry=QUICK, deadline=20, trust_env=False, **options) as desk,
+        AsyncDesk(url, token=TOKEN, retry=QUICK, deadline=20, trust_env=False, **options, verify_first=False) as desk,
     ):
         yield desk
 
@@ -448,7 +448,9 @@ async def test_a_filter_that_raises_loses_no_outcome(
     try:
         fake = FakeDesk(old_installation=True)
         fake.add_conversation(42, contact=None, numMessages="many")
-        async with AsyncDesk("https://acme.teamwork.com", token="t", transport=fake.transport) as desk:
+        async with AsyncDesk(
+            "https://acme.teamwork.com", token="t", transport=fake.transport, verify_first=False
+        ) as desk:
             conversation = await desk.conversations.convert(42, customer="jo@example.com")
         assert fake.assert_converted_once(42).id == conversation.ticket_id
     finally:

@@ -107,7 +107,7 @@ def recorded(monkeypatch: pytest.MonkeyPatch) -> Iterator[Recorded]:
 
 def open_desk(fake: FakeDesk, **options: Any) -> AsyncDesk:
     defaults: dict[str, Any] = {"token": "t", "transport": fake.transport, "retry": QUICK}
-    return AsyncDesk(ORIGIN, **defaults | options)
+    return AsyncDesk(ORIGIN, **defaults | options, verify_first=False)
 
 
 def context_of(span: ReadableSpan) -> trace.SpanContext:
@@ -642,7 +642,10 @@ async def test_the_spans_of_an_instrumented_httpx_are_children_of_the_calls(
 ) -> None:
     fake = FakeDesk()
     fake.fail(status=429, headers={"Retry-After": "0"})
-    async with fake.serve() as url, AsyncDesk(url, token="t", retry=QUICK, trust_env=False, **options) as desk:
+    async with (
+        fake.serve() as url,
+        AsyncDesk(url, token="t", retry=QUICK, trust_env=False, **options, verify_first=False) as desk,
+    ):
         with recorded.tracer.start_as_current_span("caller"):
             async with anyio.create_task_group() as calls:
                 for number in (41, 42):
@@ -663,7 +666,7 @@ async def test_the_spans_of_an_instrumented_httpx_are_children_of_the_calls(
 
 @on_asyncio
 async def test_httpx_can_be_instrumented_after_the_client_was_created(recorded: Recorded) -> None:
-    async with FakeDesk().serve() as url, AsyncDesk(url, token="t", trust_env=False) as desk:
+    async with FakeDesk().serve() as url, AsyncDesk(url, token="t", trust_env=False, verify_first=False) as desk:
         await desk.conversations.convert(41)
         HTTPXClientInstrumentor().instrument(tracer_provider=recorded.tracers)
         try:

@@ -137,7 +137,7 @@ async def convert(desk: AsyncDesk, **arguments: object) -> Conversation | DeskEr
 @pytest.mark.parametrize(("plan", "kind", "maybe_applied", "requests"), TABLE.values(), ids=TABLE.keys())
 async def test_a_call_follows_the_table(plan: Plan, kind: type, maybe_applied: bool, requests: int) -> None:
     with FaultServer({7: plan}) as server:
-        async with AsyncDesk(server.url, token="t", retry=QUICK, timeout=timeout_for(plan)) as desk:
+        async with AsyncDesk(server.url, token="t", retry=QUICK, timeout=timeout_for(plan), verify_first=False) as desk:
             result = await convert(desk)
         assert type(result) is kind
         assert server.converts[7] == requests
@@ -159,7 +159,9 @@ async def test_a_call_follows_the_table(plan: Plan, kind: type, maybe_applied: b
 )
 async def test_a_call_with_on_unknown_raise_never_looks_up(fault: Fault, kind: type) -> None:
     with FaultServer({7: always(fault)}) as server:
-        async with AsyncDesk(server.url, token="t", retry=RAISE, timeout=timeout_for(always(fault))) as desk:
+        async with AsyncDesk(
+            server.url, token="t", retry=RAISE, timeout=timeout_for(always(fault)), verify_first=False
+        ) as desk:
             result = await convert(desk)
         assert isinstance(result, DeskError)
         assert type(result) is kind
@@ -170,7 +172,7 @@ async def test_a_call_with_on_unknown_raise_never_looks_up(fault: Fault, kind: t
 async def test_a_call_that_gets_no_connection_is_retried_and_was_not_sent() -> None:
     with FaultServer() as server:
         url = server.url
-    async with AsyncDesk(url, token="t", retry=QUICK) as desk:
+    async with AsyncDesk(url, token="t", retry=QUICK, verify_first=False) as desk:
         result = await convert(desk)
     assert type(result) is NotSentError
     assert (result.maybe_applied, result.attempts) == (False, 4)
@@ -179,7 +181,7 @@ async def test_a_call_that_gets_no_connection_is_retried_and_was_not_sent() -> N
 
 async def test_verify_first_returns_the_ticket_of_a_conversation_that_is_already_converted() -> None:
     with FaultServer() as server:
-        async with AsyncDesk(server.url, token="t", retry=QUICK) as desk:
+        async with AsyncDesk(server.url, token="t", retry=QUICK, verify_first=False) as desk:
             first = await desk.conversations.convert(7, verify_first=True)
             second = await desk.conversations.convert(7, verify_first=True)
         assert first.ticket_id == second.ticket_id
@@ -193,7 +195,10 @@ async def test_concurrent_calls_with_verify_first_convert_a_conversation_once() 
         tickets.append((await desk.conversations.convert(conversation_id, verify_first=True)).ticket_id)
 
     with FaultServer() as server:
-        async with AsyncDesk(server.url, token="t", retry=QUICK) as desk, anyio.create_task_group() as calls:
+        async with (
+            AsyncDesk(server.url, token="t", retry=QUICK, verify_first=False) as desk,
+            anyio.create_task_group() as calls,
+        ):
             for view in (desk, desk.with_options(deadline=60)) * 3:
                 calls.start_soon(verify_and_convert, view, 7)
                 calls.start_soon(verify_and_convert, view, 8)
@@ -206,7 +211,7 @@ async def test_concurrent_calls_with_verify_first_convert_a_conversation_once() 
 async def test_verify_first_waits_until_the_unknown_outcome_of_an_earlier_call_is_settled(how: str) -> None:
     plan = once(make_fault("hang", CONVERTED), lagging_lookups=2)
     with FaultServer({7: plan}) as server:
-        async with AsyncDesk(server.url, token="t", retry=PATIENT) as desk:
+        async with AsyncDesk(server.url, token="t", retry=PATIENT, verify_first=False) as desk:
             first = {
                 "it is cancelled": desk,
                 "its deadline passes": desk.with_options(deadline=1),
@@ -227,7 +232,7 @@ async def test_verify_first_waits_until_the_unknown_outcome_of_an_earlier_call_i
 async def test_verify_first_waits_for_the_call_that_settles_last_of_two_with_unknown_outcomes() -> None:
     plan = Plan(faults=(make_fault("hang", CONVERTED), make_fault("hang")), lagging_lookups=2)
     with FaultServer({7: plan}) as server:
-        async with AsyncDesk(server.url, token="t", retry=QUICK) as desk:
+        async with AsyncDesk(server.url, token="t", retry=QUICK, verify_first=False) as desk:
             for settle in (60, 0):
                 without_lookup = desk.with_options(timeout=SHORT_TIMEOUT, retry=evolve(RAISE, settle=(settle,)))
                 assert type(await convert(without_lookup)) is OutcomeUnknownError
@@ -238,7 +243,7 @@ async def test_verify_first_waits_for_the_call_that_settles_last_of_two_with_unk
 async def test_verify_first_converts_if_the_unknown_outcome_of_an_earlier_call_shows_no_ticket() -> None:
     impatient = evolve(PATIENT, settle=(0.001,))
     with FaultServer({7: once(make_fault("hang"))}) as server:
-        async with AsyncDesk(server.url, token="t", retry=PATIENT, deadline=1) as desk:
+        async with AsyncDesk(server.url, token="t", retry=PATIENT, deadline=1, verify_first=False) as desk:
             assert type(await convert(desk)) is OutcomeUnknownError
             view = desk.with_options(deadline=60, retry=impatient)
             second = await view.conversations.convert(7, verify_first=True)
@@ -249,7 +254,7 @@ async def test_verify_first_converts_if_the_unknown_outcome_of_an_earlier_call_s
 async def test_a_call_waits_for_another_call_about_its_conversation_until_its_own_deadline() -> None:
     results: list[object] = []
     with FaultServer({7: always(make_fault("hang"))}) as server:
-        async with AsyncDesk(server.url, token="t") as desk, anyio.create_task_group() as calls:
+        async with AsyncDesk(server.url, token="t", verify_first=False) as desk, anyio.create_task_group() as calls:
             calls.start_soon(partial(desk.conversations.convert, 7, verify_first=True))
             while len(server.requests) < 2:
                 await anyio.sleep(0.001)
@@ -262,7 +267,7 @@ async def test_a_call_waits_for_another_call_about_its_conversation_until_its_ow
 
 async def test_verify_first_sends_no_convert_request_if_the_lookup_fails() -> None:
     with FaultServer({7: Plan(listing="forbidden")}) as server:
-        async with AsyncDesk(server.url, token="t", retry=QUICK) as desk:
+        async with AsyncDesk(server.url, token="t", retry=QUICK, verify_first=False) as desk:
             result = await convert(desk, verify_first=True)
         assert type(result) is PermissionDeniedError
         assert (result.maybe_applied, result.attempts, server.converts[7]) == (False, 0, 0)
@@ -270,7 +275,7 @@ async def test_verify_first_sends_no_convert_request_if_the_lookup_fails() -> No
 
 async def test_a_read_is_retried_even_if_it_may_have_been_carried_out() -> None:
     with FaultServer({7: Plan(listing="flaky")}) as server:
-        async with AsyncDesk(server.url, token="t", retry=QUICK) as desk:
+        async with AsyncDesk(server.url, token="t", retry=QUICK, verify_first=False) as desk:
             conversation = await desk.conversations.get(7)
         assert conversation.id == 7
         assert len(server.requests) == 2
@@ -281,7 +286,7 @@ async def test_a_deadline_that_passes_before_the_request_is_sent_raises_deadline
         await anyio.sleep_forever()
         raise AssertionError
 
-    async with AsyncDesk("http://127.0.0.1:1", token=too_slow, deadline=0.01) as desk:
+    async with AsyncDesk("http://127.0.0.1:1", token=too_slow, deadline=0.01, verify_first=False) as desk:
         result = await convert(desk)
     assert type(result) is DeadlineExceeded
     assert (result.maybe_applied, result.attempts) == (False, 0)
@@ -290,7 +295,7 @@ async def test_a_deadline_that_passes_before_the_request_is_sent_raises_deadline
 @pytest.mark.parametrize("fault", [make_fault("hang", CONVERTED), make_fault("hang")], ids=str)
 async def test_a_deadline_that_passes_after_the_request_was_sent_raises_outcome_unknown(fault: Fault) -> None:
     with FaultServer({7: once(fault)}) as server:
-        async with AsyncDesk(server.url, token="t", retry=QUICK, deadline=1) as desk:
+        async with AsyncDesk(server.url, token="t", retry=QUICK, deadline=1, verify_first=False) as desk:
             result = await convert(desk)
     assert type(result) is OutcomeUnknownError
     assert (result.maybe_applied, result.attempts) == (True, 1)
@@ -308,7 +313,9 @@ class EarlyResponse(httpx.AsyncBaseTransport, httpx.AsyncByteStream):
 
 
 async def test_the_outcome_is_unknown_if_a_response_began_before_the_request_was_read() -> None:
-    async with AsyncDesk("https://desk.example", token="t", deadline=0.05, transport=EarlyResponse()) as desk:
+    async with AsyncDesk(
+        "https://desk.example", token="t", deadline=0.05, transport=EarlyResponse(), verify_first=False
+    ) as desk:
         result = await convert(desk)
     assert type(result) is OutcomeUnknownError
     assert (result.maybe_applied, result.attempts) == (True, 1)
@@ -327,14 +334,16 @@ async def test_the_outcome_is_unknown_if_the_tasks_of_a_hook_fail_at_the_deadlin
             await anyio.sleep_forever()
 
     with FaultServer() as server:
-        async with AsyncDesk(server.url, token="t", deadline=0.3, event_hooks={"response": [wait]}) as desk:
+        async with AsyncDesk(
+            server.url, token="t", deadline=0.3, event_hooks={"response": [wait]}, verify_first=False
+        ) as desk:
             result = await convert(desk)
         assert (type(result), server.converts[7]) == (OutcomeUnknownError, 1)
 
 
 async def test_a_retry_pause_that_exceeds_the_deadline_raises_at_once() -> None:
     with FaultServer({7: always(status(429, "never", "Retry-After: 60"))}) as server:
-        async with AsyncDesk(server.url, token="t", deadline=30) as desk:
+        async with AsyncDesk(server.url, token="t", deadline=30, verify_first=False) as desk:
             with anyio.fail_after(10):
                 result = await convert(desk)
     assert type(result) is DeadlineExceeded
@@ -346,7 +355,7 @@ async def test_a_retry_pause_that_exceeds_the_deadline_raises_at_once() -> None:
 async def test_a_lookup_pause_that_exceeds_the_deadline_raises_at_once() -> None:
     patient = RetryPolicy(settle=(60,))
     with FaultServer({7: always(make_fault("reset"))}) as server:
-        async with AsyncDesk(server.url, token="t", deadline=30, retry=patient) as desk:
+        async with AsyncDesk(server.url, token="t", deadline=30, retry=patient, verify_first=False) as desk:
             with anyio.fail_after(10):
                 result = await convert(desk)
     assert type(result) is OutcomeUnknownError
@@ -366,7 +375,7 @@ async def test_a_cancelled_call_logs_a_warning_if_its_request_was_sent(
         return "t"
 
     with FaultServer({7: always(make_fault("hang"))}) as server:
-        async with AsyncDesk(server.url, token=token) as desk, anyio.create_task_group() as calls:
+        async with AsyncDesk(server.url, token=token, verify_first=False) as desk, anyio.create_task_group() as calls:
             calls.start_soon(desk.conversations.convert, 7)
             while not server.requests and not waiting.is_set():
                 await anyio.sleep(0.001)
@@ -385,7 +394,9 @@ async def test_the_retry_quota_bounds_the_requests_during_an_outage() -> None:
 
     transport = httpx.MockTransport(outage)
     policy = RetryPolicy(backoff_base=0, settle=())
-    async with AsyncDesk("https://desk.example", token="t", retry=policy, transport=transport) as desk:
+    async with AsyncDesk(
+        "https://desk.example", token="t", retry=policy, transport=transport, verify_first=False
+    ) as desk:
         for _ in range(calls):
             assert type(await convert(desk)) is OutcomeUnknownError
     assert methods.count("POST") == calls
@@ -404,7 +415,9 @@ async def test_the_first_lookup_is_sent_even_if_the_retry_quota_is_exhausted() -
 
     transport = httpx.MockTransport(outage)
     policy = RetryPolicy(backoff_base=0, settle=(0, 0))
-    async with AsyncDesk("https://desk.example", token="t", retry=policy, transport=transport) as desk:
+    async with AsyncDesk(
+        "https://desk.example", token="t", retry=policy, transport=transport, verify_first=False
+    ) as desk:
         for _ in range(50):
             assert type(await convert(desk)) is OutcomeUnknownError
         methods.clear()
@@ -417,7 +430,9 @@ async def test_a_retry_that_exceeds_the_deadline_costs_no_quota() -> None:
     responses = [httpx.Response(503, headers={"Retry-After": "60"})] * 200
     responses += [httpx.Response(425), httpx.Response(200, json={"id": 7, "ticket_id": 9})]
     transport = httpx.MockTransport(lambda _: responses.pop(0))
-    async with AsyncDesk("https://desk.example", token="t", deadline=30, transport=transport) as desk:
+    async with AsyncDesk(
+        "https://desk.example", token="t", deadline=30, transport=transport, verify_first=False
+    ) as desk:
         for _ in range(200):
             assert type(await convert(desk)) is DeadlineExceeded
         assert isinstance(await convert(desk.with_options(retry=QUICK)), Conversation)
@@ -432,7 +447,9 @@ async def test_the_error_of_a_lookup_names_the_deadline_of_the_whole_call() -> N
         return httpx.Response(429, headers={"Retry-After": "60"})
 
     transport = httpx.MockTransport(refuse)
-    async with AsyncDesk("https://desk.example", token=slow, deadline=2, transport=transport) as desk:
+    async with AsyncDesk(
+        "https://desk.example", token=slow, deadline=2, transport=transport, verify_first=False
+    ) as desk:
         result = await convert(desk, verify_first=True)
     assert "the deadline of 2 s" in str(result)
 
@@ -443,7 +460,9 @@ async def test_the_cause_of_an_unknown_outcome_says_that_the_request_was_accepte
     fake.add_conversation(42)
     transport = NeverListsTickets(fake)
     retry = RetryPolicy(settle=(1.0,))
-    async with AsyncDesk("https://a.example", token="t", transport=transport, deadline=0.3, retry=retry) as desk:
+    async with AsyncDesk(
+        "https://a.example", token="t", transport=transport, deadline=0.3, retry=retry, verify_first=False
+    ) as desk:
         with pytest.raises(OutcomeUnknownError) as caught:
             await desk.conversations.convert(42)
     assert isinstance(caught.value.__cause__, ResponseDecodeError)
@@ -476,7 +495,7 @@ def decode_nothing(payload: Any, hook: Hook) -> None:
 
 async def test_an_operation_that_nobody_can_verify_reports_an_unknown_outcome() -> None:
     request = Request[Any](operation="delete_ticket", method="DELETE", target="/tickets/7.json", decode=decode_nothing)
-    async with AsyncDesk("https://acme.teamwork.com", token="t", transport=Loses()) as desk:
+    async with AsyncDesk("https://acme.teamwork.com", token="t", transport=Loses(), verify_first=False) as desk:
         with pytest.raises(OutcomeUnknownError, match="whether the request was carried out: DELETE /tickets") as caught:
             await desk.send(request)
     assert (caught.value.attempts, caught.value.maybe_applied, caught.value.conversation_id) == (1, True, None)

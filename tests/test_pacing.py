@@ -92,7 +92,7 @@ def reported(remaining: int, *, limit: int = 120, reset: str | None = None) -> d
 
 @asynccontextmanager
 async def client_over(transport: httpx.AsyncBaseTransport, **options: Any) -> AsyncGenerator[AsyncDesk]:
-    async with AsyncDesk("https://desk.example", token="t", transport=transport, **options) as desk:
+    async with AsyncDesk("https://desk.example", token="t", transport=transport, **options, verify_first=False) as desk:
         yield desk
 
 

@@ -97,7 +97,7 @@ def test_any_other_body_says_nothing(content: bytes, is_json: bool) -> None:
 @pytest.mark.parametrize("shape", SHAPES)
 async def test_the_email_fallback_reads_both_shapes(shape: ErrorShape) -> None:
     fake = FakeDesk(old_installation=True, error_shape=shape)
-    async with fake.serve() as url, AsyncDesk(url, token="any") as desk:
+    async with fake.serve() as url, AsyncDesk(url, token="any", verify_first=False) as desk:
         await desk.conversations.convert(42, customer=JO)
     assert [request.json for request in fake.requests if request.method == "POST"] == [
         {"customer": {"email": JO}},
@@ -110,7 +110,7 @@ async def test_the_email_fallback_reads_both_shapes(shape: ErrorShape) -> None:
 @pytest.mark.parametrize("shape", SHAPES)
 async def test_a_malformed_address_causes_no_fallback_in_either_shape(shape: ErrorShape) -> None:
     fake = FakeDesk(old_installation=False, error_shape=shape)
-    async with fake.serve() as url, AsyncDesk(url, token="any") as desk:
+    async with fake.serve() as url, AsyncDesk(url, token="any", verify_first=False) as desk:
         with pytest.raises(ValidationError, match=r"customer\.email must be a valid email address") as raised:
             await desk.conversations.convert(42, customer="jo at example")
     assert raised.value.errors == {"customer.email": ["must be a valid email address"]}
@@ -121,7 +121,7 @@ async def test_a_malformed_address_causes_no_fallback_in_either_shape(shape: Err
 @on_asyncio
 async def test_a_refused_token_is_explained() -> None:
     fake = FakeDesk(token="right")
-    async with fake.serve() as url, AsyncDesk(url, token="wrong", retry=ONCE) as desk:
+    async with fake.serve() as url, AsyncDesk(url, token="wrong", retry=ONCE, verify_first=False) as desk:
         with pytest.raises(AuthenticationError, match="failed to validate token") as raised:
             await desk.conversations.convert(42)
     error = raised.value
@@ -133,7 +133,7 @@ async def test_a_refused_token_is_explained() -> None:
 async def test_a_missing_permission_is_explained() -> None:
     fake = FakeDesk()
     fake.inject("forbidden", method="POST")
-    async with fake.serve() as url, AsyncDesk(url, token="any", retry=ONCE) as desk:
+    async with fake.serve() as url, AsyncDesk(url, token="any", retry=ONCE, verify_first=False) as desk:
         with pytest.raises(PermissionDeniedError, match="the plan does not include this feature") as raised:
             await desk.conversations.convert(42)
     assert (raised.value.code, raised.value.maybe_applied) == ("E5", False)
@@ -142,7 +142,9 @@ async def test_a_missing_permission_is_explained() -> None:
 async def test_the_header_of_a_response_names_the_request_before_the_error_does() -> None:
     fake = FakeDesk()
     fake.fail(status=404, headers={"X-Request-Id": "of the header"}, body={"errors": UNAUTHORIZED})
-    async with AsyncDesk("https://acme.teamwork.com", token="any", transport=fake.transport) as desk:
+    async with AsyncDesk(
+        "https://acme.teamwork.com", token="any", transport=fake.transport, verify_first=False
+    ) as desk:
         with pytest.raises(NotFoundError) as raised:
             await desk.conversations.get(42)
     assert (raised.value.request_id, raised.value.code) == ("of the header", "G401")
@@ -154,7 +156,7 @@ async def test_the_header_of_a_response_names_the_request_before_the_error_does(
 @on_asyncio
 async def test_a_custom_field_arrives_with_its_value_in_meta() -> None:
     fake = FakeDesk()
-    async with fake.serve() as url, AsyncDesk(url, token="any") as desk:
+    async with fake.serve() as url, AsyncDesk(url, token="any", verify_first=False) as desk:
         await desk.conversations.convert(42, customfields={272: 1613, 273: "gold"})
     assert fake.tickets[0].body == {
         "customfields": [{"id": 272, "meta": {"value": 1613}}, {"id": 273, "meta": {"value": "gold"}}]
@@ -190,7 +192,9 @@ async def test_a_page_of_a_web_server_is_not_taken_for_a_response_of_desk(
     status: int, body: str, *, from_desk: bool
 ) -> None:
     fake = FakeDesk()
-    async with AsyncDesk("https://desk.example", token="t", transport=fake.transport, retry=ONCE) as desk:
+    async with AsyncDesk(
+        "https://desk.example", token="t", transport=fake.transport, retry=ONCE, verify_first=False
+    ) as desk:
         fake.fail(status=status, body=body, method="POST")
         with pytest.raises(DeskError) as caught:
             await desk.conversations.convert(42)
@@ -209,7 +213,7 @@ async def test_the_404_of_another_operation_is_about_its_request() -> None:
         body=None,
         decode=lambda value, _: value,
     )
-    async with AsyncDesk("https://desk.example", token="t", transport=FakeDesk().transport) as desk:
+    async with AsyncDesk("https://desk.example", token="t", transport=FakeDesk().transport, verify_first=False) as desk:
         with pytest.raises(NotFoundError) as caught:
             await desk.send(request)
     assert str(caught.value).startswith("GET /desk/api/v2/tickets/7.json was answered with 404: not found")
@@ -220,7 +224,7 @@ async def test_the_id_of_an_error_is_in_the_log_and_cannot_control_a_terminal(ca
     fake = FakeDesk()
     fake.fail(status=409, body={"errors": [{"id": "4c87\n\x1b[31m" + "A" * 3000, "detail": "closed"}]}, method="POST")
     caplog.set_level("INFO", logger="teamwork_desk")
-    async with AsyncDesk("https://desk.example", token="t", transport=fake.transport) as desk:
+    async with AsyncDesk("https://desk.example", token="t", transport=fake.transport, verify_first=False) as desk:
         with pytest.raises(ConflictError) as caught:
             await desk.conversations.convert(42)
     request_id = caught.value.request_id
@@ -243,7 +247,9 @@ async def test_the_id_of_an_error_is_in_the_log_and_cannot_control_a_terminal(ca
 async def test_a_message_hides_what_the_server_quotes(errors: Any, shown: str) -> None:
     fake = FakeDesk()
     fake.fail(status=422, body={"errors": errors}, method="POST")
-    async with AsyncDesk("https://desk.example", token="tkn.v1_s3cret", transport=fake.transport) as desk:
+    async with AsyncDesk(
+        "https://desk.example", token="tkn.v1_s3cret", transport=fake.transport, verify_first=False
+    ) as desk:
         with pytest.raises(UnprocessableError) as caught:
             await desk.conversations.convert(42)
     assert shown in str(caught.value)

@@ -89,7 +89,9 @@ def test_a_call_returns_a_result_or_raises_our_own_error_whatever_the_response(
         return httpx.Response(listing_status, content=listing)
 
     async def call() -> None:
-        async with AsyncDesk(URL, token="t", transport=httpx.MockTransport(respond), retry=IMPATIENT) as desk:
+        async with AsyncDesk(
+            URL, token="t", transport=httpx.MockTransport(respond), retry=IMPATIENT, verify_first=False
+        ) as desk:
             converted = await outcome(desk.conversations.convert(42))
             assert isinstance(converted, (Conversation, DeskError))
             if isinstance(converted, Conversation):
@@ -173,7 +175,7 @@ def test_a_call_returns_a_result_or_raises_our_own_error_whatever_the_headers(
     async def call() -> None:
         # The call raises at once instead of a pause that the policy or the deadline does not allow.
         async with AsyncDesk(
-            URL, token="t", transport=httpx.MockTransport(respond), retry=IMPATIENT, deadline=0.001
+            URL, token="t", transport=httpx.MockTransport(respond), retry=IMPATIENT, deadline=0.001, verify_first=False
         ) as desk:
             for _ in range(2):
                 result = await outcome(desk.conversations.convert(42))
@@ -199,7 +201,7 @@ class AnyHistory(RuleBasedStateMachine):
         """How many convert calls reported success, or that the conversation may have been converted."""
         self.runner = asyncio.Runner(loop_factory=VirtualTimeLoop)
         policy = RetryPolicy(max_attempts=3, backoff_base=0, settle=(0,))
-        self.desk = AsyncDesk(URL, token="t", transport=self.fake.transport, retry=policy)
+        self.desk = AsyncDesk(URL, token="t", transport=self.fake.transport, retry=policy, verify_first=False)
 
     def teardown(self) -> None:
         self.runner.run(self.desk.aclose())

@@ -95,7 +95,7 @@ async def test_the_variable_https_proxy_is_used_and_the_proxy_sees_neither_token
 ) -> None:
     with secure_desk_and_proxy(ca) as (server, proxy):
         monkeypatch.setenv("HTTPS_PROXY", proxy.url)
-        async with AsyncDesk(server.url, token=TOKEN, verify=client_tls(ca)) as desk:
+        async with AsyncDesk(server.url, token=TOKEN, verify=client_tls(ca), verify_first=False) as desk:
             conversation = await desk.conversations.convert(42, subject="very private")
     assert conversation.ticket_id == 7
     assert server.received[0].line == "POST /desk/api/v2/conversations/42/convert.json HTTP/1.1"
@@ -111,7 +111,9 @@ async def test_the_option_proxy_is_used_and_the_proxy_does_not_see_the_token(
     ca: trustme.CA, kind: type[str] | type[httpx.URL] | type[httpx.Proxy]
 ) -> None:
     with secure_desk_and_proxy(ca) as (server, proxy):
-        async with AsyncDesk(server.url, token=TOKEN, verify=client_tls(ca), proxy=kind(proxy.url)) as desk:
+        async with AsyncDesk(
+            server.url, token=TOKEN, verify=client_tls(ca), proxy=kind(proxy.url), verify_first=False
+        ) as desk:
             conversation = await desk.conversations.convert(42)
     assert (conversation.ticket_id, proxy.connections) == (7, 1)
     assert TOKEN.encode() not in proxy.seen
@@ -120,7 +122,7 @@ async def test_the_option_proxy_is_used_and_the_proxy_does_not_see_the_token(
 async def test_the_option_mounts_is_used(ca: trustme.CA) -> None:
     with secure_desk_and_proxy(ca) as (server, proxy):
         mounts = {"https://": httpx.AsyncHTTPTransport(proxy=proxy.url, verify=client_tls(ca))}
-        async with AsyncDesk(server.url, token=TOKEN, mounts=mounts) as desk:
+        async with AsyncDesk(server.url, token=TOKEN, mounts=mounts, verify_first=False) as desk:
             conversation = await desk.conversations.convert(42)
     assert (conversation.ticket_id, proxy.connections) == (7, 1)
     assert TOKEN.encode() not in proxy.seen
@@ -133,7 +135,7 @@ async def test_a_host_in_the_variable_no_proxy_is_reached_directly(
     with secure_desk_and_proxy(ca) as (server, proxy):
         monkeypatch.setenv("HTTPS_PROXY", proxy.url)
         monkeypatch.setenv("NO_PROXY", no_proxy)
-        async with AsyncDesk(server.url, token=TOKEN, verify=client_tls(ca)) as desk:
+        async with AsyncDesk(server.url, token=TOKEN, verify=client_tls(ca), verify_first=False) as desk:
             conversation = await desk.conversations.convert(42)
     assert (conversation.ticket_id, proxy.connections) == (7, 0)
 
@@ -141,7 +143,9 @@ async def test_a_host_in_the_variable_no_proxy_is_reached_directly(
 async def test_the_environment_is_ignored_without_trust_env(ca: trustme.CA, monkeypatch: pytest.MonkeyPatch) -> None:
     with secure_desk_and_proxy(ca) as (server, proxy):
         monkeypatch.setenv("HTTPS_PROXY", proxy.url)
-        async with AsyncDesk(server.url, token=TOKEN, verify=client_tls(ca), trust_env=False) as desk:
+        async with AsyncDesk(
+            server.url, token=TOKEN, verify=client_tls(ca), trust_env=False, verify_first=False
+        ) as desk:
             conversation = await desk.conversations.convert(42)
     assert (conversation.ticket_id, proxy.connections) == (7, 0)
 
@@ -151,7 +155,7 @@ async def test_the_variable_http_proxy_is_used_for_plain_http_to_a_loopback_addr
 ) -> None:
     with Desk() as server, Proxy() as proxy:
         monkeypatch.setenv("HTTP_PROXY", proxy.url)
-        async with AsyncDesk(server.url, token=TOKEN) as desk:
+        async with AsyncDesk(server.url, token=TOKEN, verify_first=False) as desk:
             conversation = await desk.conversations.convert(42)
     assert (conversation.ticket_id, server.connections) == (7, 0)
     assert proxy.seen.startswith(f"POST {server.url}/desk/api/v2/conversations/42/convert.json HTTP/1.1\r\n".encode())
@@ -160,7 +164,9 @@ async def test_the_variable_http_proxy_is_used_for_plain_http_to_a_loopback_addr
 async def test_the_servers_certificate_is_verified_through_the_tunnel(ca: trustme.CA) -> None:
     with secure_desk_and_proxy(ca) as (server, proxy):
         context = client_tls(trustme.CA())
-        async with AsyncDesk(server.url, token=TOKEN, verify=context, proxy=proxy.url, retry=POLICY) as desk:
+        async with AsyncDesk(
+            server.url, token=TOKEN, verify=context, proxy=proxy.url, retry=POLICY, verify_first=False
+        ) as desk:
             with pytest.raises(NotSentError, match="certificate verify failed") as caught:
                 await desk.conversations.convert(42)
     assert (caught.value.attempts, caught.value.maybe_applied) == (1, False)
@@ -171,7 +177,9 @@ async def test_the_servers_certificate_is_verified_through_the_tunnel(ca: trustm
 async def test_nothing_is_sent_if_the_proxy_refuses_to_connect(ca: trustme.CA, status: int) -> None:
     with Desk(server_tls(ca)) as server, Proxy(http(status)) as proxy:
         url = proxy.url.replace("://", "://worker:proxy-password@")
-        async with AsyncDesk(server.url, token=TOKEN, verify=client_tls(ca), proxy=url, retry=POLICY) as desk:
+        async with AsyncDesk(
+            server.url, token=TOKEN, verify=client_tls(ca), proxy=url, retry=POLICY, verify_first=False
+        ) as desk:
             with pytest.raises(NotSentError, match=str(status)) as caught:
                 await desk.conversations.convert(42)
     assert (caught.value.attempts, caught.value.maybe_applied) == (2, False)
@@ -182,7 +190,9 @@ async def test_nothing_is_sent_if_the_proxy_refuses_to_connect(ca: trustme.CA, s
 
 async def test_nothing_is_sent_if_the_proxy_closes_the_connection(ca: trustme.CA) -> None:
     with Desk(server_tls(ca)) as server, RawServer(lambda connection: None) as proxy:
-        async with AsyncDesk(server.url, token=TOKEN, verify=client_tls(ca), proxy=proxy.url, retry=POLICY) as desk:
+        async with AsyncDesk(
+            server.url, token=TOKEN, verify=client_tls(ca), proxy=proxy.url, retry=POLICY, verify_first=False
+        ) as desk:
             with pytest.raises(NotSentError) as caught:
                 await desk.conversations.convert(42)
     assert (caught.value.attempts, caught.value.maybe_applied, server.connections) == (2, False, 0)

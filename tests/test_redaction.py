@@ -74,7 +74,7 @@ NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 def a_desk(fake: FakeDesk, **options: Any) -> AsyncDesk:
     defaults: dict[str, Any] = {"token": TOKEN, "transport": fake.transport, "retry": NO_PAUSES}
-    return AsyncDesk("https://acme.teamwork.com", **defaults | options)
+    return AsyncDesk("https://acme.teamwork.com", **defaults | options, verify_first=False)
 
 
 # The search
@@ -323,7 +323,9 @@ def responding(response: bytes) -> Callable[[socket.socket], None]:
 
 async def error_over_a_connection(response: bytes) -> DeskError:
     with RawServer(responding(response)) as server:
-        async with AsyncDesk(server.url, token=TOKEN, retry=NO_PAUSES, verify=NO_TLS, trust_env=False) as desk:
+        async with AsyncDesk(
+            server.url, token=TOKEN, retry=NO_PAUSES, verify=NO_TLS, trust_env=False, verify_first=False
+        ) as desk:
             with pytest.raises(DeskError) as raised:
                 await desk.conversations.convert(42, **ARGUMENTS)
     return raised.value
@@ -382,7 +384,9 @@ async def test_a_conversion_over_a_connection_shows_nothing(
 ) -> None:
     response = http(200, json.dumps({"id": 42, "ticket_id": 7, "token": SECRET}).encode())
     with RawServer(responding(response)) as server:
-        async with AsyncDesk(server.url, token=TOKEN, verify=NO_TLS, trust_env=False, event_hooks=hooks) as desk:
+        async with AsyncDesk(
+            server.url, token=TOKEN, verify=NO_TLS, trust_env=False, event_hooks=hooks, verify_first=False
+        ) as desk:
             await desk.conversations.convert(42, **ARGUMENTS)
     assert {record.name.partition(".")[0] for record in caplog.records} >= loggers
     assert leaks(logged(caplog)) == []
@@ -393,7 +397,9 @@ async def test_a_refused_connection_shows_nothing(caplog: pytest.LogCaptureFixtu
         # The socket does not listen, so that a connection is refused, and no other process can take the port.
         taken.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{taken.getsockname()[1]}"
-        async with AsyncDesk(url, token=TOKEN, retry=NO_PAUSES, verify=NO_TLS, trust_env=False) as desk:
+        async with AsyncDesk(
+            url, token=TOKEN, retry=NO_PAUSES, verify=NO_TLS, trust_env=False, verify_first=False
+        ) as desk:
             with pytest.raises(NotSentError) as raised:
                 await desk.conversations.convert(42, **ARGUMENTS)
     assert leaks(shown_by(raised.value), logged(caplog)) == []
@@ -423,7 +429,7 @@ async def test_a_deadline_shows_nothing(caplog: pytest.LogCaptureFixture) -> Non
 async def test_a_deadline_while_the_request_is_sent_shows_nothing(caplog: pytest.LogCaptureFixture) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
-        async with AsyncDesk(url, token=TOKEN, retry=NO_PAUSES, deadline=1) as desk:
+        async with AsyncDesk(url, token=TOKEN, retry=NO_PAUSES, deadline=1, verify_first=False) as desk:
             with pytest.raises(OutcomeUnknownError) as raised:
                 await desk.conversations.convert(42, message=SECRET * 2**20)
     assert leaks(shown_by(raised.value), logged(caplog)) == []

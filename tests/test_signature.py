@@ -81,7 +81,7 @@ def test_each_argument_has_a_type_and_a_description_in_the_same_order() -> None:
 
 
 def a_desk(fake: FakeDesk) -> AsyncDesk:
-    return AsyncDesk("https://acme.teamwork.com", token="a-token", transport=fake.transport)
+    return AsyncDesk("https://acme.teamwork.com", token="a-token", transport=fake.transport, verify_first=False)
 
 
 async def sent_for(**arguments: Any) -> Any:

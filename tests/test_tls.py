@@ -43,7 +43,7 @@ def mutual_tls(ca: trustme.CA) -> ssl.SSLContext:
 
 async def test_a_certificate_of_an_unknown_ca_is_rejected_by_default_without_a_retry(ca: trustme.CA) -> None:
     with SecureDesk(server_tls(ca)) as server:
-        async with AsyncDesk(server.url, token="t", retry=POLICY) as desk:
+        async with AsyncDesk(server.url, token="t", retry=POLICY, verify_first=False) as desk:
             with pytest.raises(NotSentError, match="certificate verify failed") as caught:
                 await desk.conversations.convert(42)
     assert (caught.value.attempts, caught.value.maybe_applied) == (1, False)
@@ -52,7 +52,7 @@ async def test_a_certificate_of_an_unknown_ca_is_rejected_by_default_without_a_r
 
 async def test_a_certificate_for_another_host_is_rejected_without_a_retry(ca: trustme.CA) -> None:
     with SecureDesk(server_tls(ca, "desk.example.com")) as server:
-        async with AsyncDesk(server.url, token="t", retry=POLICY, verify=client_tls(ca)) as desk:
+        async with AsyncDesk(server.url, token="t", retry=POLICY, verify=client_tls(ca), verify_first=False) as desk:
             with pytest.raises(NotSentError, match="Hostname mismatch") as caught:
                 await desk.conversations.convert(42)
     assert (caught.value.attempts, caught.value.maybe_applied) == (1, False)
@@ -61,7 +61,7 @@ async def test_a_certificate_for_another_host_is_rejected_without_a_retry(ca: tr
 
 async def test_a_private_ca_can_be_trusted_with_the_option_verify(ca: trustme.CA) -> None:
     with SecureDesk(server_tls(ca)) as server:
-        async with AsyncDesk(server.url, token="t", verify=client_tls(ca)) as desk:
+        async with AsyncDesk(server.url, token="t", verify=client_tls(ca), verify_first=False) as desk:
             conversation = await desk.conversations.convert(42)
     assert conversation.ticket_id == 7
     assert len(server.received) == 1
@@ -73,9 +73,9 @@ async def test_a_private_ca_can_be_trusted_with_an_environment_variable(
     ca.cert_pem.write_to_path(tmp_path / "ca.pem")
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
     with SecureDesk(server_tls(ca)) as server:
-        async with AsyncDesk(server.url, token="t") as desk:
+        async with AsyncDesk(server.url, token="t", verify_first=False) as desk:
             assert (await desk.conversations.convert(42)).ticket_id == 7
-        async with AsyncDesk(server.url, token="t", retry=POLICY, trust_env=False) as desk:
+        async with AsyncDesk(server.url, token="t", retry=POLICY, trust_env=False, verify_first=False) as desk:
             with pytest.raises(NotSentError):
                 await desk.conversations.convert(42)
     assert len(server.received) == 1
@@ -86,7 +86,7 @@ async def test_a_client_certificate_is_sent_to_a_server_that_requires_it(
 ) -> None:
     context = certify(client_tls(ca), ca, "worker@example.com")
     with SecureDesk(mutual_tls) as server:
-        async with AsyncDesk(server.url, token="t", verify=context) as desk:
+        async with AsyncDesk(server.url, token="t", verify=context, verify_first=False) as desk:
             conversation = await desk.conversations.convert(42)
     assert conversation.ticket_id == 7
 
@@ -98,7 +98,7 @@ async def test_a_missing_client_certificate_raises_a_desk_error(
     context = client_tls(ca)
     context.maximum_version = version
     with SecureDesk(mutual_tls) as server:
-        async with AsyncDesk(server.url, token="t", retry=POLICY, verify=context) as desk:
+        async with AsyncDesk(server.url, token="t", retry=POLICY, verify=context, verify_first=False) as desk:
             # With TLS 1.3 the rejection may arrive after the request was sent, and then the outcome is unknown.
             with pytest.raises(DeskError):
                 await desk.conversations.convert(42)
@@ -112,7 +112,7 @@ async def test_a_server_that_speaks_plain_http_instead_of_tls_raises_a_not_sent_
 
     with RawServer(respond_in_plain_http) as server:
         url = server.url.replace("http", "https")
-        async with AsyncDesk(url, token="t", retry=POLICY, verify=client_tls(ca)) as desk:
+        async with AsyncDesk(url, token="t", retry=POLICY, verify=client_tls(ca), verify_first=False) as desk:
             with pytest.raises(NotSentError, match="SSL") as caught:
                 await desk.conversations.convert(42)
     assert (caught.value.attempts, caught.value.maybe_applied) == (3, False)
@@ -120,7 +120,7 @@ async def test_a_server_that_speaks_plain_http_instead_of_tls_raises_a_not_sent_
 
 async def test_plain_http_to_a_server_that_speaks_tls_raises_a_desk_error(ca: trustme.CA) -> None:
     with SecureDesk(server_tls(ca)) as server:
-        async with AsyncDesk(server.url.replace("https", "http"), token="t", retry=POLICY) as desk:
+        async with AsyncDesk(server.url.replace("https", "http"), token="t", retry=POLICY, verify_first=False) as desk:
             with pytest.raises(DeskError) as caught:
                 await desk.conversations.convert(42)
     assert (caught.value.attempts, caught.value.maybe_applied) == (1, True)
@@ -136,7 +136,9 @@ async def test_a_handshake_that_never_finishes_ends_at_the_deadline_with_nothing
 
     with RawServer(never_respond) as server:
         url = server.url.replace("http", "https")
-        async with AsyncDesk(url, token="t", retry=POLICY, verify=client_tls(ca), deadline=1) as desk:
+        async with AsyncDesk(
+            url, token="t", retry=POLICY, verify=client_tls(ca), deadline=1, verify_first=False
+        ) as desk:
             with pytest.raises(DeadlineExceeded) as caught:
                 await desk.conversations.convert(42)
     assert not caught.value.maybe_applied

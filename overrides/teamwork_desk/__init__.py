@@ -26,6 +26,7 @@ from ._errors import (
 )
 from ._headers import RateLimit
 from ._retry import RetryPolicy
+from ._tickets import ConvertedConversation
 
 __all__ = [
     "AsyncDesk",
@@ -34,6 +35,7 @@ __all__ = [
     "ConflictError",
     "Contact",
     "Conversation",
+    "ConvertedConversation",
     "CustomField",
     "CustomFieldMeta",
     "CustomerRef",

@@ -11,12 +11,11 @@ from typing import Any, TypeAlias, cast
 import anyio
 from attrs import frozen
 
-from teamwork_desk_api.models import Conversation
-
 from ._checks import is_count, is_id, unknown_names
 from ._errors import DeadlineExceeded, DeskError, RateLimitedError, RequestError
+from ._tickets import ConvertedConversation
 
-Convert: TypeAlias = Callable[..., Coroutine[Any, Any, Conversation]]
+Convert: TypeAlias = Callable[..., Coroutine[Any, Any, ConvertedConversation]]
 """`desk.conversations.convert`, or a function that wraps it."""
 
 Jobs: TypeAlias = Iterable[Any] | AsyncIterable[Any]
@@ -30,18 +29,44 @@ LONGEST_PAUSE = 30.0
 
 
 @frozen(kw_only=True)
-class Outcome:
-    """The outcome of one job: a conversation or an error, never both.
+class Converted:
+    """The outcome of a job whose conversation has a ticket.
+
+    Attributes:
+        conversation_id: The job's conversation.
+        conversation: The conversation; `ticket_id` is its ticket.
+        error: None.
+    """
+
+    conversation_id: int
+    conversation: ConvertedConversation
+    error: None = None
+
+    @property
+    def created(self) -> bool:
+        """Whether this job made the ticket; False if the conversation had its ticket before."""
+        return self.conversation.created
+
+
+@frozen(kw_only=True)
+class Failed:
+    """The outcome of a job that failed.
 
     Attributes:
         conversation_id: The job's conversation; None if the job names none.
-        conversation: The converted conversation; `ticket_id` is its ticket.
-        error: Why it was not converted. If its `maybe_applied` is True, the conversation may have been converted.
+        error: Why it failed. If its `maybe_applied` is True, the conversation may have been converted.
+        conversation: None.
+        created: None, because it is not known here whether there is a ticket.
     """
 
     conversation_id: int | None
-    conversation: Conversation | None = None
-    error: DeskError | None = None
+    error: DeskError
+    conversation: None = None
+    created: None = None
+
+
+Outcome: TypeAlias = Converted | Failed
+"""The outcome of one job: `outcome.error is None`, `isinstance` or `match` tells which of the two it is."""
 
 
 def convert_many(
@@ -146,12 +171,13 @@ def _id_of(arguments: Mapping[str, Any]) -> int | None:
 
 async def _outcome_of(convert: Convert, arguments: dict[str, Any] | RequestError, turns: _Turns) -> Outcome:
     if isinstance(arguments, RequestError):
-        return Outcome(conversation_id=arguments.conversation_id, error=arguments)
-    conversation_id = _id_of(arguments)
+        return Failed(conversation_id=arguments.conversation_id, error=arguments)
     try:
-        return Outcome(conversation_id=conversation_id, conversation=await turns.convert(convert, arguments))
+        conversation = await turns.convert(convert, arguments)
     except DeskError as error:
-        return Outcome(conversation_id=conversation_id, error=error)
+        return Failed(conversation_id=_id_of(arguments), error=error)
+    # The id was valid, because the conversation was converted.
+    return Converted(conversation_id=int(arguments["conversation_id"]), conversation=conversation)
 
 
 class _Turns:
@@ -160,7 +186,7 @@ class _Turns:
     def __init__(self) -> None:
         self._last_end = anyio.current_time()
 
-    async def convert(self, convert: Convert, arguments: dict[str, Any]) -> Conversation:
+    async def convert(self, convert: Convert, arguments: dict[str, Any]) -> ConvertedConversation:
         """Convert, and retry if the rate limit left no room before the deadline: the request did nothing then."""
         began = anyio.current_time()
         while True:

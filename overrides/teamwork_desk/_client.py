@@ -18,10 +18,11 @@ from ._call import Call
 from ._checks import is_id, is_seconds
 from ._connections import HttpxOptions, connect
 from ._conversations import Conversations
-from ._conversion import ConversationOptions, Memory
+from ._conversion import ConversationOptions
 from ._email_fallback import EmailFallback
 from ._errors import ConfigurationError, RequestError
 from ._headers import RateLimit
+from ._memory import Memory
 from ._observe import Observer, log_to_stderr
 from ._retry import RetryPolicy
 from ._session import Session
@@ -48,6 +49,8 @@ class AsyncDesk:
             for more of the response), or an `httpx.Timeout`.
         deadline: Seconds for a whole call: attempts, pauses, pacing and verification.
         retry: How often and how patiently a call is retried.
+        verify_first: Whether `convert` looks a conversation up first, and returns it as it is if it already has a
+            ticket. Calls that wait at the same time share a lookup. With False, `convert` sends at once.
         email_fallback: What to do for installations that do not know `customer.email`: `"auto"` sends the deprecated
             `email` if Desk says that the customer is missing, `"always"` sends it at once, `"never"` never sends it.
         transport: An httpx transport instead of the client's own connections.
@@ -69,6 +72,7 @@ class AsyncDesk:
         timeout: float | httpx.Timeout = 30.0,
         deadline: float = 120.0,
         retry: RetryPolicy = RetryPolicy(),  # noqa: B008 - a frozen value
+        verify_first: bool = True,
         email_fallback: EmailFallback = "auto",
         transport: httpx.AsyncBaseTransport | None = None,
         **httpx_options: Unpack[HttpxOptions],
@@ -78,7 +82,11 @@ class AsyncDesk:
             origin = parse_origin(_from_environment("TEAMWORK_DESK_URL", "url") if url is None else url)
             options = _check(
                 ConversationOptions(
-                    timeout=_timeout(timeout), deadline=deadline, retry=retry, email_fallback=email_fallback
+                    timeout=_timeout(timeout),
+                    deadline=deadline,
+                    retry=retry,
+                    verify_first=verify_first,
+                    email_fallback=email_fallback,
                 )
             )
             auth = BearerAuth(_from_environment("TEAMWORK_DESK_TOKEN", "token") if token is None else token)
@@ -111,6 +119,7 @@ class AsyncDesk:
         timeout: float | httpx.Timeout | None = None,
         deadline: float | None = None,
         retry: RetryPolicy | None = None,
+        verify_first: bool | None = None,
         email_fallback: EmailFallback | None = None,
     ) -> AsyncDesk:
         """Return a view with other options that shares the connections, the token and the pacing.
@@ -119,13 +128,19 @@ class AsyncDesk:
             timeout: As in the constructor. For every argument, None keeps the value of this client.
             deadline: As in the constructor.
             retry: As in the constructor.
+            verify_first: As in the constructor.
             email_fallback: As in the constructor.
 
         Raises:
             ConfigurationError: An option is invalid.
         """
-        changes: dict[str, Any] = {"deadline": deadline, "retry": retry, "email_fallback": email_fallback}
-        changes["timeout"] = None if timeout is None else _timeout(timeout)
+        changes: dict[str, Any] = {
+            "timeout": None if timeout is None else _timeout(timeout),
+            "deadline": deadline,
+            "retry": retry,
+            "verify_first": verify_first,
+            "email_fallback": email_fallback,
+        }
         options = evolve(self._options, **{name: value for name, value in changes.items() if value is not None})
         view = object.__new__(type(self))
         view._wire(self._session, self._memory, _check(options))
@@ -231,6 +246,8 @@ def _check(options: ConversationOptions) -> ConversationOptions:
         raise ConfigurationError("deadline: expected a number of seconds above 0")
     if not isinstance(cast("object", options.retry), RetryPolicy):
         raise ConfigurationError("retry: expected a RetryPolicy")
+    if not isinstance(cast("object", options.verify_first), bool):
+        raise ConfigurationError("verify_first: expected True or False")
     if options.email_fallback not in ("auto", "always", "never"):
         raise ConfigurationError('email_fallback: expected "auto", "always" or "never"')
     return options

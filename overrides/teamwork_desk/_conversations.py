@@ -19,11 +19,13 @@ from teamwork_desk_api.types import Request
 
 from ._arguments import SequenceNotStr, check_id, convert_request, custom_fields, reference, references
 from ._call import Call
-from ._conversion import ConversationOptions, Conversion, Memory, subject_of
+from ._conversion import ConversationOptions, Conversion, subject_of
 from ._email_fallback import resolve_customer
 from ._errors import RequestError
 from ._lookup import PAGE_SIZE, filter_by_ids, not_listed
+from ._memory import Memory
 from ._session import Session
+from ._tickets import ConvertedConversation, with_ticket_ids
 from ._wire import encode_json
 
 if TYPE_CHECKING:
@@ -62,7 +64,7 @@ class Job(ConvertedFields, total=False):
 
     conversation_id: Required[int]
     email: str | None
-    verify_first: bool
+    verify_first: bool | None
 
 
 class Conversations:
@@ -100,13 +102,14 @@ class Conversations:
         tags: SequenceNotStr[EntityRef | int | str] | None = None,
         tickettemplate: EntityRef | int | None = None,
         type: EntityRef | int | None = None,
-        verify_first: bool = False,
-    ) -> Conversation:
+        verify_first: bool | None = None,
+    ) -> ConvertedConversation:
         """Convert a conversation to a ticket, once.
 
-        This mails real customers and cannot be undone. If the outcome of a request is unknown, the client sends it
-        again only after the listing has shown that the conversation was not converted. A reference is an `EntityRef` or
-        a plain id. Arguments that are None are omitted from the request. Source: the API page of
+        This mails real customers and cannot be undone. The client looks the conversation up first, and returns it as
+        it is if it already has a ticket. It sends a request again only after a lookup has shown that there is no
+        ticket. Calls of one client for one conversation run one after the other. A reference is an `EntityRef` or a
+        plain id. Arguments that are None are omitted from the request. Source: the API page of
         `POST conversations/{id}/convert.json`.
 
         Args:
@@ -136,25 +139,29 @@ class Conversations:
             tags: The words or tags the ticket is tagged with.
             tickettemplate: The ticket template.
             type: The ticket type.
-            verify_first: Whether to look the conversation up first, and to return it as it is if it already has a
-                ticket. Use it in a worker behind a queue that may deliver a job twice. Calls with `verify_first` of one
-                client for one conversation run one after the other.
+            verify_first: Whether to look the conversation up first. The default is the client's `verify_first`. With
+                False, the request is sent at once, which saves a lookup: a conversation that already has a ticket gets
+                a second one. If the outcome of an earlier call is unknown, the client looks in any case.
 
         Returns:
-            The converted conversation; `ticket_id` is its ticket.
+            The conversation; `ticket_id` is its ticket, and `created` says whether this call made it.
 
         Raises:
             RequestError: An argument was rejected, and nothing was sent.
             ValidationError: Desk rejected fields of the request, and nothing was changed.
-            OutcomeUnknownError: The request was sent, and its outcome cannot be found out.
+            NotFoundError: The listing does not show the conversation, or Desk does not know it; nothing was changed.
+            OutcomeUnknownError: A request was sent, and its outcome cannot be found out.
             ResponseDecodeError: A response cannot be read. If `maybe_applied` is True, the conversation was converted.
-                If it is False, the response to a lookup cannot be read.
-            DeskError: Any other error of the error tree; `maybe_applied` is False.
+                If it is False, the response to the first lookup cannot be read, and nothing was sent.
+            DeskError: Any other error of the error tree. If `maybe_applied` is True, the conversation may have been
+                converted by an earlier call whose outcome is still unknown.
         """
         if email is not None:
             warnings.warn("email= is deprecated, use customer=", DeprecationWarning, stacklevel=2)
         with Conversion(self._session, self._memory, self._options, conversation_id) as conversion:
             conversation_id = check_id(conversation_id)
+            if not isinstance(cast("object", verify_first), bool | None):
+                raise RequestError("verify_first: expected True, False or None")
             # Encoding turns tuples into lists and mappings into objects, so the types need no conversion here.
             body = ConvertConversation(
                 agent=reference(agent),
@@ -180,6 +187,8 @@ class Conversations:
                 tickettemplate=reference(tickettemplate),
                 type=reference(type),
             )
+            if verify_first is None:
+                verify_first = self._options.verify_first
             return await conversion.convert(convert_request(conversation_id, body), verify_first=verify_first)
 
     def convert_many(
@@ -217,7 +226,7 @@ class Conversations:
         """
         with Call(self._session, self._options, "get", subject=subject_of(conversation_id)) as call:
             conversation_id = check_id(conversation_id)
-            page = await call.send(list_conversations(filter=filter_by_ids({conversation_id})))
+            page = await call.send(with_ticket_ids(list_conversations(filter=filter_by_ids({conversation_id}))))
             for conversation in page.conversations or ():
                 if conversation.id == conversation_id:
                     return conversation
@@ -269,6 +278,8 @@ def _page(
 ) -> Request[ConversationPage]:
     text = None if filter is None else encode_json(filter).decode()
     try:
-        return list_conversations(filter=text, order_by=order_by, order_mode=order_mode, page=page, page_size=PAGE_SIZE)
+        return with_ticket_ids(
+            list_conversations(filter=text, order_by=order_by, order_mode=order_mode, page=page, page_size=PAGE_SIZE)
+        )
     except (TypeError, ValueError):
         raise RequestError("order_by, order_mode: expected valid text") from None

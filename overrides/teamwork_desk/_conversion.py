@@ -3,27 +3,43 @@
 from __future__ import annotations
 
 import math
-from weakref import WeakValueDictionary
+from typing import Any
 
 import anyio
 from attrs import frozen
 
 from teamwork_desk_api.models import Conversation
-from teamwork_desk_api.types import Request
+from teamwork_desk_api.types import DecodeError, Request
 
 from ._call import Call
 from ._checks import is_id
 from ._email_fallback import EmailFallback, says_customer_is_missing, with_deprecated_email
-from ._errors import ConflictError, DeskError, NotFoundError, OutcomeUnknownError, ValidationError
-from ._lookup import Lookup
+from ._errors import (
+    ConflictError,
+    DeadlineExceeded,
+    DeskError,
+    NotFoundError,
+    OutcomeUnknownError,
+    PermissionDeniedError,
+    RateLimitedError,
+    ResponseDecodeError,
+    StatusError,
+    ValidationError,
+)
+from ._memory import Memory, Unknown
 from ._observe import warn
 from ._outcome import Effect
 from ._session import Options, Session
+from ._tickets import ConvertedConversation, NoTicketError, converted, with_ticket
 
 _MEANINGS = {
     NotFoundError: "Desk does not know conversation {id}",
     ConflictError: "the state of conversation {id} does not allow it",
 }
+_NO_TURN = (DeadlineExceeded, RateLimitedError)
+"""Errors of a lookup that had no turn: they say nothing about the conversation, and the call may be repeated."""
+_NO_PROOF = (NotFoundError, PermissionDeniedError, ResponseDecodeError)
+"""Errors of a lookup that a caller who knows the conversation can do without."""
 
 
 @frozen(kw_only=True)
@@ -31,32 +47,7 @@ class ConversationOptions(Options):
     """The options of a call that is about conversations."""
 
     email_fallback: EmailFallback
-
-
-class Memory:
-    """The state about conversations that all views of one client share."""
-
-    def __init__(self) -> None:
-        self.prefers_deprecated_email = False
-        self.lookup: Lookup = Lookup()
-        self._locks: WeakValueDictionary[int, anyio.Lock] = WeakValueDictionary()
-        self._settled_at: dict[int, float] = {}
-        # Conversations whose ticket may appear at any time: the outcome of a scheduled email is unknown.
-        self.scheduled: set[int] = set()
-
-    def lock(self, conversation_id: int) -> anyio.Lock:
-        """Return the lock that lets only one call at a time look a conversation up and convert it."""
-        return self._locks.setdefault(conversation_id, anyio.Lock(fast_acquire=True))
-
-    def leave_unsettled(self, conversation_id: int, seconds: float) -> None:
-        """Remember that a ticket of the conversation may still appear for this many seconds."""
-        now = anyio.current_time()
-        self._settled_at = {other: time for other, time in self._settled_at.items() if time > now}
-        self._settled_at[conversation_id] = max(now + seconds, self._settled_at.get(conversation_id, now))
-
-    def is_unsettled(self, conversation_id: int) -> bool:
-        """Return whether the ticket of an earlier call with an unknown outcome may still appear."""
-        return self._settled_at.get(conversation_id, -math.inf) > anyio.current_time()
+    verify_first: bool
 
 
 def subject_of(conversation_id: object) -> int | None:
@@ -88,22 +79,35 @@ class Conversion(Call):
             f"it is unknown whether conversation {self._id} was converted: {reason}; look it up before you call again"
         )
 
+    def unreadable(self, request: Request[Any], reason: DecodeError) -> DeskError:
+        """Return the error for a success whose response names no ticket, or cannot be read."""
+        if isinstance(reason, NoTicketError):
+            return self.outcome_unknown(f"Desk reported a success, but {reason}")
+        return super().unreadable(request, reason)
+
     @property
     def maybe_applied(self) -> bool:
-        """Whether a request of this call, or one with a scheduled email before it, may still make a ticket."""
-        return super().maybe_applied or self._awaits_scheduled_email
+        """Whether a request of this call, or one of an earlier call with an unknown outcome, may make a ticket."""
+        earlier = None if self._subject is None else self._memory.unknown(self._subject)
+        return super().maybe_applied or (earlier is not None and earlier.maybe_applied)
+
+    def leave_unknown(self, *, maybe_applied: bool) -> None:
+        """Remember that nobody has looked what the last request did."""
+        if not maybe_applied and self.options.retry.on_unknown == "raise":
+            return  # The caller wants no lookups, and sends again what Desk has refused.
+        unknown = Unknown(
+            left_at=anyio.current_time(),
+            settle=self._settle,
+            maybe_applied=maybe_applied,
+            is_scheduled=maybe_applied and self._is_scheduled,
+        )
+        self._memory.leave(self._id, unknown)
 
     @property
-    def _awaits_scheduled_email(self) -> bool:
-        return self._subject in self._memory.scheduled
+    def _settle(self) -> float:
+        return sum(self.options.retry.settle)
 
-    def leave_unknown(self) -> None:
-        """Remember that a ticket of the conversation may still appear."""
-        self._memory.leave_unsettled(self._id, sum(self.options.retry.settle))
-        if self._is_scheduled:
-            self._memory.scheduled.add(self._id)
-
-    async def convert(self, request: Request[Conversation], *, verify_first: bool) -> Conversation:
+    async def convert(self, request: Request[Conversation], *, verify_first: bool) -> ConvertedConversation:
         """Convert the conversation, and return it.
 
         Args:
@@ -113,17 +117,17 @@ class Conversion(Call):
         Raises:
             DeskError: The conversion failed, or its outcome is unknown.
         """
-        if not verify_first and not self._awaits_scheduled_email:
-            return await self._convert(request)
-        # Without the lock, two calls could look the conversation up at the same time, and both would convert it.
+        # Calls for one conversation run one after the other: otherwise each of them could make a ticket.
         async with self._memory.lock(self._id):
-            found = await self._look_first()
-            if found is not None:
-                self._memory.scheduled.discard(self._id)
-                return found
-            if self._awaits_scheduled_email:
-                raise self.outcome_unknown("an earlier request scheduled an email, and its ticket appears later")
-            return await self._convert(request)
+            if verify_first or self._memory.must_look(self._id):
+                found = await self._look_first()
+                if found is not None:
+                    return self._ended(found, created=False)
+            return self._ended(await self._convert(with_ticket(request)), created=True)
+
+    def _ended(self, conversation: Conversation, *, created: bool) -> ConvertedConversation:
+        self.watch.created = created
+        return converted(conversation, created=created)
 
     async def _look(self, *, places: int = 1) -> Conversation | None:
         """Look the conversation up in a call of its own, which shares the deadline of this call."""
@@ -131,15 +135,45 @@ class Conversion(Call):
             return await self._memory.lookup.find_converted(looking, self._id)
 
     async def _look_first(self) -> Conversation | None:
-        """Look the conversation up, and repeat the lookup while the ticket of an earlier call may still appear."""
-        # The conversion needs a place of the rate window, too.
-        found = await self._look(places=2)
-        for pause in self.options.retry.settle:
-            if found is not None or not self._memory.is_unsettled(self._id):
-                break
-            await self.pause("settling", pause)
-            found = await self._look(places=2)
-        return found
+        """Look the conversation up before anything is sent, until the ticket of an earlier call would be there.
+
+        Raises:
+            OutcomeUnknownError: The outcome of an earlier call is still unknown.
+            DeskError: The lookup failed, and nothing was sent.
+        """
+        earlier = self._memory.unknown(self._id)
+        pauses = iter(self.options.retry.settle)
+        while True:
+            settles_in = earlier.settles_in(self._settle) if earlier else 0.0
+            try:
+                # The conversion needs a place of the rate window, too.
+                found = await self._look(places=2)
+            except DeskError as failure:
+                self._explain(failure)
+                raise
+            if found is None and settles_in > 0:
+                await self.pause("settling", min(settles_in, next(pauses, math.inf)))
+                continue
+            if found is None and earlier is not None and earlier.is_scheduled:
+                raise self.outcome_unknown("an earlier request scheduled an email, and its ticket appears later")
+            self._memory.forget(self._id)
+            return found
+
+    def _explain(self, failure: DeskError) -> None:
+        """Complete the error of a lookup that failed before anything was sent.
+
+        Raises:
+            OutcomeUnknownError: The outcome of an earlier call stays unknown because of it.
+        """
+        if isinstance(failure, _NO_TURN):
+            return
+        if self.maybe_applied:
+            raise self.outcome_unknown(f"an earlier request may have done it, and now {failure}") from failure
+        if isinstance(failure, _NO_PROOF) and not (isinstance(failure, StatusError) and not failure.from_desk):
+            failure.args = (
+                f"{failure}; so it is not known whether the conversation has a ticket, and nothing was sent; "
+                "if you know that it has none, convert it with verify_first=False",
+            )
 
     async def _convert(self, request: Request[Conversation]) -> Conversation:
         """Send the request, with the customer's address in the field that the installation knows."""
@@ -153,6 +187,16 @@ class Conversion(Call):
             if deprecated is None or mode != "auto" or not says_customer_is_missing(error.errors):
                 raise
             first = error
+        if self.options.retry.on_unknown == "verify":
+            # Nothing is sent again only because of a response.
+            try:
+                found = await self._look()
+            except _NO_TURN:
+                raise
+            except DeskError as failure:
+                raise first from failure
+            if found is not None:
+                return found
         try:
             conversation = await self._send(deprecated)
         except ValidationError:
@@ -184,19 +228,24 @@ class Conversion(Call):
         """
         quota = self.session.quota
         failed = unknown.__cause__ if isinstance(unknown, OutcomeUnknownError) else unknown
-        for lookups, pause in enumerate((0.0, *self.options.retry.settle)):
+        # Desk says that it has refused the request, so one lookup is enough to check that.
+        settle = self.options.retry.settle if effect.is_unknown else ()
+        for lookups, pause in enumerate((0.0, *settle)):
             await self.pause("settling", pause, failed)
             # The first lookup skips the quota: an exhausted quota must not hide an outcome.
             if lookups and not quota.spend():
                 raise unknown
             try:
-                found = await self._look()
+                # A request that was refused will be sent again, and needs a place of the rate window, too.
+                found = await self._look(places=1 if effect.is_unknown else 2)
             except DeskError as failure:
+                if not effect.is_unknown and isinstance(failure, _NO_TURN):
+                    raise
                 raise unknown from failure
             quota.give_back(min(lookups, 1))
             if found is not None:
                 return found
         # With a scheduled email, the ticket appears only after the email was sent, so its absence proves nothing.
-        if effect is not Effect.ENDED or self._is_scheduled:
+        if effect in (Effect.RUNNING, Effect.APPLIED) or (effect.is_unknown and self._is_scheduled):
             raise unknown
         return None

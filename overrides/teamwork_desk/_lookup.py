@@ -6,7 +6,7 @@ import copy
 import json
 import math
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import anyio
 from attrs import define, field
@@ -30,6 +30,7 @@ from ._errors import (
 )
 from ._observe import never
 from ._session import Options
+from ._tickets import read_ticket_id
 from ._wire import decoded_by
 
 PAGE_SIZE = 100
@@ -206,14 +207,22 @@ def _strict_listing(ids: set[int]) -> Request[Found]:
 def _decode_strictly(ids: set[int], payload: Any, hook: Hook) -> Found:
     """Decode the conversations in a listing, but be strict about tickets: a wrong None would convert one twice."""
     try:
-        sources = _sources(ids, payload["conversations"] or [])
+        sources = _sources(ids, payload["conversations"] or [], has_more_pages=_has_more_pages(payload))
     except (KeyError, TypeError):
         raise DecodeError("the listing does not say which ticket the conversation has") from None
     return {number: Conversation.from_dict(source, (None, "conversations"), hook) for number, source in sources.items()}
 
 
-def _sources(ids: set[int], listed: list[Any]) -> dict[int, dict[str, Any]]:
+def _has_more_pages(payload: dict[str, Any]) -> bool:
+    pagination: Any = payload.get("pagination")
+    return type(pagination) is dict and cast("dict[str, Any]", pagination).get("hasMorePages") not in (None, False)
+
+
+def _sources(ids: set[int], listed: list[Any], *, has_more_pages: bool) -> dict[int, dict[str, Any]]:
     """Return the entries of some conversations. A listing may be long, so it is read once.
+
+    An entry with a ticket always counts. An entry without a ticket counts only if the listing is complete and shows
+    nothing but these conversations. Otherwise Desk has not applied the filter, and may show a second entry later.
 
     Raises:
         DecodeError: The entry of the only id is not usable. An unusable entry among many is left out.
@@ -221,19 +230,26 @@ def _sources(ids: set[int], listed: list[Any]) -> dict[int, dict[str, Any]]:
         TypeError: The listing is not usable.
     """
     found: dict[int, dict[str, Any]] = {}
+    without_ticket: dict[int, dict[str, Any]] = {}
+    shows_others = False
     for entry in listed:
         try:
-            number, ticket_id = entry["id"], entry["ticket_id"]
-            if number not in ids:
+            number = entry["id"]
+            if type(number) is not int or number not in ids:
+                shows_others = True
                 continue
-        except (KeyError, TypeError):
+            ticket_id = read_ticket_id(entry["ticket_id"])
+        except (DecodeError, KeyError, TypeError):
             if len(ids) == 1:
                 raise
             continue
-        if ticket_id is not None and type(ticket_id) is not int:
-            if len(ids) == 1:
-                raise DecodeError("the conversation's ticket_id is not an integer")
         # If the listing shows the conversation twice, an entry with a ticket counts.
-        elif number not in found or ticket_id:
-            found[number] = entry
+        if ticket_id is not None:
+            found[number] = {**entry, "ticket_id": ticket_id}
+        else:
+            without_ticket[number] = entry
+    if not (has_more_pages or shows_others):
+        return without_ticket | found
+    if len(ids) == 1 and without_ticket.keys() - found.keys():
+        raise DecodeError("the listing shows other conversations, or has more pages, so that it proves nothing")
     return found

@@ -56,12 +56,15 @@ class Ending:
         outcome: `"ok"`, or the name of the exception's class.
         attempts: How many requests were sent, as `DeskError.attempts` counts them.
         maybe_applied: Whether a request may have been carried out, and its outcome is not known.
+        created: Whether the call made the object that it returns; None if it did not return an object that it could
+            have made.
         seconds: How long it took.
     """
 
     outcome: str
     attempts: int
     maybe_applied: bool
+    created: bool | None
     seconds: float
 
 
@@ -123,12 +126,14 @@ class Watch:
     Attributes:
         began: When the call began, by the event loop's clock.
         waits_for_turn: Returns whether the call waits for the rate limit now.
+        created: As `Ending.created`, once it is known.
     """
 
     def __init__(self, observer: Observer | None, operation: str, subject: int | None) -> None:
         self._name = f"{operation} {subject}" if subject else operation
         self.began: float = anyio.current_time()
         self.waits_for_turn: Callable[[], bool] = never
+        self.created: bool | None = None
         self._observation = None if observer is None else observer(operation, subject)
         self._sees_attempts = self._observation is not None or logger.isEnabledFor(logging.DEBUG)
 
@@ -186,9 +191,16 @@ class Watch:
         # End the span before logging: if the log failed first, the open span would become the parent of later spans.
         if self._observation is not None:
             self._observation.ended(
-                Ending(outcome=outcome, attempts=attempts, maybe_applied=maybe_applied, seconds=seconds)
+                Ending(
+                    outcome=outcome,
+                    attempts=attempts,
+                    maybe_applied=maybe_applied,
+                    created=self.created,
+                    seconds=seconds,
+                )
             )
-        logger.info("%s: %s, attempts: %d, %.3f s%s", self._name, outcome, attempts, seconds, suffix)
+        result = outcome + {None: "", True: ", created", False: ", not created"}[self.created]
+        logger.info("%s: %s, attempts: %d, %.3f s%s", self._name, result, attempts, seconds, suffix)
 
 
 def _suffix(request_id: str | None) -> str:

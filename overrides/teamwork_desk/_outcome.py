@@ -39,6 +39,7 @@ class Effect(enum.Enum):
     NOT_SENT = "nothing: the request was not sent"
     REFUSED = "nothing: the server asks to retry later"
     FINAL = "nothing: a retry would end the same way"
+    DOUBTFUL = "unknown: the status does not show whether the request was carried out"
     ENDED = "unknown: the request has ended"
     RUNNING = "unknown: the request may still be running"
     APPLIED = "applied"
@@ -49,7 +50,8 @@ class Effect(enum.Enum):
         return self in _UNKNOWN
 
 
-_UNKNOWN = frozenset({Effect.ENDED, Effect.RUNNING, Effect.APPLIED})
+_FINAL = frozenset({Effect.DOUBTFUL, Effect.FINAL})
+_UNKNOWN = frozenset({Effect.DOUBTFUL, Effect.ENDED, Effect.RUNNING, Effect.APPLIED})
 
 
 @frozen(kw_only=True)
@@ -83,24 +85,23 @@ class Exchange:
         """The possible effect of the attempt."""
         if self.status_code is None:
             return effect_of_failure(self.failure, sent=self.sent)
-        # Retry-After decides only for a 503, and reading it takes time.
-        has_retry_after = self.status_code == 503 and retry_after(self.headers, 0.0) is not None
-        return effect_of_status(self.status_code, has_retry_after=has_retry_after)
+        return effect_of_status(self.status_code)
 
 
-def effect_of_status(status_code: int, *, has_retry_after: bool) -> Effect:
+def effect_of_status(status_code: int) -> Effect:
     """Classify a response by its status.
 
-    Args:
-        status_code: The status.
-        has_retry_after: Whether the response has a usable `Retry-After`.
+    The headers do not matter: a gateway may send a 503 with `Retry-After` while Desk still carries the request out.
     """
     if 200 <= status_code < 300:
         return Effect.APPLIED
-    if status_code in (425, 429) or (status_code == 503 and has_retry_after):
+    if status_code in (425, 429):
         return Effect.REFUSED
     if status_code in (504, 524):
         return Effect.RUNNING
+    # A 303 is how a server may respond to a POST that it has carried out, and a gateway sends 499 for itself.
+    if 300 <= status_code < 400 or status_code == 499:
+        return Effect.DOUBTFUL
     if status_code == 408 or status_code < 200 or (status_code >= 500 and status_code != 501):
         return Effect.ENDED
     return Effect.FINAL
@@ -137,9 +138,17 @@ def seems_sent(error: Exception) -> bool:
     return not isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError))
 
 
-def is_permanent(error: BaseException) -> bool:
-    """Return whether a request could not be sent for a reason that a retry cannot change."""
-    return isinstance(error, NotSentError) and _is_caused_by(
+def may_be_repeated(effect: Effect, error: DeskError) -> bool:
+    """Return whether a request that did nothing may succeed if it is sent again.
+
+    Args:
+        effect: The effect of the last attempt.
+        error: Its error.
+    """
+    if effect in _FINAL or isinstance(error, ResponseDecodeError):
+        return False
+    # These failures have a reason that a retry cannot change.
+    return not isinstance(error, NotSentError) or not _is_caused_by(
         error, httpx.UnsupportedProtocol, httpx.LocalProtocolError, ssl.SSLCertVerificationError
     )
 
@@ -203,7 +212,7 @@ def _status_error(name: str, status: int, exchange: Exchange) -> StatusError:
         "request_id": exchange.request_id,
     }
     # Gateways explain their own 5xx as they like, and a 404 of Desk always has a body.
-    is_page = bool(exchange.content) and exchange.effect is Effect.FINAL and status < 500
+    is_page = bool(exchange.content) and exchange.effect in _FINAL and status < 500
     if not problems.is_json and (is_page or status == 404):
         details["from_desk"] = False
         message += f"; {NOT_DESK}"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import time
 import zlib
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -26,6 +28,13 @@ MAX_RESPONSE_BYTES = 16 * 1024 * 1024
 _JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
+def now() -> float:
+    """Return the seconds of a clock that also counts while the machine sleeps and while the event loop is blocked."""
+    # Windows has no such clock, and macOS counts so in its monotonic clock.
+    clock: int | None = getattr(time, "CLOCK_BOOTTIME", None)
+    return time.monotonic() if clock is None else time.clock_gettime(clock)
+
+
 class Body(httpx.AsyncByteStream):
     """The body of one attempt. It records when the transport reads it: from then on, the request may have left.
 
@@ -35,13 +44,19 @@ class Body(httpx.AsyncByteStream):
         was_sent: Whether the request may have left this machine. It is set once and never reset.
     """
 
-    def __init__(self, content: bytes) -> None:
+    def __init__(self, content: bytes, deadline: float = math.inf) -> None:
         self._content = content
+        self._deadline = deadline
         self.was_sent = False
 
-    def copy(self) -> Body:
-        """Return a body with the same content that was not sent yet, for another attempt."""
-        return Body(self._content)
+    def copy(self, deadline: float) -> Body:
+        """Return a body with the same content that was not sent yet, for another attempt.
+
+        Args:
+            deadline: The body is not sent after this time of `now`, even if the event loop was blocked or the process
+                was stopped until then.
+        """
+        return Body(self._content, deadline)
 
     @property
     def headers(self) -> list[tuple[str, str]]:
@@ -56,6 +71,8 @@ class Body(httpx.AsyncByteStream):
     async def __anext__(self) -> bytes:
         if self.was_sent:
             raise StopAsyncIteration
+        if now() > self._deadline:
+            raise TimeoutError("the deadline passed before the request was sent")
         self.was_sent = True
         return self._content
 

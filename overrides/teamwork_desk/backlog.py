@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable
 
-from ._backlog import Convert, Outcome
+from ._backlog import Convert, Converted, Failed, Outcome
 from ._backlog import convert_many as _convert_many
 from ._conversations import ConvertedFields, Job
 
-__all__ = ["Convert", "ConvertedFields", "Job", "Outcome", "convert_many"]
+__all__ = ["Convert", "Converted", "ConvertedFields", "Failed", "Job", "Outcome", "convert_many"]
 
 
 def convert_many(
@@ -19,13 +19,13 @@ def convert_many(
     A failed job is an outcome too, and does not stop the others. A job is read from `jobs` when there is room for it,
     so that at most `concurrency` jobs and outcomes are held: a backlog may have any length, and a slow consumer slows
     it down. A plain iterable is read on the event loop, so pass an async iterable if reading takes long. The client
-    paces the requests. A job that got no turn within its deadline, because the rate window was used up, is retried for
-    five minutes: its request was not sent.
+    paces the requests. A job that got no turn within its deadline, because the rate window was used up, is retried
+    until no job has ended for five minutes: it has changed nothing.
 
     To stop early, close the generator: `async with contextlib.aclosing(desk.conversations.convert_many(jobs)) as
     outcomes`. This cancels the running jobs, waits for their end, and closes `jobs` if that is an async generator. The
-    cancelled jobs get no outcome, and each may have been converted: convert them again with `verify_first`. Two jobs
-    for one conversation convert it twice, unless the later one has `verify_first`.
+    cancelled jobs get no outcome, and each may have been converted: convert them again, which looks them up first. Of
+    two jobs for one conversation, the later one has the same ticket, and its `created` is False.
 
     It runs on asyncio only.
 

@@ -137,6 +137,8 @@ class _CallSpan:
                 context.detach(self._token)
             if self._is_recording:
                 self._span.set_attributes({**outcome, **failure, "teamwork_desk.attempts": ending.attempts})
+                if ending.created is not None:
+                    self._span.set_attribute("teamwork_desk.created", ending.created)
                 self._span.set_attributes(self._description(ending.attempts))
                 if failure:
                     self._span.set_status(trace.StatusCode.ERROR)

@@ -89,8 +89,9 @@ def convert(
         async with AsyncDesk(url, token=token) as desk:
             conversation = await desk.conversations.convert(conversation_id, verify_first=verify_first, **arguments)
             ticket_id, page = conversation.ticket_id, ticket_url(desk, conversation.ticket_id)
+        result = {"conversation_id": conversation_id, "created": conversation.created}
         try:
-            print_json({"conversation_id": conversation_id, "ticket_id": ticket_id, "ticket_url": page})
+            print_json({**result, "ticket_id": ticket_id, "ticket_url": page})
         except OSError:
             # The conversation is converted, so the exit status must be 0. Otherwise a user would convert it again.
             typer.echo(f"conversation {conversation_id}: converted, ticket {ticket_id}, {page}", err=True)

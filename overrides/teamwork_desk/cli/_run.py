@@ -11,7 +11,7 @@ import anyio
 import attrs
 from attrs import frozen
 
-from teamwork_desk import AsyncDesk, Conversation, DeskError, NotSentError
+from teamwork_desk import AsyncDesk, ConvertedConversation, DeskError, NotSentError
 from teamwork_desk.backlog import Convert, Job, Outcome, convert_many
 from teamwork_desk.testing import FakeDesk
 
@@ -30,6 +30,8 @@ class Result:
         conversation_id: The conversation, if the line has a valid id.
         state: `done`, or `planned` in a dry run; `skipped`, because an earlier run has converted it; `failed`; or
             `unknown`.
+        created: Whether this run made the ticket; False if the conversation had its ticket before; None if the run
+            did not convert it.
         ticket_id: The ticket, if it is known.
         ticket_url: The address of the ticket's page, if the installation is known, too.
         error: The name of the error's class.
@@ -40,6 +42,7 @@ class Result:
     line: int
     conversation_id: int | None
     state: JobState
+    created: bool | None = None
     ticket_id: int | None = None
     ticket_url: str | None = None
     error: str | None = None
@@ -126,7 +129,7 @@ class Run:
             else:
                 yield line.job
 
-    async def _recorded(self, conversation_id: int, **arguments: Any) -> Conversation:
+    async def _recorded(self, conversation_id: int, **arguments: Any) -> ConvertedConversation:
         """Convert one conversation, and record it in the ledger before and after."""
         before = self._ledger.entry(conversation_id)
         may_be_converted = before is not None and before.may_be_converted
@@ -157,7 +160,13 @@ class Run:
         line, entry = self._lines[conversation_id], self._ledger.entry(conversation_id)
         if error is None:
             ticket_id = entry.ticket_id if entry else None
-            return Result(line=line, conversation_id=conversation_id, state="done", ticket_id=ticket_id)
+            return Result(
+                line=line,
+                conversation_id=conversation_id,
+                state="done",
+                created=outcome.created,
+                ticket_id=ticket_id,
+            )
         return Result(
             line=line,
             conversation_id=conversation_id,
@@ -192,7 +201,7 @@ async def convert_in_memory(ledger: Ledger, lines: Iterable[Line], report: Repor
         report: Called with the result of each line. A job that would be converted is `planned`.
     """
 
-    async def convert(conversation_id: int, **arguments: Any) -> Conversation:
+    async def convert(conversation_id: int, **arguments: Any) -> ConvertedConversation:
         # Each job has a fake Desk of its own, because a fake Desk keeps all requests in memory.
         fake = FakeDesk(conversations=[conversation_id])
         async with AsyncDesk("https://dry-run.invalid", token="any", transport=fake.transport) as desk:  # noqa: S106 - the fake Desk accepts any token
@@ -200,7 +209,7 @@ async def convert_in_memory(ledger: Ledger, lines: Iterable[Line], report: Repor
         return attrs.evolve(converted, ticket_id=None)
 
     def report_as_planned(result: Result) -> None:
-        report(attrs.evolve(result, state="planned") if result.state == "done" else result)
+        report(attrs.evolve(result, state="planned", created=None) if result.state == "done" else result)
 
     run = Run(convert, ledger, report_as_planned, settle=0, verify_first=False)
     await run.convert_all(lines, concurrency=1)

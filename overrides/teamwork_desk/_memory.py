@@ -1,0 +1,80 @@
+"""What a client remembers about conversations: the outcomes that are unknown, and who converts a conversation now."""
+
+from __future__ import annotations
+
+from weakref import WeakValueDictionary
+
+import anyio
+from attrs import evolve, frozen
+
+from ._lookup import Lookup
+
+MOST_UNKNOWN = 10_000
+"""Unknown outcomes that are remembered. If there are more, the oldest is forgotten, and every call looks first."""
+
+
+@frozen(kw_only=True)
+class Unknown:
+    """The outcome of an earlier call for a conversation: nobody has looked yet what it did.
+
+    Attributes:
+        left_at: When the last of these calls ended, by the event loop's clock.
+        settle: The longest settling time of these calls, in seconds.
+        maybe_applied: Whether a ticket may appear; False if Desk has refused the request.
+        is_scheduled: Whether the ticket appears only after a scheduled email, so that its absence proves nothing.
+    """
+
+    left_at: float
+    settle: float
+    maybe_applied: bool
+    is_scheduled: bool
+
+    def settles_in(self, settle: float) -> float:
+        """Return the seconds until a listing proves that there is no ticket.
+
+        Args:
+            settle: The settling time of the call that asks. The longest settling time counts.
+        """
+        if not self.maybe_applied:
+            return 0.0
+        return self.left_at + max(settle, self.settle) - anyio.current_time()
+
+
+class Memory:
+    """The state about conversations that all views of one client share."""
+
+    def __init__(self) -> None:
+        self.prefers_deprecated_email = False
+        self.lookup: Lookup = Lookup()
+        self._locks: WeakValueDictionary[int, anyio.Lock] = WeakValueDictionary()
+        self._unknown: dict[int, Unknown] = {}
+        self._has_forgotten = False
+
+    def lock(self, conversation_id: int) -> anyio.Lock:
+        """Return the lock that lets only one call at a time convert a conversation."""
+        return self._locks.setdefault(conversation_id, anyio.Lock(fast_acquire=True))
+
+    def unknown(self, conversation_id: int) -> Unknown | None:
+        """Return the unknown outcome of the earlier calls for a conversation, if there is one."""
+        return self._unknown.get(conversation_id)
+
+    def must_look(self, conversation_id: int) -> bool:
+        """Return whether a conversation must be looked up before it is converted, even with `verify_first=False`."""
+        return self._has_forgotten or conversation_id in self._unknown
+
+    def leave(self, conversation_id: int, unknown: Unknown) -> None:
+        """Remember an unknown outcome, together with those of earlier calls for this conversation."""
+        before = self._unknown.pop(conversation_id, unknown)
+        self._unknown[conversation_id] = evolve(
+            unknown,
+            settle=max(before.settle, unknown.settle),
+            maybe_applied=before.maybe_applied or unknown.maybe_applied,
+            is_scheduled=before.is_scheduled or unknown.is_scheduled,
+        )
+        if len(self._unknown) > MOST_UNKNOWN:
+            del self._unknown[next(iter(self._unknown))]
+            self._has_forgotten = True
+
+    def forget(self, conversation_id: int) -> None:
+        """Forget the unknown outcome of a conversation, because a lookup has shown what happened."""
+        self._unknown.pop(conversation_id, None)

@@ -1,0 +1,87 @@
+"""What the JSON of a conversation says about its ticket: pure functions, and the conversation that has a ticket."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, TypeVar, cast
+
+from attrs import evolve, frozen
+
+from teamwork_desk_api.models import Conversation
+from teamwork_desk_api.types import DecodeError, Hook, Request
+
+from ._wire import decoded_by
+
+T = TypeVar("T")
+
+_DIGITS = re.compile("[0-9]{1,19}", re.ASCII)
+
+
+class NoTicketError(DecodeError):
+    """The response can be read, but it names no ticket."""
+
+
+@frozen(kw_only=True, slots=False)
+class ConvertedConversation(Conversation):
+    """A conversation that has a ticket.
+
+    Attributes:
+        created: Whether this call made the ticket. If it is False, the conversation had its ticket before, and the call
+            sent nothing that converts.
+    """
+
+    created: bool = True
+
+
+def converted(conversation: Conversation, *, created: bool) -> ConvertedConversation:
+    """Return a conversation that has a ticket, and whether the call made it."""
+    return ConvertedConversation(**vars(conversation), created=created)
+
+
+def read_ticket_id(value: object) -> int | None:
+    """Return the id of a ticket; None if there is no ticket, which Desk writes as null or 0.
+
+    Raises:
+        DecodeError: The value does not say whether there is a ticket: it is neither a positive integer nor its digits.
+    """
+    if isinstance(value, str) and _DIGITS.fullmatch(value):
+        value = int(value)
+    if value is not None and (type(value) is not int or value < 0):
+        raise DecodeError("its ticket_id is not a positive integer")
+    return value or None
+
+
+def with_ticket(request: Request[Conversation]) -> Request[Conversation]:
+    """Return the same request, whose response must name a ticket."""
+
+    def decode(payload: Any, hook: Hook) -> Conversation:
+        conversation = request.decode(payload, hook)
+        # The decoder has read the response, so it is an object, with or without an envelope.
+        if (conversation.ticket_id or 0) > 0:
+            return conversation
+        ticket_id = read_ticket_id(_conversation_in(payload).get("ticket_id"))
+        if ticket_id is None:
+            raise NoTicketError("its response names no ticket")
+        return evolve(conversation, ticket_id=ticket_id)
+
+    return decoded_by(request, decode)
+
+
+def with_ticket_ids(request: Request[T]) -> Request[T]:
+    """Return the same listing, which also reads ticket ids that come as strings of digits."""
+
+    def decode(payload: Any, hook: Hook) -> T:
+        listed: Any = cast("dict[str, Any]", payload).get("conversations") if type(payload) is dict else None
+        for entry in cast("list[Any]", listed) if type(listed) is list else ():
+            ticket_id: Any = cast("dict[str, Any]", entry).get("ticket_id") if type(entry) is dict else None
+            if type(ticket_id) is str and _DIGITS.fullmatch(ticket_id):
+                entry["ticket_id"] = int(ticket_id)
+        return request.decode(payload, hook)
+
+    return decoded_by(request, decode)
+
+
+def _conversation_in(payload: dict[str, Any]) -> Mapping[str, Any]:
+    inner: Any = payload.get("conversation")
+    return cast("dict[str, Any]", inner) if type(inner) is dict else payload
