@@ -39,11 +39,21 @@ Answer = Literal[
     "no id",
     "broken gzip",
     "empty",
+    "no ticket",
     "status",
 ]
 """The response that the client receives, or how the connection ends."""
-Listing = Literal["reliable", "flaky", "forbidden"]
-"""Whether a lookup succeeds, is reset the first time only, or is always forbidden."""
+Listing = Literal[
+    "reliable",
+    "flaky",
+    "forbidden",
+    "shows others",
+    "is empty",
+    "has more pages",
+    "shows a negative ticket id",
+    "shows an object as ticket id",
+]
+"""Whether a lookup succeeds, is reset the first time only, is always forbidden, or lies: then it proves nothing."""
 
 
 @frozen(kw_only=True)
@@ -243,7 +253,21 @@ class FaultServer:
             await all_arrived.wait()
         finally:
             self._waiting_lookups -= 1
-        page = {"conversations": [self._look_up(conversation_id)]}
+        page: dict[str, Any] = {"conversations": [self._look_up(conversation_id)]}
+        without_ticket = self._conversation(conversation_id, ticket_id=None)
+        match plan.listing:
+            case "shows others":
+                page = {"conversations": [{"id": 10**9, "ticket_id": None}, without_ticket]}
+            case "is empty":
+                page = {"conversations": None}
+            case "has more pages":
+                page = {"conversations": [without_ticket], "pagination": {"hasMorePages": True}}
+            case "shows a negative ticket id":
+                page = {"conversations": [{**without_ticket, "ticket_id": -1}]}
+            case "shows an object as ticket id":
+                page = {"conversations": [{**without_ticket, "ticket_id": {}}]}
+            case _:
+                pass
         return await self._send(exchange, 200, json.dumps(page).encode())
 
     async def _list_many(self, exchange: _Exchange, ids: list[int]) -> bool:
@@ -288,6 +312,9 @@ class FaultServer:
                 exchange, 200, gzip.compress(body)[:-9] + b"nonsense!", "Content-Encoding: gzip"
             ),
             "empty": lambda: self._send(exchange, 204, b""),
+            "no ticket": lambda: self._send(
+                exchange, 200, json.dumps(self._conversation(conversation_id, ticket_id=None)).encode()
+            ),
             "status": lambda: self._send(exchange, fault.status, b"<html>Bad Gateway</html>", *fault.headers),
         }
         return await responses[fault.answer]()

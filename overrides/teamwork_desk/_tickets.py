@@ -28,7 +28,8 @@ class ConvertedConversation(Conversation):
 
     Attributes:
         created: Whether this call made the ticket. If it is False, the conversation had its ticket before, and the call
-            sent nothing that converts.
+            sent nothing that converts. With `verify_first=False`, the call does not know what was there before: a
+            ticket that it finds after a lost response counts as made by this call.
     """
 
     created: bool = True
