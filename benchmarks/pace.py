@@ -128,7 +128,7 @@ def crowd(callers: int) -> Case:
 
                 async def convert(number: int) -> None:
                     try:
-                        await desk.conversations.convert(number, verify_first=True)
+                        await desk.conversations.convert(number)
                     except DeskError as error:
                         failures.append(error)
 

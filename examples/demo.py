@@ -78,11 +78,11 @@ async def old_installation() -> None:
     async with fake.serve() as url, AsyncDesk(url, token="demo-token") as desk:  # noqa: S106
         first = await desk.conversations.convert(1, customer="jo@example.com")
         second = await desk.conversations.convert(2, customer="jo@example.com")
+        statuses = [request.status for request in fake.requests if request.method == "POST"]
         show(
             "An old installation, which accepts only the deprecated email field",
-            f"convert(1): {[request.status for request in fake.requests[:2]]}, ticket {first.ticket_id}",
-            f"convert(2): {[request.status for request in fake.requests[2:]]}, ticket {second.ticket_id}"
-            " (the client remembers)",
+            f"convert(1): {statuses[:2]}, ticket {first.ticket_id}",
+            f"convert(2): {statuses[2:]}, ticket {second.ticket_id} (the client remembers)",
         )
 
 

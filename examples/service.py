@@ -69,7 +69,6 @@ async def make_ticket(
         customer=ticket.customer_email,
         message=ticket.message,
         tags=ticket.tags,
-        verify_first=True,
     )
     return {"ticket_id": conversation.ticket_id}
 

@@ -23,7 +23,7 @@ async def work(queue: asyncio.Queue[int], desk: td.AsyncDesk, conversation_id: i
     """Convert a conversation. Acknowledge the job if its outcome is known, and return it to the queue otherwise."""
     try:
         # The queue may deliver a job twice, so a conversation that already has a ticket must not be converted again.
-        conversation = await desk.conversations.convert(conversation_id, notify_customer=False, verify_first=True)
+        conversation = await desk.conversations.convert(conversation_id, notify_customer=False)
         outcome = f"ticket {conversation.ticket_id}"
     except td.DeskError as error:
         converted = isinstance(error, td.ResponseDecodeError) and error.maybe_applied

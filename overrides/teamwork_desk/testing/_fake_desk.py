@@ -212,7 +212,8 @@ class FakeDesk:
         Args:
             when: Whether the connection breaks before FakeDesk carries the request out, or after.
             times: How many requests this happens to.
-            method: The HTTP method of the requests that this can happen to. Without it, it happens to every request.
+            method: The HTTP method of the requests that this can happen to. The default is POST, a conversion: without
+                it, the lookup before the conversion would lose its response.
         """
         self.inject(cast("Fault", f"answer lost {when} the work"), times=times, method=method)
 
@@ -252,7 +253,8 @@ class FakeDesk:
         Args:
             fault: The fault.
             times: How many requests it happens to.
-            method: The HTTP method of the requests that it can happen to. Without it, it happens to every request.
+            method: The HTTP method of the requests that it can happen to. By default, the first five faults of the
+                table happen to every request, and the others to a POST, a conversion.
             lasts: How many seconds later FakeDesk carries the request out, if the fault says "while the work goes on".
 
         Raises:

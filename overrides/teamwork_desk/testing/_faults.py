@@ -31,6 +31,11 @@ Fault: TypeAlias = Literal[
 ]
 """The name of a fault. `FakeDesk.inject` documents what each fault does."""
 
+_FOR_EVERY_METHOD: frozenset[Fault] = frozenset(
+    {"connection refused", "rate limited", "maintenance", "token refused", "forbidden"}
+)
+"""The faults that can happen to every request. All others are about work, so by default they happen to conversions."""
+
 Work: TypeAlias = Literal["never", "now", "later"]
 """Whether and when FakeDesk carries a request out: "later" is after the client has got its response or error."""
 
@@ -99,7 +104,8 @@ def fault_by_name(name: Fault, method: str | None, lasts: float) -> InjectedFaul
 
     Args:
         name: The fault's name.
-        method: The HTTP method of the requests that the fault can happen to; None for every method.
+        method: The HTTP method of the requests that the fault can happen to. The default is POST for a fault that is
+            about work, and every method for any other fault.
         lasts: How many seconds later the request is carried out, if the fault says "while the work goes on".
 
     Raises:
@@ -108,7 +114,7 @@ def fault_by_name(name: Fault, method: str | None, lasts: float) -> InjectedFaul
     if name not in _FAULTS:
         raise ValueError(f"unknown fault: {name!r}; expected one of: {', '.join(map(repr, get_args(Fault)))}")
     work, outcome = _FAULTS[name]
-    return InjectedFault(method, work, outcome, lasts)
+    return InjectedFault(method or (None if name in _FOR_EVERY_METHOD else "POST"), work, outcome, lasts)
 
 
 def _html_response(status: int, text: str, **headers: str) -> FakeResponse:
