@@ -15,6 +15,7 @@ import socket
 import subprocess
 import sys
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -40,7 +41,7 @@ from teamwork_desk.cli._jobs import COLUMNS, ONLY_IN_JSON, read_jobs
 from teamwork_desk.cli._ledger import Ledger
 from teamwork_desk.cli._options import with_options_of_convert
 from teamwork_desk.cli._run import Result as Outcome
-from teamwork_desk.testing import FakeDesk
+from teamwork_desk.testing import FakeDesk, RecordedRequest
 
 SECRET = "hush-hush"
 Command = Callable[..., Result]
@@ -668,6 +669,113 @@ def test_a_run_changes_nothing_if_another_run_is_using_the_ledger(command: Comma
     )
     assert Path("results.jsonl").read_text() == "precious"
     assert not fake.requests
+
+
+# A ledger that is removed or moved while a run uses it
+
+
+class RequestsWithAnAction(list[RecordedRequest]):
+    """The requests to a fake Desk. The first conversion of one conversation calls a function."""
+
+    def __init__(self, conversation_id: int, action: Callable[[], object]) -> None:
+        super().__init__()
+        self.path = f"/desk/api/v2/conversations/{conversation_id}/convert.json"
+        self.action = action
+
+    def append(self, request: RecordedRequest) -> None:
+        super().append(request)
+        if request.path == self.path:
+            action, self.action = self.action, lambda: None
+            action()
+
+
+def remove_ledger() -> None:
+    for file in Path().glob("run.sqlite*"):
+        file.unlink()
+
+
+def move_ledger() -> None:
+    Path("run.sqlite").rename("kept")
+
+
+def replace_ledger() -> None:
+    Path("copy").write_bytes(Path("run.sqlite").read_bytes())
+    Path("copy").replace("run.sqlite")
+
+
+WITHOUT_THE_LOCK = """
+from teamwork_desk.cli import _ledger, main
+_ledger.lock_name = lambda path: None
+main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("lose", "has_lock"),
+    [(remove_ledger, True), (move_ledger, True), (replace_ledger, True), (remove_ledger, False)],
+)
+def test_no_conversation_is_converted_twice_if_the_ledger_is_lost_and_the_command_is_run_again(
+    fake: FakeDesk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, lose: Callable[[], None], has_lock: bool
+) -> None:
+    """Where the lock on the name is missing, only the jobs that run at that moment can overlap."""
+    monkeypatch.chdir(tmp_path)
+    jobs = jobs_for(*range(1, 61))
+    program = ["-m", "teamwork_desk.cli"] if has_lock else ["-c", WITHOUT_THE_LOCK]
+    arguments = [sys.executable, *program, "convert-many", jobs, "--ledger", "run.sqlite", "--settle", "0"]
+
+    def start() -> subprocess.Popen[str]:
+        return subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True)
+
+    again: list[subprocess.Popen[str]] = []
+
+    def lose_and_start_again() -> None:
+        lose()
+        again.append(start())
+
+    fake.requests = RequestsWithAnAction(20, lose_and_start_again)
+    first = start()
+    (_, message), status = first.communicate(), first.returncode
+    assert status == 2
+    assert "run.sqlite: the ledger of this run was moved, removed or replaced" in message
+    (second,) = again
+    (_, message), status = second.communicate(), second.returncode
+    if has_lock and status:
+        assert (status, message) == (
+            2,
+            f"{Path('run.sqlite')}: another run is using it; wait until that run has ended\n",
+        )
+    third = start()
+    third.communicate()
+    assert third.returncode == 0
+    times = Counter(ticket.conversation_id for ticket in fake.tickets)
+    assert set(times) == set(range(1, 61))
+    assert len(fake.tickets) - 60 <= (0 if has_lock else 8)
+
+
+def test_a_lost_ledger_has_status_2_and_unknown_conversations_are_named(command: Command, fake: FakeDesk) -> None:
+    fake.requests = RequestsWithAnAction(1, remove_ledger)
+    fake.fail(status=504, method="POST")
+    result = command("convert-many", jobs_for(*range(1, 50)), "--ledger", "run.sqlite", "--concurrency", "1")
+    assert result.exit_code == 2
+    assert "run.sqlite: the ledger of this run was moved, removed or replaced" in result.stderr
+    assert "run.sqlite: open or unknown, may have been converted: 1\n" in result.stderr
+    assert fake.tickets == []
+
+
+def test_an_interrupt_decides_the_status_before_a_lost_ledger(
+    command: Command, fake: FakeDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    convert = Conversations.convert
+
+    async def interrupted(self: Conversations, conversation_id: int, **arguments: Any) -> Any:
+        signal.raise_signal(signal.SIGINT)
+        remove_ledger()
+        return await convert(self, conversation_id, **arguments)
+
+    monkeypatch.setattr(Conversations, "convert", interrupted)
+    result = command("convert-many", jobs_for(1, 2), "--ledger", "run.sqlite", "--concurrency", "1")
+    assert result.exit_code == 130
+    assert "run.sqlite: the ledger of this run was moved, removed or replaced" in result.stderr
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,7 @@ from teamwork_desk import (
 from teamwork_desk.cli._errors import CommandError
 from teamwork_desk.cli._jobs import Line
 from teamwork_desk.cli._ledger import Entry, Ledger, State
+from teamwork_desk.cli._place import LedgerLostError
 from teamwork_desk.cli._run import Result, Run
 from teamwork_desk.testing import VirtualTimeLoop
 
@@ -46,7 +47,8 @@ def anyio_backend() -> str:
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    return tmp_path / "run.sqlite"
+    (tmp_path / "directory").mkdir()
+    return tmp_path / "directory" / "run.sqlite"
 
 
 def rows(path: Path) -> list[dict[str, Any]]:
@@ -162,6 +164,135 @@ def test_another_process_is_rejected(path: Path) -> None:
     with Ledger(path, ORIGIN):
         second = subprocess.run([sys.executable, "-c", KILLED, str(path)], check=False, capture_output=True, text=True)
     assert "another run is using it" in second.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no lock that does not belong to a file")
+def test_a_second_run_is_rejected_even_if_the_ledger_was_removed(path: Path) -> None:
+    link = path.with_name("link.sqlite")
+    link.symlink_to(path)
+    with Ledger(path, ORIGIN):
+        for file in path.parent.glob("run.sqlite*"):
+            file.unlink()
+        for name in (path, link):
+            with pytest.raises(CommandError, match=r"\.sqlite: another run is using it"):
+                Ledger(name, ORIGIN)
+        assert not path.exists()
+        with Ledger(path.with_name("other.sqlite"), ORIGIN):
+            pass
+    with Ledger(path, ORIGIN):
+        pass
+
+
+def test_a_ledger_needs_no_lock_on_its_name(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def forbidden(*_: object) -> None:
+        raise PermissionError
+
+    for name, value in (("teamwork_desk.cli._place.socket.socket", forbidden), ("sys.platform", "darwin")):
+        with monkeypatch.context() as patch:
+            patch.setattr(name, value)
+            with Ledger(path, ORIGIN) as ledger:
+                ledger.begin(7)
+
+
+# A ledger that is removed or moved while a run uses it
+
+
+def remove(path: Path) -> None:
+    for file in path.parent.glob("run.sqlite*"):
+        file.unlink()
+
+
+def move(path: Path) -> None:
+    path.rename(path.with_name("kept"))
+
+
+def replace(path: Path) -> None:
+    copy = path.with_name("copy")
+    copy.write_bytes(path.read_bytes())
+    copy.replace(path)
+
+
+def move_the_directory(path: Path) -> None:
+    path.parent.rename(path.parent.with_name("moved"))
+
+
+def link_elsewhere(path: Path) -> None:
+    move(path)
+    path.with_name("other.sqlite").touch()
+    path.symlink_to(path.with_name("other.sqlite"))
+
+
+LOSSES: list[Callable[[Path], None]] = [remove, move, replace, move_the_directory, link_elsewhere]
+
+
+@pytest.mark.parametrize("lose", LOSSES)
+def test_nothing_begins_if_the_ledger_is_no_longer_at_its_path(path: Path, lose: Callable[[Path], None]) -> None:
+    with Ledger(path, ORIGIN) as ledger:
+        ledger.begin(7)
+        lose(path)
+        with pytest.raises(
+            LedgerLostError, match=r"run\.sqlite: the ledger of this run was moved, removed or replaced"
+        ):
+            ledger.begin(8)
+        ledger.end(7, "done", ticket_id=1007)
+        assert (ledger.entry(7), ledger.entry(8)) == (Entry(state="done", ticket_id=1007, attempts=1), None)
+
+
+def test_nothing_begins_if_a_link_to_the_ledger_leads_elsewhere(path: Path) -> None:
+    link = path.with_name("link.sqlite")
+    link.symlink_to(path)
+    with Ledger(link, ORIGIN) as ledger:
+        ledger.begin(7)
+        link.unlink()
+        link.symlink_to(path.with_name("other.sqlite"))
+        with pytest.raises(LedgerLostError):
+            ledger.begin(8)
+        assert path.with_name("run.sqlite-wal").exists()
+
+
+def test_nothing_begins_if_the_wal_file_was_removed_and_the_ledger_stays_complete(path: Path) -> None:
+    with Ledger(path, ORIGIN) as ledger:
+        ledger.begin(7)
+        path.with_name("run.sqlite-wal").unlink()
+        with pytest.raises(LedgerLostError, match=r"run\.sqlite-wal: this part of the ledger was moved, removed"):
+            ledger.begin(8)
+        ledger.end(7, "done", ticket_id=1007)
+    with Ledger(path, ORIGIN) as ledger:
+        assert ledger.entry(7) == Entry(state="done", ticket_id=1007, attempts=1)
+
+
+def test_a_ledger_that_replaces_another_keeps_its_own_entries(path: Path) -> None:
+    """SQLite would read the -wal file of the lost ledger as a part of the new one."""
+    new = path.with_name("new.sqlite")
+    with Ledger(path, ORIGIN) as ledger:
+        ledger.begin(7)
+        move(path)
+        with Ledger(new, ORIGIN) as other:
+            other.begin(9)
+        new.rename(path)
+        with pytest.raises(LedgerLostError):
+            ledger.begin(8)
+        ledger.end(7, "done", ticket_id=1007)
+    with Ledger(path.with_name("kept"), ORIGIN) as kept, Ledger(path, ORIGIN) as replacement:
+        assert kept.entry(7) == Entry(state="done", ticket_id=1007, attempts=1)
+        assert replacement.entry(9) == Entry(state="open", ticket_id=None, attempts=1)
+
+
+def test_a_file_system_without_file_numbers_compares_only_the_existence(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Path.stat
+
+    def without_numbers(path: Path, **options: Any) -> os.stat_result:
+        mode, _inode, _device, *others = real(path, **options)
+        return os.stat_result((mode, 0, 0, *others))
+
+    monkeypatch.setattr(Path, "stat", without_numbers)
+    with Ledger(path, ORIGIN) as ledger:
+        ledger.begin(7)
+        remove(path)
+        with pytest.raises(LedgerLostError):
+            ledger.begin(8)
 
 
 # Files that this run cannot use as its ledger
@@ -523,6 +654,51 @@ def test_nothing_is_sent_if_the_ledger_cannot_be_written(path: Path) -> None:
     with Ledger(path, ORIGIN) as ledger, pytest.raises(CommandError, match="cannot be used"):
         asyncio.run(convert_all())
     assert desk.calls == []
+
+
+def test_a_run_whose_ledger_is_lost_begins_nothing_more_and_records_what_runs(path: Path) -> None:
+    reports: list[Result] = []
+    called: list[int] = []
+    lost = asyncio.Event()
+
+    async def convert(conversation_id: int, **_: Any) -> Conversation:
+        called.append(conversation_id)
+        if conversation_id == 3:
+            remove(path)
+            lost.set()
+        await lost.wait()
+        return Conversation(id=conversation_id, ticket_id=conversation_id + 1000)
+
+    async def convert_all() -> None:
+        running = Run(convert, ledger, reports.append, settle=30, verify_first=True)
+        began = anyio.current_time()
+        with pytest.raises(LedgerLostError):
+            await running.convert_all(lines(1, *range(2, 40)), concurrency=3)
+        assert anyio.current_time() - began < 30, "the job that waits for the settling time must not wait"
+
+    with Ledger(path, ORIGIN) as ledger, asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+        ledger.begin(1)
+        runner.run(convert_all())
+        assert called == [2, 3]
+        assert [entry.state for number in (2, 3) if (entry := ledger.entry(number))] == ["done", "done"]
+        assert ledger.unsettled() == [1]
+    assert {(result.conversation_id, result.state, result.error) for result in reports} == {
+        (1, "unknown", "NotSentError"),
+        (2, "done", None),
+        (3, "done", None),
+    }
+
+
+def test_a_run_fails_if_its_ledger_is_lost_after_the_last_job_began(path: Path) -> None:
+    async def convert(conversation_id: int, **_: Any) -> Conversation:
+        remove(path)
+        return Conversation(id=conversation_id, ticket_id=conversation_id + 1000)
+
+    async def convert_all() -> None:
+        await Run(convert, ledger, lambda _: None, settle=0, verify_first=True).convert_all(lines(1), concurrency=8)
+
+    with Ledger(path, ORIGIN) as ledger, pytest.raises(LedgerLostError):
+        asyncio.run(convert_all())
 
 
 # A run that is killed

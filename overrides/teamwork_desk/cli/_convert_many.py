@@ -22,6 +22,7 @@ from teamwork_desk import AsyncDesk
 from ._errors import CommandError
 from ._jobs import Line, read_jobs
 from ._ledger import Ledger
+from ._place import LedgerLostError
 from ._run import JobState, Report, Result, Run, convert_in_memory
 from ._shell import (
     DONE,
@@ -109,7 +110,7 @@ def convert_many(
                 _reporting(jobs, total, results, desk) as (report, display),
             ):
                 backlog = Run(desk.conversations.convert, opened, report, settle=settle, verify_first=verify_first)
-                status = DONE
+                status, is_interrupted, is_lost = DONE, False, False
                 if settle and (left := opened.unsettled()):
                     display.note(
                         f"left open or unknown by an earlier run: {shortened(left)}. Waiting {settle:g} s before "
@@ -117,6 +118,8 @@ def convert_many(
                     )
 
                 def stop() -> None:
+                    nonlocal is_interrupted
+                    is_interrupted = True
                     backlog.stop()
                     display.note(
                         "interrupted: the running jobs will finish; press Ctrl-C again to stop them and leave them open"
@@ -127,7 +130,7 @@ def convert_many(
                         await backlog.convert_all(lines, concurrency=concurrency)
                 except (CommandError, OSError) as error:
                     display.note(str(error))
-                    status = INVALID
+                    status, is_lost = INVALID, isinstance(error, LedgerLostError)
                 except Exception:
                     # This is a bug, but the command must still list the open conversations.
                     traceback.print_exc()
@@ -135,9 +138,10 @@ def convert_many(
                 finally:
                     if left := opened.unsettled():
                         display.note(f"{ledger}: open or unknown, may have been converted: {shortened(left)}")
-        if backlog.is_stopping:
+        if is_interrupted:
             return INTERRUPTED
-        return UNKNOWN if left else status or _status_of_all(display.counts)
+        # UNKNOWN means that the same command will look the conversations up, but its ledger would not know them.
+        return UNKNOWN if left and not is_lost else status or _status_of_all(display.counts)
 
     run(work())
 

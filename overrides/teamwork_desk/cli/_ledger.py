@@ -4,13 +4,18 @@ It holds ids, states, error classes and times, and no personal data. Only one ru
 exclusive lock lasts until the connection is closed, and the operating system releases the lock of a killed process. The
 ledger uses write-ahead logging, which makes a commit durable with one fsync. A rollback journal could lose the last
 commit in a power failure, and this commit may say that a request is about to be sent.
+
+SQLite's lock belongs to the file, and a user can move or remove the file while a run uses it. So there is a second lock
+on the name (on Linux), and `begin` first checks that the ledger is still at its path. A gap is left where the second
+lock does not reach: the request of `begin` is sent later, after it has waited for the rate window. So if the file is
+removed in between, and another run starts at once, both may convert the conversations that the first run has begun.
 """
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Generator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self, TypeAlias, cast
@@ -18,6 +23,7 @@ from typing import Literal, Self, TypeAlias, cast
 from attrs import frozen
 
 from ._errors import CommandError
+from ._place import IN_USE, Place, lock_name
 
 State: TypeAlias = Literal["open", "done", "failed", "unknown"]
 
@@ -80,15 +86,16 @@ class Ledger:
         self._path = path
         # SQLite treats every small file as an empty database, and would overwrite it.
         self._reject_other_files()
-        with self._command_errors():
-            # The path is absolute, because SQLite gives names such as ":memory:" a special meaning.
-            self._connection = sqlite3.connect(path.resolve(), isolation_level=None, timeout=0)
-        try:
+        with ExitStack() as stack:
+            if lock := lock_name(path):
+                stack.enter_context(lock)
             with self._command_errors():
+                # The path is absolute, because SQLite gives names such as ":memory:" a special meaning.
+                self._connection = sqlite3.connect(path.resolve(), isolation_level=None, timeout=0)
+                stack.callback(self._connection.close)
                 self._lock(origin)
-        except CommandError:
-            self._connection.close()
-            raise
+            self._place: Place | None = Place(path)
+            self._open = stack.pop_all()
 
     def _reject_other_files(self) -> None:
         if self._path.is_file() and _read_start(self._path) not in (b"", _MAGIC):
@@ -134,22 +141,19 @@ class Ledger:
             yield
         except sqlite3.Error as error:
             is_locked = error.sqlite_errorcode == sqlite3.SQLITE_BUSY
-            reason = (
-                "another run is using it; wait until that run has ended" if is_locked else f"cannot be used: {error}"
-            )
+            reason = IN_USE if is_locked else f"cannot be used: {error}"
             raise CommandError(f"{self._path}: {reason}") from None
 
     @classmethod
     def in_memory(cls, path: Path) -> Ledger:
         """Return a copy in memory, so that writes do not reach the file. Without a file, the copy is empty."""
         copy = cls.__new__(cls)
-        copy._path = path
+        copy._path, copy._place = path, None
         copy._connection = sqlite3.connect(":memory:", isolation_level=None)
-        try:
+        with ExitStack() as stack:
+            stack.callback(copy._connection.close)
             copy._copy_file()
-        except CommandError:
-            copy._connection.close()
-            raise
+            copy._open = stack.pop_all()
         return copy
 
     def _copy_file(self) -> None:
@@ -186,8 +190,22 @@ class Ledger:
             ).fetchall()
         return [row[0] for row in rows]
 
+    def check_place(self) -> None:
+        """Check that the ledger is still at its path.
+
+        Raises:
+            LedgerLostError: It was moved, removed or replaced.
+        """
+        if self._place is not None:
+            self._place.check()
+
     def begin(self, conversation_id: int) -> None:
-        """Record that a request for a conversation is about to be sent."""
+        """Record that a request for a conversation is about to be sent.
+
+        Raises:
+            CommandError: The ledger cannot be written, or is no longer at its path: nothing must be sent.
+        """
+        self.check_place()
         with self._command_errors():
             self._connection.execute(
                 f"INSERT INTO conversation (id, state, attempts, opened_at) VALUES (?, 'open', 1, {_NOW})"  # noqa: S608
@@ -219,7 +237,7 @@ class Ledger:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._connection.close()
+        self._open.close()
 
 
 def _read_start(path: Path) -> bytes:

@@ -15,6 +15,7 @@ from teamwork_desk import AsyncDesk, ConvertedConversation, DeskError, NotSentEr
 from teamwork_desk.backlog import Convert, Job, Outcome, convert_many
 from teamwork_desk.testing import FakeDesk
 
+from ._errors import CommandError
 from ._jobs import Line
 from ._ledger import Entry, Ledger, State
 
@@ -85,11 +86,6 @@ class Run:
         """Start no more conversions. A job that is still waiting to start fails."""
         self._stopping.set()
 
-    @property
-    def is_stopping(self) -> bool:
-        """Whether `stop` was called."""
-        return self._stopping.is_set()
-
     async def convert_all(self, lines: Iterable[Line], *, concurrency: int) -> None:
         """Convert every job and report every result. A failed job does not stop the others.
 
@@ -98,17 +94,20 @@ class Run:
             concurrency: How many jobs run at the same time.
 
         Raises:
-            CommandError: The ledger or the jobs file cannot be used.
+            CommandError: The ledger or the jobs file cannot be used. The running jobs have ended by then.
+            LedgerLostError: The ledger is no longer at its path.
         """
         async with aclosing(convert_many(self._recorded, self._jobs(lines), concurrency=concurrency)) as outcomes:
             async for outcome in outcomes:
                 self._report(self._result_of(outcome))
+        # The last jobs may have ended after the ledger was removed, and the next run would not know them.
+        self._ledger.check_place()
 
     async def _jobs(self, lines: Iterable[Line]) -> AsyncGenerator[Job, None]:
         for line in lines:
             # Let other tasks run: a run may skip thousands of lines while responses arrive.
             await asyncio.sleep(0)
-            if self.is_stopping:
+            if self._stopping.is_set():
                 return
             conversation_id = line.conversation_id
             if conversation_id is None:
@@ -139,9 +138,14 @@ class Run:
             arguments["verify_first"] = True
         elif arguments.get("verify_first") is None:
             arguments["verify_first"] = self._verify_first
-        if self.is_stopping:
-            raise NotSentError("the run was interrupted before this job started")
-        self._ledger.begin(conversation_id)
+        if self._stopping.is_set():
+            raise NotSentError("the run was stopped before this job started")
+        try:
+            self._ledger.begin(conversation_id)
+        except CommandError:
+            # The other jobs cannot start either, so they must not wait any longer.
+            self.stop()
+            raise
         try:
             conversation = await self._convert(conversation_id, **arguments)
         except DeskError as error:
