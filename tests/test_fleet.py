@@ -14,9 +14,11 @@ import subprocess
 import sys
 import time
 import traceback
+import uuid
 from bisect import bisect_right
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
@@ -42,6 +44,7 @@ from teamwork_desk import (
 )
 from teamwork_desk.fleet import EventHooks, Fleet, Parked
 from teamwork_desk.fleet._account import CONCURRENCY, Account
+from teamwork_desk.fleet._queue import UNKNOWN_KEY
 from teamwork_desk.testing import FakeDesk, Fault, RecordedRequest
 
 RETRY = RetryPolicy(max_attempts=1, backoff_base=0.001, settle=(0.001,))
@@ -160,6 +163,20 @@ async def test_a_job_is_converted_and_deleted(harness: Harness) -> None:
     assert await harness.redis.xpending_range(QUEUE, QUEUE, "-", "+", 1) == []
     # Only the limiter's key and the empty stream remain: the lease and the count of attempts are deleted.
     assert sorted(await harness.redis.keys()) == [b"LIMITS:LIMITER/teamwork-desk/acme/1000/1/second", b"jobs"]
+
+
+async def test_arguments_are_encoded_as_the_client_encodes_them(harness: Harness) -> None:
+    fleet = await harness.worker()
+    number = uuid.uuid4()
+    when = datetime(2030, 1, 1, tzinfo=UTC)
+    await fleet.enqueue("acme", 42, customfields={1: number, 2: when}, scheduled_email={"sendAt": when})
+    await work(fleet)
+    desk = harness.open_desk("acme", {})
+    await desk.conversations.convert(43, customfields={1: number, 2: when}, scheduled_email={"sendAt": when})
+    await desk.aclose()
+    queued, direct = harness.fake.tickets
+    assert queued.body == direct.body
+    assert queued.body["scheduledEmail"] == {"sendAt": "2030-01-01T00:00:00+00:00"}
 
 
 async def test_a_job_enqueued_before_the_first_worker_starts_is_not_skipped(harness: Harness) -> None:
@@ -515,10 +532,26 @@ async def test_a_job_that_gets_no_turn_is_retried_even_if_redis_cannot_forget_th
     async def fail(*_: object) -> None:
         raise RedisConnectionError
 
-    monkeypatch.setattr(fleet.broker, "forget_attempt", fail)
+    monkeypatch.setattr(fleet.broker, "report_attempt", fail)
     await work(fleet)
     assert await harness.redis.hvals(f"{QUEUE}:attempts") == [b"1"]
     assert await harness.jobs_in_stream() == 1
+
+
+async def test_a_job_is_retried_if_redis_fails_before_its_attempt(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    fleet = await harness.worker()
+    await fleet.enqueue("acme", 42)
+
+    async def fail(*_: object) -> None:
+        raise RedisConnectionError
+
+    monkeypatch.setattr(fleet.broker, "count_attempt", fail)
+    await work(fleet)
+    assert "conversation 42 of acme will be retried: ConnectionError" in caplog.text
+    assert await harness.jobs_in_stream() == 1
+    assert harness.fake.requests == []
 
 
 PAGE = b"<html><h1>Whatever</h1></html>"
@@ -574,7 +607,9 @@ async def test_a_job_whose_conversion_cannot_be_read_and_shows_no_ticket_is_park
     await fleet.enqueue("acme", 42)
     harness.fake.fail(status=200, body="<p>Thank you.</p>", method="POST")
     await work(fleet)
-    assert [job.error.partition(":")[0] for job in await fleet.parked()] == ["ResponseDecodeError"]
+    assert [(job.error.partition(":")[0], job.maybe_applied) for job in await fleet.parked()] == [
+        ("ResponseDecodeError", True)
+    ]
     assert await harness.jobs_in_stream() == 0
 
 
@@ -639,6 +674,7 @@ async def test_a_job_that_kills_its_workers_is_parked(harness: Harness) -> None:
     await work(fleet)
     (job,) = await fleet.parked()
     assert job.error == "OutcomeUnknownError: attempts exhausted: every worker died before it reported an outcome"
+    assert job.maybe_applied
     assert harness.fake.tickets == []
 
 
@@ -667,8 +703,235 @@ async def test_an_unexpected_error_is_retried_until_the_job_is_parked(harness: H
     await harness.redis.delete(LEASE)
     await harness.age_deliveries()
     await work(fleet)
-    assert [job.error for job in await fleet.parked()] == ["RuntimeError"]
+    assert [job.error for job in await fleet.parked()] == [
+        "OutcomeUnknownError: an attempt may have converted the conversation; the last error was RuntimeError"
+    ]
     await fleet.broker.shutdown()
+
+
+# A conversation that may have been converted stays unknown until a lookup or a response tells.
+
+LOOKUPS_THAT_TELL_NOTHING: dict[str, tuple[int | None, str]] = {
+    "the listing does not show the conversation": (None, "NotFoundError: "),
+    "the filter is rejected": (400, "ValidationError: "),
+    "the lookup is forbidden": (403, "PermissionDeniedError: "),
+    "the token was revoked": (401, "AuthenticationError: "),
+}
+
+
+async def leave_unknown(harness: Harness, fleet: Fleet, **arguments: Any) -> None:
+    """Run a job whose outcome is unknown, and make it deliverable again. No client remembers it after that."""
+    await fleet.enqueue("acme", 42, **arguments)
+    harness.fake.fail(status=504, method="POST")
+    await work(fleet)
+    await harness.redis.delete(LEASE)
+    await harness.age_deliveries()
+
+
+@pytest.mark.parametrize(("status", "last"), LOOKUPS_THAT_TELL_NOTHING.values(), ids=LOOKUPS_THAT_TELL_NOTHING.keys())
+async def test_an_unknown_outcome_is_parked_as_unknown_whatever_the_last_error_was(
+    harness: Harness, caplog: pytest.LogCaptureFixture, status: int | None, last: str
+) -> None:
+    await leave_unknown(harness, await harness.worker())
+    harness.fake = FakeDesk(conversations=[])
+    if status is not None:
+        harness.fake.fail(status=status, method="GET")
+    fleet = await harness.worker()
+    await work(fleet)
+    (job,) = await fleet.parked()
+    said = "OutcomeUnknownError: an attempt may have converted the conversation; the last error was " + last
+    assert job.error.startswith(said)
+    assert job.maybe_applied
+    assert f"conversation 42 of acme is parked: {said}" in caplog.text
+
+
+async def test_the_outcome_of_a_worker_that_died_is_unknown(harness: Harness) -> None:
+    dead, alive = await harness.worker(), await harness.worker()
+    harness.transport = hold = HoldingTransport(harness.fake.transport, "POST")
+    await dead.enqueue("acme", 42)
+    async with anyio.create_task_group() as killed:
+        killed.start_soon(run_delivery, dead, await next_delivery(dead))
+        await hold.arrival()
+        killed.cancel_scope.cancel()
+    await harness.redis.delete(LEASE)
+    await harness.age_deliveries()
+    harness.transport = None
+    harness.fake = FakeDesk(conversations=[])
+    await work(alive)
+    (job,) = await alive.parked()
+    assert job.error.startswith("OutcomeUnknownError: an attempt may have converted")
+    assert "NotFoundError" in job.error
+
+
+async def test_an_unknown_outcome_is_known_after_desk_rejected_the_request_that_followed_a_lookup(
+    harness: Harness,
+) -> None:
+    await leave_unknown(harness, await harness.worker())
+    fleet = await harness.worker()
+    harness.fake.fail(status=403, method="POST")
+    await work(fleet)
+    (job,) = await fleet.parked()
+    assert job.error.startswith("PermissionDeniedError: ")
+    assert not job.maybe_applied
+    assert not await harness.redis.exists(UNKNOWN_KEY)
+
+
+async def test_an_unknown_outcome_stays_unknown_while_lookups_cannot_be_read(harness: Harness) -> None:
+    await leave_unknown(harness, await harness.worker())
+    for _ in range(2):
+        harness.fake.fail(status=200, body="<p>We are back soon.</p>", method="GET")
+        await work(await harness.worker())
+        await harness.redis.delete(LEASE)
+        await harness.age_deliveries()
+    harness.fake = FakeDesk(conversations=[])
+    fleet = await harness.worker()
+    await work(fleet)
+    assert [job.maybe_applied for job in await fleet.parked()] == [True]
+
+
+async def test_an_unknown_outcome_is_parked_as_unknown_if_the_client_cannot_be_opened(harness: Harness) -> None:
+    await leave_unknown(harness, await harness.worker())
+    harness.urls.clear()
+    fleet = await harness.worker()
+    await work(fleet)
+    (job,) = await fleet.parked()
+    assert job.error.startswith("OutcomeUnknownError: an attempt may have converted the conversation; the last error")
+    assert "ConfigurationError: open_desk failed: KeyError" in job.error
+
+
+async def test_a_job_that_is_run_again_keeps_its_unknown_outcome_until_it_is_discarded(harness: Harness) -> None:
+    await leave_unknown(harness, await harness.worker())
+    harness.fake = FakeDesk(conversations=[])
+    fleet = await harness.worker()
+    for _ in range(2):
+        await work(fleet)
+        (job,) = await fleet.parked()
+        assert job.maybe_applied
+        await fleet.run_again(job.id)
+    await work(fleet)
+    (job,) = await fleet.parked()
+    await fleet.discard(job.id)
+    assert not await harness.redis.exists(UNKNOWN_KEY)
+
+
+async def test_a_second_job_for_a_conversation_with_an_unknown_outcome_is_unknown_too(harness: Harness) -> None:
+    await leave_unknown(harness, await harness.worker())
+    harness.fake = FakeDesk(conversations=[])
+    fleet = await harness.worker()
+    await fleet.enqueue("acme", 42)
+    await work(fleet, 2)
+    first, second = await fleet.parked()
+    assert (first.maybe_applied, second.maybe_applied) == (True, True)
+    await fleet.discard(first.id)
+    assert await harness.redis.exists(UNKNOWN_KEY), "the mark of the second job must stay"
+    await fleet.discard(second.id)
+    assert not await harness.redis.exists(UNKNOWN_KEY)
+
+
+async def test_a_late_worker_does_not_hide_that_a_later_attempt_is_unknown(harness: Harness) -> None:
+    harness.transport = hold = HoldingTransport(harness.fake.transport, "GET")
+    late, quick = await harness.worker(), await harness.worker()
+    await late.enqueue("acme", 42)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(run_delivery, late, await next_delivery(late))
+        await hold.arrival()
+        harness.transport = None
+        await harness.age_deliveries()
+        await harness.redis.delete(LEASE)
+        harness.fake.fail(status=504, method="POST")
+        await work(quick)
+        harness.fake.fail(status=403, method="GET")
+        hold.released.set()
+    (job,) = await late.parked()
+    assert job.maybe_applied
+
+
+async def test_a_late_worker_reports_an_unknown_outcome_after_a_later_attempt_was_rejected(harness: Harness) -> None:
+    fleet = await harness.worker()
+    await fleet.enqueue("acme", 42)
+    message = fleet.broker.formatter.loads(await next_delivery(fleet))
+    late, quick = [await fleet.broker.count_attempt(message) for _ in range(2)]
+    assert (late.earlier, quick.earlier) == ("", late.mark)
+    await fleet.broker.report_attempt(message, quick, is_unknown=False, counts=True)
+    assert not await harness.redis.exists(UNKNOWN_KEY)
+    await fleet.broker.report_attempt(message, late, is_unknown=True, counts=True)
+    assert await harness.redis.hvals(UNKNOWN_KEY) == [late.mark.encode()]
+    assert await fleet.broker.park(message, quick, "NotFoundError", is_unknown=False) is not None
+    assert [job.maybe_applied for job in await fleet.parked()] == [True]
+    # The job has ended, so that a later report must not leave anything behind.
+    await harness.redis.delete(UNKNOWN_KEY)
+    await fleet.broker.report_attempt(message, late, is_unknown=True, counts=True)
+    assert not await harness.redis.exists(UNKNOWN_KEY)
+
+
+async def test_a_late_worker_parks_an_unknown_outcome_after_its_mark_was_removed(harness: Harness) -> None:
+    fleet = await harness.worker()
+    await fleet.enqueue("acme", 42)
+    message = fleet.broker.formatter.loads(await next_delivery(fleet))
+    late = await fleet.broker.count_attempt(message)
+    await harness.redis.delete(UNKNOWN_KEY)
+    await fleet.broker.park(message, late, "NotFoundError", is_unknown=True)
+    assert [job.maybe_applied for job in await fleet.parked()] == [True]
+    assert await harness.redis.hvals(UNKNOWN_KEY) == [late.mark.encode()]
+
+
+SCHEDULED: dict[str, Any] = {"scheduled_email": {"sendAt": "2030-01-01T00:00:00Z"}}
+
+
+async def test_a_scheduled_email_with_an_unknown_outcome_is_parked_at_once(harness: Harness) -> None:
+    fleet = await harness.worker()
+    await leave_unknown(harness, fleet, **SCHEDULED)
+    (job,) = await fleet.parked()
+    assert job.error.startswith("OutcomeUnknownError: it is unknown whether conversation 42 was converted")
+    assert job.maybe_applied
+    assert await harness.jobs_in_stream() == 0
+
+
+@pytest.mark.parametrize("again", [{}, SCHEDULED])
+async def test_no_job_sends_again_what_may_have_scheduled_an_email(harness: Harness, again: dict[str, Any]) -> None:
+    first = await harness.worker()
+    await leave_unknown(harness, first, **SCHEDULED)
+    (parked,) = await first.parked()
+    await first.run_again(parked.id)
+    await first.enqueue("acme", 42, **again)
+    posts = count_posts(harness.fake)
+    fleet = await harness.worker()
+    await work(fleet, 2)
+    jobs = await fleet.parked()
+    assert [job.error for job in jobs] == [
+        "OutcomeUnknownError: an earlier attempt may have scheduled an email, whose ticket appears later"
+    ] * 2
+    assert count_posts(harness.fake) == posts
+    # After the ticket has appeared, a lookup shows it.
+    harness.fake.add_conversation(42, ticket_id=7)
+    await fleet.run_again(jobs[0].id)
+    await work(fleet)
+    assert await harness.jobs_in_stream() == 0
+    assert not await harness.redis.exists(UNKNOWN_KEY)
+    # A person has decided that there is no ticket.
+    await fleet.discard(jobs[1].id)
+    assert await fleet.parked() == []
+
+
+async def test_a_scheduled_email_of_a_worker_that_died_is_only_looked_up(harness: Harness) -> None:
+    dead, alive = await harness.worker(), await harness.worker()
+    harness.transport = hold = HoldingTransport(harness.fake.transport, "GET")
+    await dead.enqueue("acme", 42, **SCHEDULED)
+    async with anyio.create_task_group() as killed:
+        killed.start_soon(run_delivery, dead, await next_delivery(dead))
+        await hold.arrival()
+        killed.cancel_scope.cancel()
+    await harness.redis.delete(LEASE)
+    await harness.age_deliveries()
+    harness.transport = None
+    await work(alive)
+    assert [job.maybe_applied for job in await alive.parked()] == [True]
+    assert count_posts(harness.fake) == 0
+    assert not await harness.redis.exists(LEASE)
+
+
+def count_posts(fake: FakeDesk) -> int:
+    return sum(request.method == "POST" for request in fake.requests)
 
 
 # A job that cannot succeed is parked.
@@ -692,8 +955,9 @@ async def test_a_job_that_cannot_succeed_is_parked_with_its_error(
     assert harness.fake.tickets == []
     (job,) = await fleet.parked()
     assert job.error.startswith(error)
+    assert not job.maybe_applied
     assert (job.account, job.conversation_id, job.arguments) == (account, number, arguments)
-    assert not await harness.redis.exists(LEASE)
+    assert not await harness.redis.exists(LEASE, UNKNOWN_KEY)
     await fleet.discard(job.id)
     assert await fleet.parked() == []
     assert await harness.redis.xlen(f"{QUEUE}:parked") == 0
@@ -775,7 +1039,9 @@ async def test_no_log_key_repr_or_error_holds_a_token_or_personal_data(
 
 def test_the_repr_of_a_parked_job_shows_no_arguments() -> None:
     job = Parked(id="1-0", account="acme", conversation_id=42, arguments={"subject": "Jo"}, error="NotFoundError")
-    assert repr(job) == "Parked(id='1-0', account='acme', conversation_id=42, error='NotFoundError')"
+    assert repr(job) == (
+        "Parked(id='1-0', account='acme', conversation_id=42, error='NotFoundError', maybe_applied=False)"
+    )
 
 
 # The account's rate.
@@ -915,7 +1181,7 @@ async def test_a_job_whose_end_cannot_be_recorded_is_delivered_again(
         raise RedisConnectionError
 
     with monkeypatch.context() as patch:
-        patch.setattr(fleet.broker, "end", fail)
+        patch.setattr(fleet.broker, "finish", fail)
         await work(fleet)
     assert len(harness.fake.tickets) == await harness.jobs_in_stream() == 1
     assert not await task.is_ready()
@@ -975,6 +1241,7 @@ def test_an_invalid_redis_url_is_rejected_without_showing_its_password(url: str)
         (7, 42, {}),
         ("acme\ud800", 42, {}),
         ("acme", 42, {"customer": object()}),
+        ("acme", 42, {"scheduled_email": {"at": datetime(2030, 1, 1)}}),  # noqa: DTZ001 - the time zone is missing
         ("acme", 42, {"customer": {"address": "jo@example.com"}}),
         ("acme", 42, {"inbox": EntityRef(id=3, additional_properties={"color": "red"})}),
         ("acme", 42, {"subject": "\ud800"}),

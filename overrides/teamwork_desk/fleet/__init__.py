@@ -6,7 +6,8 @@ longer than the call by the settling time. So when another worker can get the le
 of that worker has ended, and its ticket is in the listing.
 
 A job stays in Redis with its arguments, which may be personal data, until it is done or discarded. Then it is deleted.
-The names of the Redis keys contain the account's name and the conversation's id. The logs contain both, and the error.
+The names of the Redis keys and fields contain the account's name and the conversation's id. The logs contain both, and
+the error.
 """
 
 try:

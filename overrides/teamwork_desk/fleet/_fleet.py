@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from operator import methodcaller
-from typing import Annotated, Any, Self, TypeAlias, Unpack, cast
+from typing import Annotated, Any, Self, TypeAlias, TypeVar, Unpack, cast
 
 import limits
 from limits.aio.storage import RedisStorage
@@ -22,6 +21,8 @@ from taskiq import (
     TaskiqEvents,
     TaskiqMessage,
 )
+
+from teamwork_desk_api.types import encode
 
 from .. import (
     AsyncDesk,
@@ -40,7 +41,9 @@ from .._arguments import from_json
 from .._checks import is_count, is_id, is_seconds, unknown_names
 from ..backlog import ConvertedFields
 from ._account import Account, lease
-from ._queue import Parked, Queue, logger
+from ._queue import Attempt, Parked, Queue, logger
+
+T = TypeVar("T")
 
 EventHooks: TypeAlias = Mapping[str, list[Callable[..., Any]]]
 """Functions that httpx calls for each request: pass them to `AsyncDesk(event_hooks=...)`."""
@@ -162,14 +165,14 @@ class Fleet:
         if unknown := arguments.keys() - ConvertedFields.__annotations__.keys():
             raise RequestError(unknown_names("argument", unknown, ConvertedFields.__annotations__))
         try:
-            text = json.dumps(arguments, default=methodcaller("to_dict"), ensure_ascii=False, allow_nan=False)
+            text = json.dumps(encode(arguments), ensure_ascii=False, allow_nan=False)
             # This raises an error for a str that UTF-8 cannot encode: Redis could not store it.
             (account + text).encode()
             fields = json.loads(text)
             # Taskiq has limits of its own, such as the depth. Check them here, because `kiq` would report an error of
             # the encoder as if Redis had failed.
             self._queue.formatter.dumps(TaskiqMessage(task_id="", task_name=TASK, labels={}, args=[fields], kwargs={}))
-        except (AttributeError, TypeError, ValueError, RecursionError):
+        except (TypeError, ValueError, RecursionError):
             raise RequestError(
                 "account, arguments: expected values that JSON can encode, at most 200 levels deep"
             ) from None
@@ -184,6 +187,9 @@ class Fleet:
     async def run_again(self, parked_id: str) -> None:
         """Move a parked job back into the queue, with a new count of attempts.
 
+        If its outcome is unknown, the fleet still knows that: the job looks the conversation up first. With
+        `scheduled_email`, it only looks the conversation up.
+
         Args:
             parked_id: The job's `Parked.id`. If there is no such job, for example because somebody else has run it
                 again, nothing happens.
@@ -191,7 +197,7 @@ class Fleet:
         await self._queue.run_again(parked_id)
 
     async def discard(self, parked_id: str) -> None:
-        """Delete a parked job with its arguments.
+        """Delete a parked job with its arguments, and forget that its outcome is unknown.
 
         Args:
             parked_id: The job's `Parked.id`. If there is no such job, nothing happens.
@@ -220,50 +226,72 @@ class Fleet:
             NoResultError: The job stays in the stream and will be delivered again. Taskiq stores no result then.
         """
         job = f"conversation {conversation_id} of {account_name}"
-        attempts: int | None = None
-        ticket_id: int | None = None
-        error_text: str | None = None
+        attempt: Attempt | None = None
         try:
             desk, account = self._open_account(account_name)
             async with account.turn(self._deadline):
                 lock = await self._acquire_lease(account_name, conversation_id)
-                attempts = await self._queue.count_attempt(message)
-                if not attempts:
+                attempt = await self._queue.count_attempt(message)
+                if not attempt.number:
                     # Another worker has ended the job since it was delivered here.
                     await _release(lock)
                     raise NoResultError
-                if attempts > self._max_attempts:
+                if attempt.number > self._max_attempts:
                     # The last attempt that is allowed parks the job if it fails. So its worker died before that.
                     raise OutcomeUnknownError("attempts exhausted: every worker died before it reported an outcome")
-                ticket_id = await _convert(desk, conversation_id, arguments, lock)
+                ticket_id = await _convert(desk, conversation_id, arguments, lock, attempt)
             if not account.hook_was_called:
                 logger.error(
                     "open_desk did not pass the event hooks to the client of %s: its rate is not kept", account_name
                 )
         except NoResultError:
             # Only a job that got no turn or no lease is logged. A job that another worker has ended is not deferred.
-            if attempts is None:
+            if attempt is None:
                 logger.info("%s has to wait, and will be retried", job)
             raise
         except Exception as error:  # catch every error, because the job must not be lost
-            error_text = _describe(error)
-            if not _is_about_job(error):
-                # If Redis fails, the attempt stays counted, and the job is delivered again all the same.
-                with suppress(RedisError):
-                    await self._queue.forget_attempt(message)
-                log = logger.warning if _got_no_turn(error) else logger.error
-                log("%s has to wait, and will be retried: %s", job, error_text)
-                raise NoResultError from None
-            if not _is_final(error) and (attempts or 0) < self._max_attempts:
-                logger.warning("%s will be retried: %s", job, error_text)
-                raise NoResultError from None
-            logger.error("%s is parked: %s", job, error_text)
+            await self._failed(job, message, attempt, error)
+            return None
+        await self._ended(job, self._queue.finish(message))
+        return ticket_id
+
+    async def _failed(self, job: str, message: TaskiqMessage, attempt: Attempt | None, error: Exception) -> None:
+        """Park a job whose delivery failed.
+
+        Raises:
+            NoResultError: A retry may help, and the job stays in the stream.
+        """
+        text = _describe(error)
+        is_unknown = attempt is not None and _leaves_unknown(error, attempt)
+        counts = _is_about_job(error)
+        if counts and (_is_final(error, attempt) or (attempt is not None and attempt.number >= self._max_attempts)):
+            parked = await self._ended(job, self._queue.park(message, attempt, text, is_unknown=is_unknown))
+            if parked is not None:
+                logger.error("%s is parked: %s", job, parked)
+            return
+        if attempt is not None:
+            # If Redis fails, the attempt stays counted, and its outcome stays unknown. The job is delivered again all
+            # the same.
+            with suppress(RedisError):
+                await self._queue.report_attempt(message, attempt, is_unknown=is_unknown, counts=counts)
+        if counts:
+            logger.warning("%s will be retried: %s", job, text)
+        else:
+            log = logger.warning if _got_no_turn(error) else logger.error
+            log("%s has to wait, and will be retried: %s", job, text)
+        raise NoResultError from None
+
+    async def _ended(self, job: str, recorded: Awaitable[T]) -> T:
+        """Wait until Redis has recorded the end of a job.
+
+        Raises:
+            NoResultError: Redis failed, and the job stays in the stream.
+        """
         try:
-            await self._queue.end(message, error_text)
+            return await recorded
         except RedisError as error:
             logger.warning("%s will be retried: Redis did not record its end (%s)", job, type(error).__name__)
             raise NoResultError from None
-        return ticket_id
 
     def _open_account(self, name: str) -> tuple[AsyncDesk, Account]:
         """Return the client and the state of an account. The first call opens the client."""
@@ -299,7 +327,9 @@ class Fleet:
             await desk.aclose()
 
 
-async def _convert(desk: AsyncDesk, conversation_id: int, arguments: dict[str, Any], lock: Lock) -> int | None:
+async def _convert(
+    desk: AsyncDesk, conversation_id: int, arguments: dict[str, Any], lock: Lock, attempt: Attempt
+) -> int | None:
     """Convert a conversation, and release its lease unless a request may still be running.
 
     A lease that is not released expires by itself. Until then no other worker touches the conversation.
@@ -307,7 +337,12 @@ async def _convert(desk: AsyncDesk, conversation_id: int, arguments: dict[str, A
     lease.set(lock)
     arguments = _decode_arguments(arguments)
     try:
-        conversation = await desk.conversations.convert(conversation_id, **arguments, verify_first=True)
+        if attempt.must_not_send:
+            conversation = await desk.conversations.get(conversation_id)
+            if not is_id(conversation.ticket_id):
+                raise OutcomeUnknownError("an earlier attempt may have scheduled an email, whose ticket appears later")
+        else:
+            conversation = await desk.conversations.convert(conversation_id, **arguments, verify_first=True)
     except DeskError as error:
         if not error.maybe_applied:
             await _release(lock)
@@ -337,8 +372,20 @@ def _is_about_job(error: Exception) -> bool:
         return False
     # If the response of a conversion is unreadable, the conversation was converted. Otherwise it is that of a lookup.
     if isinstance(error, ResponseDecodeError):
-        return error.maybe_applied
+        return error.maybe_applied and error.attempts > 0
     return not _got_no_turn(error)
+
+
+def _leaves_unknown(error: Exception, attempt: Attempt) -> bool:
+    """Return whether the attempt that raised an error, or an earlier one, may have converted the conversation."""
+    if not isinstance(error, DeskError):
+        # `convert` raises a TypeError before it sends anything. Any other error is a bug, and may come at any time.
+        return bool(attempt.earlier) or not isinstance(error, TypeError)
+    if error.maybe_applied or isinstance(error, OutcomeUnknownError):
+        return True
+    # The client looks before it sends. So an attempt that sent a request has seen that no earlier one did anything. An
+    # attempt that sent nothing has failed at the lookup, which then says nothing about the earlier ones.
+    return bool(attempt.earlier) and not error.attempts
 
 
 def _got_no_turn(error: BaseException) -> bool:
@@ -348,8 +395,11 @@ def _got_no_turn(error: BaseException) -> bool:
     )
 
 
-def _is_final(error: Exception) -> bool:
+def _is_final(error: Exception, attempt: Attempt | None) -> bool:
     """Return whether a retry cannot help, so that the job must be parked."""
+    # The ticket of a scheduled email may appear long after the settling time, so the job must not be sent again.
+    if isinstance(error, OutcomeUnknownError) and attempt is not None and attempt.is_scheduled:
+        return True
     # A TypeError means that `convert` does not have an argument, for example if a newer producer added the job.
     return isinstance(error, (DeskError, TypeError)) and not isinstance(error, _PASSING)
 

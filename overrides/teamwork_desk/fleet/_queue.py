@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import uuid
 from collections.abc import AsyncGenerator, Mapping
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from attrs import field, frozen
 from redis.asyncio import Redis
@@ -20,29 +21,67 @@ RECONNECT_PAUSE: Final = 1.0
 _ENTRY_LABEL = "stream_entry"
 """The label of a Taskiq message that holds the id of its entry in the stream."""
 
+UNKNOWN_KEY: Final = "teamwork-desk:unknown"
+"""A hash with a mark for each conversation that may have been converted, although no delivery has reported a ticket.
+
+A delivery sets its mark before it runs, so that the mark stays if its worker dies. The mark is removed when the outcome
+is known. It belongs to the conversation, like the lease: all jobs and queues share it.
+"""
+
 # These are scripts, because Redis runs a script without interruption. A worker that slept may end a job late, and two
 # operators may handle the same parked job at the same time: only the one that deletes an entry may move it elsewhere.
+# A late worker must not remove the mark of a later delivery, so it removes a mark only if it is its own.
 _COUNT_ATTEMPT = """
-if #redis.call('xrange', KEYS[1], ARGV[1], ARGV[1]) == 0 then return 0 end
-return redis.call('hincrby', KEYS[2], ARGV[1], 1)
+if #redis.call('xrange', KEYS[1], ARGV[1], ARGV[1]) == 0 then return {0, '', ''} end
+local earlier = redis.call('hget', KEYS[3], ARGV[2]) or ''
+local kind = ARGV[3]
+if string.sub(earlier, 1, 9) == 'scheduled' then kind = 'scheduled' end
+local mark = kind .. ' ' .. ARGV[4]
+redis.call('hset', KEYS[3], ARGV[2], mark)
+return {redis.call('hincrby', KEYS[2], ARGV[1], 1), mark, earlier}
 """
-_FORGET_ATTEMPT = """
-if redis.call('hincrby', KEYS[1], ARGV[1], -1) <= 0 then redis.call('hdel', KEYS[1], ARGV[1]) end
+_REPORT_ATTEMPT = """
+if ARGV[4] == 'known' then
+    if redis.call('hget', KEYS[3], ARGV[2]) == ARGV[3] then redis.call('hdel', KEYS[3], ARGV[2]) end
+elseif #redis.call('xrange', KEYS[1], ARGV[1], ARGV[1]) == 1 then
+    redis.call('hsetnx', KEYS[3], ARGV[2], ARGV[3])
+end
+if ARGV[5] == 'forget' and redis.call('hincrby', KEYS[2], ARGV[1], -1) <= 0 then
+    redis.call('hdel', KEYS[2], ARGV[1])
+end
 """
 _END_JOB = """
 redis.call('xack', KEYS[1], ARGV[1], ARGV[2])
 redis.call('hdel', KEYS[2], ARGV[2])
-if redis.call('xdel', KEYS[1], ARGV[2]) == 1 and ARGV[3] then
-    redis.call('xadd', KEYS[3], '*', 'data', ARGV[3], 'error', ARGV[4])
+local mark = redis.call('hget', KEYS[4], ARGV[3])
+if ARGV[5] == 'done' or (ARGV[5] == 'known' and mark == ARGV[4]) then
+    redis.call('hdel', KEYS[4], ARGV[3])
+    mark = false
 end
+if redis.call('xdel', KEYS[1], ARGV[2]) == 0 or ARGV[5] == 'done' then return false end
+if ARGV[5] == 'unknown' and not mark then
+    mark = ARGV[4]
+    redis.call('hset', KEYS[4], ARGV[3], mark)
+end
+if mark then
+    redis.call('xadd', KEYS[3], '*', 'data', ARGV[6], 'error', ARGV[7], 'mark', mark, 'subject', ARGV[3])
+    return 'unknown'
+end
+redis.call('xadd', KEYS[3], '*', 'data', ARGV[6], 'error', ARGV[7])
+return 'known'
 """
 # The script uses pcall, because XRANGE fails if its argument is not an id. It compares the ids, because XRANGE also
 # accepts "-", "+" and incomplete ids, and would find other entries with them.
 _REMOVE_PARKED = """
 local entry = redis.pcall('xrange', KEYS[1], ARGV[1], ARGV[1])[1]
 if entry and entry[1] == ARGV[1] then
+    local _, data, _, _, _, mark, _, subject = unpack(entry[2])
     redis.call('xdel', KEYS[1], ARGV[1])
-    if KEYS[2] then redis.call('xadd', KEYS[2], '*', 'data', entry[2][2]) end
+    if ARGV[2] == 'run again' then
+        redis.call('xadd', KEYS[2], '*', 'data', data)
+    elseif mark and redis.call('hget', KEYS[3], subject) == mark then
+        redis.call('hdel', KEYS[3], subject)
+    end
 end
 """
 
@@ -58,7 +97,11 @@ class Parked:
         account: The account's name.
         conversation_id: The conversation's id.
         arguments: The arguments of `convert`. The repr does not show them, because they may be personal data.
-        error: Why the fleet gave the job up. It holds no personal data.
+        error: Why the fleet gave the job up. It holds no personal data. It begins with the name of the error's class;
+            that is `OutcomeUnknownError` if it is unknown whether the conversation was converted, whatever the last
+            error was.
+        maybe_applied: Whether an attempt may have converted the conversation. If it is True, make sure that there is no
+            ticket before you discard the job.
     """
 
     id: str
@@ -66,6 +109,33 @@ class Parked:
     conversation_id: int
     arguments: dict[str, Any] = field(repr=False)
     error: str
+    maybe_applied: bool = False
+
+
+@frozen(kw_only=True)
+class Attempt:
+    """A delivery that counts, and what Redis knew about its conversation when it began.
+
+    Attributes:
+        number: How many attempts at the job there were, including this one. It is 0 if the job is not in the stream any
+            more.
+        mark: The mark that this attempt has set on the conversation.
+        earlier: The mark of an earlier attempt whose outcome is unknown; empty if there is none.
+    """
+
+    number: int
+    mark: str
+    earlier: str
+
+    @property
+    def is_scheduled(self) -> bool:
+        """Whether this attempt or an earlier one has a scheduled email: its ticket may appear at any time."""
+        return self.mark.startswith("scheduled")
+
+    @property
+    def must_not_send(self) -> bool:
+        """Whether an earlier attempt may have scheduled an email: then a lookup cannot show that it did nothing."""
+        return self.earlier.startswith("scheduled")
 
 
 class Queue(RedisStreamBroker):
@@ -93,7 +163,7 @@ class Queue(RedisStreamBroker):
         self._parked_key = f"{name}:parked"
         self._attempts_key = f"{name}:attempts"
         self._count_attempt: Any = self.redis.register_script(_COUNT_ATTEMPT)
-        self._forget_attempt: Any = self.redis.register_script(_FORGET_ATTEMPT)
+        self._report_attempt: Any = self.redis.register_script(_REPORT_ATTEMPT)
         self._end_job: Any = self.redis.register_script(_END_JOB)
         self._remove_parked: Any = self.redis.register_script(_REMOVE_PARKED)
 
@@ -147,30 +217,56 @@ class Queue(RedisStreamBroker):
         except (KeyError, ValueError, RecursionError):
             return None
 
-    async def count_attempt(self, message: TaskiqMessage) -> int:
-        """Count an attempt at a job before it runs, so that an attempt counts even if it kills its worker.
+    async def count_attempt(self, message: TaskiqMessage) -> Attempt:
+        """Count an attempt at a job before it runs, so that an attempt counts even if it kills its worker."""
+        keys = [self.queue_name, self._attempts_key, UNKNOWN_KEY]
+        _account, _conversation_id, arguments = message.args
+        kind = "plain" if arguments.get("scheduled_email") is None else "scheduled"
+        arguments = [message.labels[_ENTRY_LABEL], _subject(message), kind, uuid.uuid4().hex]
+        number, mark, earlier = await self._count_attempt(keys=keys, args=arguments)
+        return Attempt(number=int(number), mark=mark.decode(), earlier=earlier.decode())
 
-        Returns:
-            How many attempts there were, including this one. It is 0 if the job is not in the stream any more.
-        """
-        keys = [self.queue_name, self._attempts_key]
-        return int(await self._count_attempt(keys=keys, args=[message.labels[_ENTRY_LABEL]]))
-
-    async def forget_attempt(self, message: TaskiqMessage) -> None:
-        """Take back one count of `count_attempt`: the attempt says nothing about the job."""
-        await self._forget_attempt(keys=[self._attempts_key], args=[message.labels[_ENTRY_LABEL]])
-
-    async def end(self, message: TaskiqMessage, error: str | None = None) -> None:
-        """Remove a job from the stream.
+    async def report_attempt(self, message: TaskiqMessage, attempt: Attempt, *, is_unknown: bool, counts: bool) -> None:
+        """Record how an attempt ended whose job stays in the stream.
 
         Args:
             message: The job.
-            error: Why the job is given up; it is then parked, unless another worker has removed it already. None if
-                the job is done.
+            attempt: The attempt.
+            is_unknown: Whether this attempt or an earlier one may have converted the conversation.
+            counts: Whether the attempt counts. It does not if it says nothing about the job.
         """
-        parked = [] if error is None else [self.formatter.dumps(message).message, error]
-        keys = [self.queue_name, self._attempts_key, self._parked_key]
-        await self._end_job(keys=keys, args=[self.consumer_group_name, message.labels[_ENTRY_LABEL], *parked])
+        keys = [self.queue_name, self._attempts_key, UNKNOWN_KEY]
+        ending = ["unknown" if is_unknown else "known", "count" if counts else "forget"]
+        arguments = [message.labels[_ENTRY_LABEL], _subject(message), attempt.mark, *ending]
+        await self._report_attempt(keys=keys, args=arguments)
+
+    async def finish(self, message: TaskiqMessage) -> None:
+        """Remove a job that is done from the stream."""
+        await self._end(message, "", "done", "")
+
+    async def park(
+        self, message: TaskiqMessage, attempt: Attempt | None, error: str, *, is_unknown: bool
+    ) -> str | None:
+        """Move a job from the stream to the parked jobs.
+
+        Args:
+            message: The job.
+            attempt: The last attempt; None if the job failed before an attempt.
+            error: Why the job is given up.
+            is_unknown: Whether the attempt or an earlier one may have converted the conversation.
+
+        Returns:
+            The text of `Parked.error`; None if another worker has removed the job already.
+        """
+        mark = attempt.mark if attempt else ""
+        outcome = await self._end(message, mark, "unknown" if is_unknown else "known", error)
+        return None if outcome is None else _parked_error(error, is_unknown=outcome == b"unknown")
+
+    async def _end(self, message: TaskiqMessage, mark: str, outcome: str, error: str) -> bytes | None:
+        keys = [self.queue_name, self._attempts_key, self._parked_key, UNKNOWN_KEY]
+        arguments = [self.consumer_group_name, message.labels[_ENTRY_LABEL], _subject(message), mark, outcome]
+        data = self.formatter.dumps(message).message
+        return cast("bytes | None", await self._end_job(keys=keys, args=[*arguments, data, error]))
 
     async def parked(self) -> list[Parked]:
         """Return the parked jobs, oldest first."""
@@ -179,21 +275,42 @@ class Queue(RedisStreamBroker):
 
     def _decode_parked(self, entry: str, fields: Mapping[bytes, bytes]) -> Parked:
         account, conversation_id, arguments = self.formatter.loads(fields[b"data"]).args
+        error = _parked_error(fields[b"error"].decode(), is_unknown=b"mark" in fields)
         return Parked(
             id=entry,
             account=account,
             conversation_id=conversation_id,
             arguments=arguments,
-            error=fields[b"error"].decode(),
+            error=error,
+            maybe_applied=error.startswith(_SAY_UNKNOWN),
         )
 
     async def run_again(self, parked_id: str) -> None:
         """Move a parked job back into the stream. If there is no such job, do nothing."""
-        await self._remove_parked(keys=[self._parked_key, self.queue_name], args=[parked_id])
+        keys = [self._parked_key, self.queue_name, UNKNOWN_KEY]
+        await self._remove_parked(keys=keys, args=[parked_id, "run again"])
 
     async def discard(self, parked_id: str) -> None:
-        """Delete a parked job. If there is no such job, do nothing."""
-        await self._remove_parked(keys=[self._parked_key], args=[parked_id])
+        """Delete a parked job, and forget that its outcome is unknown. If there is no such job, do nothing."""
+        keys = [self._parked_key, self.queue_name, UNKNOWN_KEY]
+        await self._remove_parked(keys=keys, args=[parked_id, "discard"])
+
+
+_SAY_UNKNOWN = ("OutcomeUnknownError", "ResponseDecodeError")
+"""The errors of a conversion that say by themselves that the conversation may have been converted."""
+
+
+def _parked_error(error: str, *, is_unknown: bool) -> str:
+    """Return the error of a parked job. It says that the outcome is unknown, whatever the last error was."""
+    if not is_unknown or error.startswith(_SAY_UNKNOWN):
+        return error
+    return f"OutcomeUnknownError: an attempt may have converted the conversation; the last error was {error}"
+
+
+def _subject(message: TaskiqMessage) -> str:
+    """Name the conversation of a job in the hash of marks."""
+    account, conversation_id, _arguments = message.args
+    return f"{account}:{conversation_id}"
 
 
 def _is_cancelled() -> bool:
