@@ -29,7 +29,6 @@ from attrs import define, field
 from fleet_worker import make_fleet
 from raw_server import RawServer, http, read_request
 from redis.asyncio import Redis
-from redis.asyncio.lock import Lock
 from redis.exceptions import ConnectionError as RedisConnectionError
 from taskiq import InMemoryBroker, SendTaskError
 from taskiq.receiver import Receiver
@@ -371,25 +370,6 @@ async def test_a_worker_that_slept_longer_than_its_lease_sends_nothing(harness: 
     assert harness.fake.tickets == []
     assert await harness.jobs_in_stream() == 1
     assert await harness.redis.get(LEASE) == b"another worker"
-
-
-async def test_a_worker_that_slept_while_its_lease_was_renewed_sends_nothing(
-    harness: Harness, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    now, reacquire = time.time, Lock.reacquire
-
-    async def reacquire_and_sleep(hold: Lock) -> bool:
-        renewed = await reacquire(hold)
-        # The machine sleeps after Redis has extended the lease, and before the worker sends its request.
-        monkeypatch.setattr(time, "time", lambda: now() + DEADLINE + SETTLE)
-        return renewed
-
-    monkeypatch.setattr(Lock, "reacquire", reacquire_and_sleep)
-    fleet = await harness.worker()
-    await fleet.enqueue("acme", 42)
-    await work(fleet)
-    assert harness.fake.tickets == []
-    assert await harness.jobs_in_stream() == 1
 
 
 async def test_a_late_worker_does_not_convert_a_discarded_job(
@@ -1352,6 +1332,36 @@ async def test_a_worker_finishes_its_running_job_on_sigterm(harness: Harness, pr
     # The worker may have started job 43 before the signal reached it. Otherwise the job is still in the stream.
     assert 42 in [ticket.conversation_id for ticket in fake.tickets]
     assert await harness.redis.xlen("teamwork-desk") == 2 - len(fake.tickets)
+
+
+async def test_a_worker_that_is_stopped_after_it_renewed_its_lease_sends_nothing_when_it_continues(
+    harness: Harness, processes: Processes, tmp_path: Path
+) -> None:
+    fake = FakeDesk(token="token-of-acme")
+    stopped = tmp_path / "stopped"
+    async with fake.serve() as url:
+        processes.environment |= {"FLEET_DESKS": json.dumps({"acme": url}), "FLEET_RATE": "100/second"}
+        other = make_fleet(processes.environment)
+        await other.broker.startup()
+        harness.stack.push_async_callback(other.broker.shutdown)
+        processes.environment |= {"FLEET_STOP_BEFORE_BODY": str(stopped)}
+        processes.start(1)
+        await other.enqueue("acme", 42)
+
+        async def the_worker_has_stopped() -> bool:
+            return stopped.exists() and bool(stopped.read_text())
+
+        async def the_lease_has_expired() -> bool:
+            return not await harness.redis.exists(LEASE)
+
+        await until(the_worker_has_stopped)
+        await until(the_lease_has_expired)
+        await other.enqueue("acme", 42)
+        await work(other)
+        assert len(fake.tickets) == 1
+        os.kill(int(stopped.read_text()), signal.SIGCONT)
+        await processes.stop(1)
+    assert len(fake.tickets) == 1
 
 
 CONVERSATIONS = 500
