@@ -22,7 +22,7 @@ import pytest
 from fault_server import FaultServer
 
 from teamwork_desk import (
-    Conversation,
+    ConvertedConversation,
     DeadlineExceeded,
     DeskError,
     NotFoundError,
@@ -434,12 +434,12 @@ class Desk:
         self.errors: dict[int, DeskError] = {}
         self.called = asyncio.Event()
 
-    async def convert(self, conversation_id: int, **arguments: Any) -> Conversation:
+    async def convert(self, conversation_id: int, **arguments: Any) -> ConvertedConversation:
         self.calls.append({"conversation_id": conversation_id, **arguments})
         self.called.set()
         if error := self.errors.pop(conversation_id, None):
             raise error
-        return Conversation(id=conversation_id, ticket_id=conversation_id + 1000)
+        return ConvertedConversation(id=conversation_id, ticket_id=conversation_id + 1000, created=True)
 
     def fail(self, conversation_id: int, error: DeskError, *, maybe_applied: bool = False, attempts: int = 0) -> None:
         error.maybe_applied, error.attempts = maybe_applied, attempts
@@ -575,7 +575,7 @@ def test_an_open_conversation_is_retried_only_after_the_settle_time(path: Path) 
     desk = Desk()
     times: list[float] = []
 
-    async def convert(conversation_id: int, **arguments: Any) -> Conversation:
+    async def convert(conversation_id: int, **arguments: Any) -> ConvertedConversation:
         times.append(anyio.current_time())
         return await desk.convert(conversation_id, **arguments)
 
@@ -598,7 +598,7 @@ def test_a_stopped_run_starts_no_jobs_and_does_not_wait(path: Path, monkeypatch:
     reports: list[Result] = []
     running: Run
 
-    async def convert(conversation_id: int, **arguments: Any) -> Conversation:
+    async def convert(conversation_id: int, **arguments: Any) -> ConvertedConversation:
         if len(desk.calls) == 3:
             running.stop()
         assert len(desk.calls) < 9
@@ -626,7 +626,7 @@ def test_a_stopped_run_starts_no_jobs_and_does_not_wait(path: Path, monkeypatch:
 async def test_a_cancelled_run_leaves_running_jobs_open(path: Path) -> None:
     called = asyncio.Event()
 
-    async def convert(conversation_id: int, **_: Any) -> Conversation:
+    async def convert(conversation_id: int, **_: Any) -> ConvertedConversation:
         called.set()
         await asyncio.Event().wait()
         raise AssertionError
@@ -661,13 +661,13 @@ def test_a_run_whose_ledger_is_lost_begins_nothing_more_and_records_what_runs(pa
     called: list[int] = []
     lost = asyncio.Event()
 
-    async def convert(conversation_id: int, **_: Any) -> Conversation:
+    async def convert(conversation_id: int, **_: Any) -> ConvertedConversation:
         called.append(conversation_id)
         if conversation_id == 3:
             remove(path)
             lost.set()
         await lost.wait()
-        return Conversation(id=conversation_id, ticket_id=conversation_id + 1000)
+        return ConvertedConversation(id=conversation_id, ticket_id=conversation_id + 1000, created=True)
 
     async def convert_all() -> None:
         running = Run(convert, ledger, reports.append, settle=30, verify_first=True)
@@ -690,9 +690,9 @@ def test_a_run_whose_ledger_is_lost_begins_nothing_more_and_records_what_runs(pa
 
 
 def test_a_run_fails_if_its_ledger_is_lost_after_the_last_job_began(path: Path) -> None:
-    async def convert(conversation_id: int, **_: Any) -> Conversation:
+    async def convert(conversation_id: int, **_: Any) -> ConvertedConversation:
         remove(path)
-        return Conversation(id=conversation_id, ticket_id=conversation_id + 1000)
+        return ConvertedConversation(id=conversation_id, ticket_id=conversation_id + 1000, created=True)
 
     async def convert_all() -> None:
         await Run(convert, ledger, lambda _: None, settle=0, verify_first=True).convert_all(lines(1), concurrency=8)
