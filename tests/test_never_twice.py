@@ -31,6 +31,7 @@ from teamwork_desk import (
     StatusError,
     ValidationError,
 )
+from teamwork_desk._loops import ServedLoop
 from teamwork_desk._memory import MOST_UNKNOWN, Memory, Unknown
 from teamwork_desk.testing import FakeDesk, VirtualTimeLoop
 
@@ -271,7 +272,7 @@ async def test_a_scheduled_email_whose_outcome_is_unknown_is_never_sent_again(
 
 
 def test_the_memory_of_unknown_outcomes_is_bounded_and_then_every_call_looks_first() -> None:
-    memory = Memory()
+    memory = Memory(ServedLoop())
     unknown = Unknown(left_at=0.0, settle=1.0, maybe_applied=True, is_scheduled=False)
     for number in range(MOST_UNKNOWN):
         memory.leave(number, unknown)

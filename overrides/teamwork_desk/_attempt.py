@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from typing import Any
 
 import anyio
@@ -15,36 +14,24 @@ from ._auth import Token
 from ._connections import Handshake
 from ._errors import ConfigurationError, RequestError, scrub
 from ._outcome import Exchange, seems_sent
-from ._session import Options, Session
+from ._scope import Scope
 from ._wire import Body, build, read
 
 
-async def attempt(
-    session: Session,
-    request: Request[Any],
-    body: Body | None,
-    *,
-    token: Token,
-    options: Options,
-    places: int,
-    count: Callable[[], None],
-) -> Exchange:
+async def attempt(call: Scope, request: Request[Any], body: Body | None, token: Token) -> Exchange:
     """Send a request once, and return the result.
 
     Args:
-        session: The state that the client's calls share.
+        call: The call. Its place of the rate window is left at the end.
         request: The request.
         body: Its body; None if it has none and changes nothing.
         token: The bearer token.
-        options: The options of the call.
-        places: How many places of the rate window the request holds. They are left at the end.
-        count: Called when the request has a connection.
 
     Raises:
-        ConfigurationError: The client is closed.
+        ConfigurationError: The client is closed, or serves another event loop.
         RequestError: The URL is too long.
     """
-    timeout, handshake = options.timeout, Handshake()
+    session, timeout, handshake = call.session, call.options.timeout, Handshake()
     handled = sys.exception()  # what the caller handles meanwhile is not ours to change
     response: httpx.Response | None = None
     sent, started = False, anyio.current_time()
@@ -52,11 +39,11 @@ async def attempt(
     try:
         http_request = build(session.origin, request, session.headers, token.value, body=body, extensions=more)
     except RequestError:
-        session.pacer.leave(None, started=None, places=places)
+        call.pacer.leave(None, started=None, places=call.places)
         raise
     try:
-        async with session.connections.borrow(timeout.pool) as slot:
-            count()
+        async with session.connections.borrow(timeout.pool, call) as slot:
+            call.attempts += 1
             sent = True
             response = await slot.send(http_request)
             if body is not None:
@@ -73,5 +60,5 @@ async def attempt(
             return Exchange(sent=sent, failure=failure)
         return Exchange(sent=True, status_code=response.status_code, headers=response.headers, failure=failure)
     finally:
-        session.pacer.leave(response, started=started if sent else None, places=places)
+        call.pacer.leave(response, started=started if sent else None, places=call.places)
         await handshake.abandon()

@@ -11,6 +11,7 @@ import anyio
 from attrs import field, frozen
 
 from ._errors import ConfigurationError, NotSentError
+from ._loops import Change
 
 TokenProvider: TypeAlias = Callable[[], str | Awaitable[str]]
 
@@ -46,6 +47,10 @@ class BearerAuth:
 
     def __repr__(self) -> str:
         return "BearerAuth(...)"
+
+    def begin_anew(self, change: Change) -> None:  # noqa: ARG002 - every change has the same effect
+        """Keep the token on a new event loop, but not the lock."""
+        self._refreshing = anyio.Lock()
 
     async def token(self, *, refused: Token | None = None) -> Token:
         """Return the token, and call the provider if there is no token yet or Desk rejected it.

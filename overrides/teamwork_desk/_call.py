@@ -135,21 +135,16 @@ class Call(Scope):
         return found
 
     async def _wait_for_turn(self) -> None:
-        enter = self.session.pacer.enter(self._number, self._deadline, longest_margin=self._margin, places=self._places)
+        enter = self.pacer.enter(self._number, self._deadline, longest_margin=self._margin, places=self.places)
         self.watch.waits_for_turn = always
         self.watch.waited("rate limit", await enter)
         self.watch.waits_for_turn = never
-
-    def _count(self) -> None:
-        self.attempts += 1
 
     async def _watched_attempt(self, request: Request[Any], body: Body | None, token: Token) -> Exchange:
         """Make one attempt, and report its result."""
         began, handled = anyio.current_time(), sys.exception()
         try:
-            exchange = await attempt(
-                self.session, request, body, token=token, options=self.options, places=self._places, count=self._count
-            )
+            exchange = await attempt(self, request, body, token)
         except BaseException as interruption:
             # The deadline or the caller cancelled the attempt. Trio may wrap the cancellation in a group.
             if not isinstance(interruption, Exception):

@@ -22,6 +22,7 @@ from ._conversion import ConversationOptions
 from ._email_fallback import EmailFallback
 from ._errors import ConfigurationError, RequestError
 from ._headers import RateLimit
+from ._loops import ServedLoop
 from ._memory import Memory
 from ._observe import Observer, log_to_stderr
 from ._retry import RetryPolicy
@@ -90,7 +91,8 @@ class AsyncDesk:
                 )
             )
             auth = BearerAuth(_from_environment("TEAMWORK_DESK_TOKEN", "token") if token is None else token)
-            connections = connect(transport, httpx_options, f"AsyncDesk({origin!r})")
+            loop = ServedLoop()
+            connections = connect(transport, httpx_options, f"AsyncDesk({origin!r})", loop)
         except ConfigurationError as error:
             rejected = error
         except httpx.InvalidURL:  # its text may quote a password
@@ -101,7 +103,8 @@ class AsyncDesk:
             from importlib.metadata import version  # noqa: PLC0415 - slow to import
 
             user_agent = f"teamwork-desk/{version('teamwork-desk')}"
-            self._wire(Session(origin, auth, connections, find_observer(origin), user_agent), Memory(), options)
+            session = Session(origin, auth, connections, find_observer(origin), user_agent)
+            self._wire(session, Memory(loop), options)
             return
         # Drop the traceback and the context: their frames hold the token, and crash reporters print local variables.
         rejected.__context__ = None

@@ -12,7 +12,7 @@ import math
 import sys
 import warnings
 from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from http.cookiejar import CookieJar
@@ -21,17 +21,16 @@ from urllib.request import getproxies
 
 import anyio
 import httpx
-from attrs import frozen
 
 from ._errors import ConfigurationError
+from ._loops import CallInProgress, Change, ServedLoop
+from ._slots import CLOSING, Pool, Slot, client_slot, discard, transport_slot
+from ._transports import CallersTransports
 
 if TYPE_CHECKING:
     import ssl
 
 DEFAULT_LIMITS = httpx.Limits(max_connections=100, max_keepalive_connections=100)
-
-_CLOSING = 1.0
-"""Seconds in which a connection must close after a failed or cancelled call; then it is dropped."""
 
 
 class HttpxOptions(TypedDict, total=False):
@@ -48,27 +47,6 @@ class HttpxOptions(TypedDict, total=False):
     event_hooks: Mapping[str, list[Callable[..., Any]]] | None
 
 
-@frozen
-class Slot:
-    """Sends requests, over one connection or over a transport's own pool."""
-
-    send: Callable[[httpx.Request], Awaitable[httpx.Response]]
-    aclose: Callable[[], Awaitable[None]]
-
-
-def _transport_slot(transport: httpx.AsyncBaseTransport) -> Slot:
-    # Use the transport directly, because a client around it would make a call take a tenth longer.
-    def send(request: httpx.Request) -> Awaitable[httpx.Response]:
-        # Look the method up at each call, because instrumentation may replace it later.
-        return transport.handle_async_request(request)
-
-    return Slot(send, transport.aclose)
-
-
-def _client_slot(client: httpx.AsyncClient) -> Slot:
-    return Slot(partial(client.send, stream=True), client.aclose)
-
-
 class _NoCookies(CookieJar):
     """A jar that stays empty: Desk's API needs no cookies, and reading them takes a hundredth of a call."""
 
@@ -76,13 +54,16 @@ class _NoCookies(CookieJar):
         """Ignore the response's cookies."""
 
 
-def connect(transport: httpx.AsyncBaseTransport | None, options: HttpxOptions, owner: str) -> Connections:
+def connect(
+    transport: httpx.AsyncBaseTransport | None, options: HttpxOptions, owner: str, loop: ServedLoop
+) -> Connections:
     """Prepare the connections: a slot for each, or one shared slot if the transport has a pool of its own.
 
     Args:
         transport: The caller's own transport, if there is one.
         options: The options for httpx.
         owner: The repr that a warning about unclosed connections names.
+        loop: The event loop that the client serves.
 
     Raises:
         ConfigurationError: An option is unknown.
@@ -90,12 +71,14 @@ def connect(transport: httpx.AsyncBaseTransport | None, options: HttpxOptions, o
     if unknown := options.keys() - HttpxOptions.__annotations__.keys():
         raise ConfigurationError(f"unknown options: {', '.join(sorted(unknown))}")
     needs_client = any(options.get(name) for name in ("event_hooks", "mounts", "proxy"))
+    callers = CallersTransports([transport, *(options.get("mounts") or {}).values()])
+    new = partial(Connections, owner=owner, loop=loop, callers=callers)
     if transport is not None and not needs_client:
-        return Connections(lambda: _transport_slot(transport), cap=None, owner=owner)
+        return new(lambda: transport_slot(transport), cap=None)
     for_client: dict[str, Any] = {"limits": DEFAULT_LIMITS, **options, "cookies": _NoCookies()}
     if transport is not None or options.get("http2") or options.get("mounts"):
         make = partial(httpx.AsyncClient, transport=transport, **for_client)
-        return Connections(lambda: _client_slot(make()), cap=None, owner=owner)
+        return new(lambda: client_slot(make()), cap=None)
     limits, trust_env = for_client["limits"], options.get("trust_env", True)
     cap = sys.maxsize if limits.max_connections is None else limits.max_connections
     keep = cap if limits.max_keepalive_connections is None else limits.max_keepalive_connections
@@ -105,9 +88,9 @@ def connect(transport: httpx.AsyncBaseTransport | None, options: HttpxOptions, o
     verify = httpx.create_ssl_context(options.get("verify", True), options.get("cert"), trust_env)
     if needs_client or (trust_env and any(map(getproxies().get, ("http", "https", "all")))):
         make = partial(httpx.AsyncClient, **{**for_client, "limits": one, "verify": verify, "cert": None})
-        return Connections(lambda: _client_slot(make()), cap=cap, keep=keep, expiry=expiry, owner=owner)
+        return new(lambda: client_slot(make()), cap=cap, keep=keep, expiry=expiry)
     make_transport = partial(httpx.AsyncHTTPTransport, verify, http1=options.get("http1", True), limits=one)
-    return Connections(lambda: _transport_slot(make_transport()), cap=cap, keep=keep, expiry=expiry, owner=owner)
+    return new(lambda: transport_slot(make_transport()), cap=cap, keep=keep, expiry=expiry)
 
 
 class Connections:
@@ -120,84 +103,131 @@ class Connections:
         keep: The number of idle slots kept open.
         expiry: Seconds after which an idle slot is closed. This is checked when another slot becomes idle.
         owner: The repr that a warning about unclosed connections names.
+        loop: The event loop that the client serves.
+        callers: The transports of the caller.
     """
 
     def __init__(
-        self, make_slot: Callable[[], Slot], *, cap: int | None, keep: int = 0, expiry: float = math.inf, owner: str
+        self,
+        make_slot: Callable[[], Slot],
+        *,
+        cap: int | None,
+        keep: int = 0,
+        expiry: float = math.inf,
+        owner: str,
+        loop: ServedLoop,
+        callers: CallersTransports,
     ) -> None:
         self._make_slot = make_slot
+        self._cap = cap
+        self._callers = callers
         # Make the first slot now, so that httpx rejects invalid options here and not at the first call.
-        first = make_slot()
-        self._shared = first if cap is None else None
-        self._slots = anyio.Semaphore(cap or 0, fast_acquire=True)
-        self._idle: deque[tuple[Slot, float]] = deque([] if cap is None else [(first, math.inf)])
+        self._pool = Pool(cap, deque([(make_slot(), math.inf)]), callers.take_sessions)
+        self._earlier: list[Pool] = []
+        self._inherited: list[object] = []
         self._keep = keep
         self._expiry = expiry
         self._owner = owner
         self._closed = False
+        self.loop = loop
+        loop.on_change(self._begin_anew)
 
     def __del__(self) -> None:
         if not getattr(self, "_closed", True):
             warnings.warn(f"unclosed {self._owner}", ResourceWarning, source=self, stacklevel=2)
 
     @asynccontextmanager
-    async def borrow(self, patience: float | None) -> AsyncGenerator[Slot]:
+    async def borrow(self, patience: float | None, call: CallInProgress) -> AsyncGenerator[Slot]:
         """Lend a slot for one request.
 
         Args:
             patience: Seconds to wait for a free slot; None waits without a limit.
+            call: The call that sends the request.
 
         Raises:
-            ConfigurationError: The client is closed.
+            ConfigurationError: The client is closed, or serves another event loop.
             httpx.PoolTimeout: No slot became free in time.
         """
-        if self._shared is not None:
-            self._check_open()
-            yield self._shared
+        # The loop of this call may have stopped for a while, and the client may serve another loop now.
+        if call not in self.loop.calls:
+            self.loop.begin(call)
+        pool = self._pool
+        while self._earlier:
+            await self._earlier.pop().aclose()
+        if not pool.has_connections:
+            await pool.begin(ends_with_loop=self._callers.can_be_reopened)
+        if self._cap is None:
+            self._check_usable()
+            if not pool.idle:
+                pool.idle.append((self._make_slot(), math.inf))
+            yield pool.idle[0][0]
             return
-        await self._acquire(patience)
+        await _acquire(pool.free, patience)
         try:
-            self._check_open()
+            self._check_usable()
             # Last in, first out: this connection was used most recently, and the others may expire.
-            slot = self._idle.pop()[0] if self._idle else self._make_slot()
+            slot = pool.idle.pop()[0] if pool.idle else self._make_slot()
             try:
                 yield slot
             except BaseException:
-                await _discard(slot)
+                await discard(slot)
                 raise
-            if self._closed or len(self._idle) >= self._keep:
-                await _discard(slot)
+            if self._closed or pool is not self._pool or len(pool.idle) >= self._keep:
+                await discard(slot)
             else:
-                await self._keep_idle(slot)
+                await self._keep_idle(pool.idle, slot)
         finally:
-            self._slots.release()
+            pool.free.release()
 
-    async def _keep_idle(self, slot: Slot) -> None:
+    async def _keep_idle(self, idle: deque[tuple[Slot, float]], slot: Slot) -> None:
         now = anyio.current_time()
-        self._idle.append((slot, now + self._expiry))
-        while self._idle and self._idle[0][1] < now:
-            await _discard(self._idle.popleft()[0])
+        idle.append((slot, now + self._expiry))
+        while idle and idle[0][1] < now:
+            await discard(idle.popleft()[0])
 
-    def _check_open(self) -> None:
+    def _check_usable(self) -> None:
         if self._closed:
             raise ConfigurationError("this AsyncDesk is closed")
+        if self._inherited and not self._callers.survive_a_fork:
+            raise ConfigurationError(
+                "the connections of this transport belong to the parent process; create an AsyncDesk in each process"
+            )
 
-    async def _acquire(self, patience: float | None) -> None:
-        try:
-            self._slots.acquire_nowait()
-        except anyio.WouldBlock:
-            with anyio.move_on_after(patience):
-                await self._slots.acquire()
-                return
-            raise httpx.PoolTimeout("all connections were busy until the timeout") from None
+    def _begin_anew(self, change: Change) -> None:
+        """Have no connection on a new event loop. Those of the earlier loop are closed before the next request."""
+        earlier = self._pool
+        self._pool = Pool(self._cap, deque(), self._callers.take_sessions)
+        if earlier.has_connections and self._callers.can_be_reopened:
+            self._earlier.append(earlier)
+        else:
+            # Nothing is known about the caller's transport, or there is no connection yet.
+            self._pool.idle, self._pool.process = earlier.idle, earlier.process
+            self._pool.has_connections = earlier.has_connections
+        if change.in_child:
+            # The parent uses these connections. Keep them, because their destructors could disturb its event loop.
+            self._inherited += [*self._earlier, *self._callers.take_sessions()]
 
     async def aclose(self) -> None:
-        """Close the idle connections. Those in use are closed when their call ends."""
+        """Close the idle connections. Those in use are closed when their call ends.
+
+        Raises:
+            ConfigurationError: The client serves another event loop, which is still running.
+        """
+        self.loop.enter()
         self._closed = True
-        if self._shared is not None:
-            await self._shared.aclose()
-        while self._idle:
-            await self._idle.pop()[0].aclose()
+        while self._earlier:
+            await self._earlier.pop().aclose()
+        await self._pool.aclose()
+
+
+async def _acquire(slots: anyio.Semaphore, patience: float | None) -> None:
+    try:
+        slots.acquire_nowait()
+    except anyio.WouldBlock:
+        with anyio.move_on_after(patience):
+            await slots.acquire()
+            return
+        raise httpx.PoolTimeout("all connections were busy until the timeout") from None
 
 
 class Handshake:
@@ -220,10 +250,5 @@ class Handshake:
     async def abandon(self) -> None:
         """Close a TCP connection whose TLS handshake did not end."""
         if self._stream is not None:
-            with anyio.move_on_after(_CLOSING, shield=True):
+            with anyio.move_on_after(CLOSING, shield=True):
                 await self._stream.aclose()
-
-
-async def _discard(slot: Slot) -> None:
-    with anyio.move_on_after(_CLOSING, shield=True):
-        await slot.aclose()

@@ -15,6 +15,7 @@ from ._call import Call
 from ._checks import is_id
 from ._email_fallback import EmailFallback, says_customer_is_missing, with_deprecated_email
 from ._errors import (
+    ConfigurationError,
     ConflictError,
     DeadlineExceeded,
     DeskError,
@@ -36,8 +37,8 @@ _MEANINGS = {
     NotFoundError: "Desk does not know conversation {id}",
     ConflictError: "the state of conversation {id} does not allow it",
 }
-_NO_TURN = (DeadlineExceeded, RateLimitedError)
-"""Errors of a lookup that had no turn: they say nothing about the conversation, and the call may be repeated."""
+_NO_TURN = (ConfigurationError, DeadlineExceeded, RateLimitedError)
+"""Errors of a lookup that had no turn: they say nothing about the conversation."""
 _NO_PROOF = (NotFoundError, PermissionDeniedError, ResponseDecodeError)
 """Errors of a lookup that a caller who knows the conversation can do without."""
 

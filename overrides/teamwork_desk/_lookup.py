@@ -78,6 +78,12 @@ class Lookup:
         self._leader_waited = False
         self._alone_until = -math.inf
 
+    def moved(self, seconds: float) -> Lookup:
+        """Return a new one for another event loop, whose clock is later by these seconds."""
+        other = Lookup()
+        other._alone_until = self._alone_until + seconds
+        return other
+
     async def find_converted(self, call: Call, conversation_id: int) -> Conversation | None:
         """Return the conversation if it has a ticket; None if a listing proves that it has none.
 

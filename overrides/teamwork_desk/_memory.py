@@ -8,6 +8,7 @@ import anyio
 from attrs import evolve, frozen
 
 from ._lookup import Lookup
+from ._loops import Change, ServedLoop
 
 MOST_UNKNOWN = 10_000
 """Unknown outcomes that are remembered. If there are more, the oldest is forgotten, and every call looks first."""
@@ -43,12 +44,21 @@ class Unknown:
 class Memory:
     """The state about conversations that all views of one client share."""
 
-    def __init__(self) -> None:
+    def __init__(self, loop: ServedLoop) -> None:
         self.prefers_deprecated_email = False
         self.lookup: Lookup = Lookup()
         self._locks: WeakValueDictionary[int, anyio.Lock] = WeakValueDictionary()
         self._unknown: dict[int, Unknown] = {}
         self._has_forgotten = False
+        loop.on_change(self._begin_anew)
+
+    def _begin_anew(self, change: Change) -> None:
+        self.lookup = self.lookup.moved(change.seconds)
+        self._locks = WeakValueDictionary()
+        self._unknown = {
+            conversation_id: evolve(unknown, left_at=unknown.left_at + change.seconds)
+            for conversation_id, unknown in self._unknown.items()
+        }
 
     def lock(self, conversation_id: int) -> anyio.Lock:
         """Return the lock that lets only one call at a time convert a conversation."""

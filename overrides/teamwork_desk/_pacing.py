@@ -6,6 +6,7 @@ import heapq
 import math
 import time
 from bisect import bisect_left, insort
+from copy import copy
 from itertools import count
 
 import anyio
@@ -80,6 +81,18 @@ class Pacer:
         self._waiters: list[_Waiter] = []  # sorted
         self._calls = count()
 
+    def moved(self, seconds: float) -> Pacer:
+        """Return a copy with the same log for another event loop, whose clock is later by these seconds."""
+        other = copy(self)
+        other._waiters, other._in_flight = [], 0
+        other._places = [(until + seconds, is_accepted) for until, is_accepted in self._places]
+        other._others_until += seconds
+        other._closed_until += seconds
+        other._judged_at += seconds
+        for _ in range(self._in_flight):  # the server may count requests that were abandoned
+            other._hold(anyio.current_time() + (self._longest_reset or PERIOD), is_accepted=True)
+        return other
+
     def number_call(self) -> int:
         """Return the number of a new call: the older a call is, the smaller is its number."""
         return next(self._calls)
@@ -123,28 +136,14 @@ class Pacer:
         return min(2 * self._response_time, LONGEST_MARGIN, longest)
 
     def expect_turn(self, call: int, deadline: float, longest_margin: float) -> None:
-        """Raise `DeadlineExceeded` if a call cannot have its turn before its deadline.
-
-        Args:
-            call: The number of the call.
-            deadline: When the call must end, by the event loop's clock.
-            longest_margin: The most seconds that must be left for the request.
-        """
+        """Raise `DeadlineExceeded` if a call cannot have its turn in time. The arguments are those of `enter`."""
         now = anyio.current_time()
         turn = self._turn_of(_Waiter(call), now)
         if turn + self._margin(longest_margin) > deadline:
             raise DeadlineExceeded(NO_ROOM, retry_after=turn - now)
 
     def hurry(self, call: int, older: int) -> int:
-        """Let a call have its turn as early as an older call that waits for its result.
-
-        Args:
-            call: The number of the call.
-            older: The number of the other call.
-
-        Returns:
-            The number that the call has from now on.
-        """
+        """Let a call have its turn as early as an older call that waits for its result; return its new number."""
         if older < call:
             index = bisect_left(self._waiters, _Waiter(call))
             if index < len(self._waiters) and self._waiters[index].call == call:
@@ -276,9 +275,7 @@ class Pacer:
         """Return the seconds until there may be room; None if only a response can make room."""
         if now < self._closed_until:
             return self._closed_until - now
-        times = [until for until, _ in self._places[:1]]
-        if self._others:
-            times.append(self._others_until)
+        times = [until for until, _ in self._places[:1]] + [self._others_until] * bool(self._others)
         return max(0.0, min(times) - now) if times else None
 
     def _turn_of(self, waiter: _Waiter, now: float) -> float:

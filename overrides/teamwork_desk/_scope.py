@@ -44,8 +44,9 @@ class Scope:
         self.options = options
         self._subject = subject
         self._is_part = part_of is not None
-        self._number: int = part_of._number if part_of else session.pacer.number_call()
-        self._places = places
+        self.pacer = session.enter(self)
+        self._number: int = part_of._number if part_of else self.pacer.number_call()
+        self.places = places
         self.watch: Watch = part_of.watch if part_of else Watch(session.observer, operation, subject)
         self._deadline: float = part_of._deadline if part_of else self.watch.began + options.deadline
         self._margin = options.deadline / 10
@@ -68,6 +69,7 @@ class Scope:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> Literal[False]:
         is_expired = True
+        self.session.loop.calls.discard(self)
         # On trio, the scope raises a group if other tasks also failed while the deadline cancelled them.
         with suppress(ExceptionGroup):
             is_expired = self._scope.__exit__(kind, error, traceback)
@@ -75,8 +77,8 @@ class Scope:
             # The cancellation becomes the context of the new error, so its frames would leave the call with it.
             error.__traceback__ = error.__context__ = error.__cause__ = None
             error = self.expired()
-        if error is not None and (self._is_unresolved or self._was_refused):
-            self.leave_unknown(maybe_applied=self._is_unresolved)
+        if error is not None:
+            self.abandon()
         if not self._is_part:
             unknown = error is not None and self.maybe_applied
             self.watch.ended(error, self.attempts, self._request_id, maybe_applied=unknown)
@@ -88,6 +90,11 @@ class Scope:
             # Drop the frames below: they hold the token and the body, and crash reporters print local variables.
             raise error.with_traceback(None)
         return False
+
+    def abandon(self) -> None:
+        """Remember the outcome if it is unknown, because the call ends without a result."""
+        if self._is_unresolved or self._was_refused:
+            self.leave_unknown(maybe_applied=self._is_unresolved)
 
     def leave_unknown(self, *, maybe_applied: bool) -> None:
         """Remember that nobody has looked what the last request did: an operation may override this.
@@ -118,11 +125,11 @@ class Scope:
 
     def expect_turn(self, other: Scope) -> None:
         """Raise `DeadlineExceeded` if the other call, which this one waits for, has no turn before this deadline."""
-        self.session.pacer.expect_turn(other._number, self._deadline, self._margin)
+        self.pacer.expect_turn(other._number, self._deadline, self._margin)
 
     def hurry(self, other: Scope) -> None:
         """Have the turn of an older call that waits for the result of this one."""
-        self._number = self.session.pacer.hurry(self._number, other._number)
+        self._number = self.pacer.hurry(self._number, other._number)
 
     async def pause(self, reason: str, seconds: float, error: BaseException | None = None) -> None:
         """Wait within the deadline.

@@ -9,6 +9,7 @@ from attrs import frozen
 
 from ._auth import BearerAuth
 from ._connections import Connections
+from ._loops import CallInProgress, Change, ServedLoop
 from ._observe import Observer, warn_of_drift
 from ._pacing import Pacer
 from ._retry import RetryPolicy, RetryQuota
@@ -42,6 +43,24 @@ class Session:
             ("User-Agent", user_agent),
         ]
         self._drift: set[tuple[str, str, str]] = set()
+        self.loop: ServedLoop = connections.loop
+        self.loop.on_change(auth.begin_anew)
+        self.loop.on_change(self._begin_anew)
+
+    def enter(self, call: CallInProgress) -> Pacer:
+        """Begin a call; return the pacer of the event loop that runs now.
+
+        Args:
+            call: The call.
+
+        Raises:
+            ConfigurationError: The client serves another event loop, which is still running.
+        """
+        self.loop.begin(call)
+        return self.pacer
+
+    def _begin_anew(self, change: Change) -> None:
+        self.pacer = self.pacer.moved(change.seconds)
 
     def report_drift(self, path: str, expected: str, got: str) -> None:
         """Log a value that the contract does not describe, once per path and kind."""

@@ -30,8 +30,8 @@ _JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=Fa
 
 def now() -> float:
     """Return the seconds of a clock that also counts while the machine sleeps and while the event loop is blocked."""
-    # Windows has no such clock, and macOS counts so in its monotonic clock.
-    clock: int | None = getattr(time, "CLOCK_BOOTTIME", None)
+    # Linux counts the sleep in CLOCK_BOOTTIME, and macOS in CLOCK_MONOTONIC. Windows has neither of them.
+    clock: int | None = getattr(time, "CLOCK_BOOTTIME", getattr(time, "CLOCK_MONOTONIC", None))
     return time.monotonic() if clock is None else time.clock_gettime(clock)
 
 
