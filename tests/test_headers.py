@@ -186,10 +186,13 @@ def test_the_rate_limit_is_read_in_every_form(
         limits(reset="9" * 30),
         limits(reset="soon"),
         limits(remaining=""),
+        # Calculations with a number of thousands of digits would raise an OverflowError.
+        limits(limit="9" * 4000),
+        limits(remaining="-" + "9" * 4000),
         # The limiter's storage failed.
         [*limits(), ("Err", "1")],
     ],
-    ids=str,
+    ids=lambda values: str(values)[:60],
 )
 def test_a_rate_limit_that_makes_no_sense_is_ignored(values: list[tuple[str, str]]) -> None:
     assert report_of(*values) is None

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import gc
 import gzip
 import itertools
 import json
+import pickle
 import socket
 import ssl
+import sys
 import tracemalloc
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache, partial
 from typing import Any
 
+import httpx
 import pytest
 from raw_server import RawServer, Received, http, hung_up, read_head, read_request, send_all
 
@@ -28,9 +32,15 @@ from teamwork_desk import (
     ServerError,
     StatusError,
     TransportError,
+    _wire,
 )
-from teamwork_desk._wire import MAX_RESPONSE_BYTES
+from teamwork_desk._problems import MOST_REASONS
+from teamwork_desk._session import MOST_DRIFT
+from teamwork_desk._wire import MAX_CHUNKS, MAX_RESPONSE_BYTES, MAX_VALUES
+from teamwork_desk_api import types
+from teamwork_desk_api.types import DecodeError, Hook
 
+MOST_MEMORY = 100_000_000
 GIGABYTE = 1 << 30
 POLICY = RetryPolicy(max_attempts=2, backoff_base=0, settle=(0,))
 # The tests use plain HTTP, and loading the CA certificates would take longer than a test.
@@ -277,7 +287,7 @@ async def test_a_read_raises_only_our_own_errors(response: bytes) -> None:
 
 
 async def test_a_400_keeps_its_body_whatever_the_errors_in_it_look_like() -> None:
-    bodies = [nested(b"[", b"]", 100_000), b'{"errors": []}', b"\xff", b'{"errors": {"\\ud800": ["\\udfff", 1, null]}}']
+    bodies = [nested(b"[", b"]", 10_000), b'{"errors": []}', b"\xff", b'{"errors": {"\\ud800": ["\\udfff", 1, null]}}']
     for body in bodies:
         with HostileDesk(http(400, body)) as server:
             async with client(server) as desk:
@@ -308,7 +318,7 @@ async def test_the_client_hangs_up_on_a_body_over_the_limit(response: Response) 
                 await desk.conversations.convert(42)
     assert (caught.value.maybe_applied, server.converts) == (True, 1)
     assert server.hang_ups == 1
-    assert server.sent < 2 * MAX_RESPONSE_BYTES
+    assert server.sent < GIGABYTE / 8
 
 
 async def test_the_client_hangs_up_on_an_error_response_over_the_limit() -> None:
@@ -319,7 +329,7 @@ async def test_the_client_hangs_up_on_an_error_response_over_the_limit() -> None
                 await desk.conversations.convert(42)
     assert (caught.value.status_code, caught.value.maybe_applied) == (500, False)
     assert server.hang_ups == server.converts == 2
-    assert server.sent < 4 * MAX_RESPONSE_BYTES
+    assert server.sent < GIGABYTE / 8
 
 
 async def test_the_client_hangs_up_on_a_listing_over_the_limit() -> None:
@@ -372,6 +382,191 @@ async def test_a_decompression_bomb_is_not_decompressed_beyond_the_limit(headers
                 tracemalloc.stop()
     assert (caught.value.maybe_applied, server.converts) == (True, 1)
     assert peak < 4 * MAX_RESPONSE_BYTES
+
+
+# A large or costly body: each is refused, or read in bounded memory
+
+
+def listing(*items: bytes) -> bytes:
+    return b'{"conversations":[' + b",".join(items) + b"]}"
+
+
+def gzipped(body: bytes, status: int = 200) -> bytes:
+    return http(status, gzip.compress(body), "Content-Encoding: gzip")
+
+
+def in_chunks(body: bytes, size: int) -> bytes:
+    pieces = (body[start : start + size] for start in range(0, len(body), size))
+    return chunked(*(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces), b"0\r\n\r\n")
+
+
+ENTRY = b'{"id":42,"ticket_id":null,"state":"'
+TEXT = MAX_RESPONSE_BYTES - 100
+TOO_COSTLY: dict[str, Callable[[], bytes]] = {
+    "5 million conversations in 16 KB of gzip": lambda: gzipped(listing(*[b"{}"] * 5_000_000)),
+    "a million conversations in gzip": lambda: gzipped(listing(*[b"{}"] * 1_000_000)),
+    "a million conversations": lambda: http(200, listing(*[b"{}"] * 1_000_000)),
+    "a million numbers": lambda: http(200, b"[" + b"1," * 1_000_000 + b"1]"),
+    "300,000 keys": lambda: http(200, b'{"x":{' + b",".join(b'"%d":1' % key for key in range(300_000)) + b"}}"),
+    "values between texts": lambda: http(200, b'["","' + b'","' * 1_000_000 + b'"]'),
+    "values after an escaped quote": lambda: http(200, b'["\\"",' + b"{}," * 1_000_000 + b"1]"),
+    "values after an escaped backslash": lambda: http(200, b'["\\\\",' + b"{}," * 1_000_000 + b'"\\\\"]'),
+    "values in UTF-16": lambda: http(200, listing(*[b"{}"] * 600_000).decode().encode("utf-16")),
+    "values behind a quote in UTF-16": lambda: http(
+        200, ('["\u2230",' + "{}," * 600_000 + '"\u2230"]').encode("utf-16")
+    ),
+    "2 million levels": lambda: http(200, nested(b"[", b"]", 2_000_000)),
+    "5 MB of white space": lambda: http(200, b" " * 5_000_000),
+    "5 MB of digits": lambda: http(200, b"9" * 5_000_000),
+    "4 MB of digits": lambda: http(200, b"9" * 4_000_000),
+    "chunks of one byte": lambda: in_chunks(b" " * (MAX_CHUNKS + 1), 1),
+}
+"""The client refuses to read these, although they are smaller than what a server could send before the deadline."""
+
+LARGE: dict[str, Callable[[], bytes]] = {
+    "a text of 4 MB with commas": lambda: http(200, listing(ENTRY + b"," * TEXT + b'"}')),
+    "a text of 4 MB with escaped quotes and brackets": lambda: http(
+        200, listing(ENTRY + b'\\"[' * (TEXT // 3) + b'\\\\"}')
+    ),
+    "a text of 4 MB that needs 4 bytes for each character": lambda: http(
+        200, listing(ENTRY + b"x" * TEXT + "\U0001f600".encode() + b'"}')
+    ),
+    "a text of 4 MB that only json can read": lambda: http(
+        200, listing(ENTRY + b"x" * TEXT + "\U0001f600".encode() + b'\\ud800"}')
+    ),
+    "a page with as many values as are allowed": lambda: http(
+        200, listing(ENTRY + b'"}', *[b"{}"] * (MAX_VALUES // 2 - 5))
+    ),
+    "a page that is wrong everywhere": lambda: http(
+        200, listing(ENTRY + b'"}', *[b'{"createdAt":"2024-12-19T25:00:00Z"}'] * (MAX_VALUES // 2 - 5))
+    ),
+    "a text in UTF-16": lambda: http(200, listing(ENTRY + b"x" * 1_000_000 + b'"}').decode().encode("utf-16")),
+    "chunks of 8 bytes": lambda: in_chunks(listing(ENTRY + b'"}').ljust(100_000), 8),
+}
+"""The client reads these."""
+
+
+async def peak_memory_of_a_read(response: bytes) -> tuple[float, DeskError | None]:
+    """Return the peak of the memory that reading a response took, without the response itself, and the error."""
+    error: DeskError | None = None
+    with HostileDesk(listing=response) as server:
+        async with client(server) as desk:
+            tracemalloc.start()
+            try:
+                conversation = await desk.conversations.get(42)
+                assert conversation.id == 42
+            except DeskError as failed:
+                error = failed
+            finally:
+                peak = tracemalloc.get_traced_memory()[1]
+                tracemalloc.stop()
+    return peak, error
+
+
+on_asyncio = pytest.mark.parametrize("anyio_backend", ["asyncio"])
+"""The memory does not depend on the event loop."""
+
+
+def without_orjson(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_wire, "orjson", None)
+
+
+@on_asyncio
+@pytest.mark.parametrize("library", ["orjson", "json"])
+@pytest.mark.parametrize("response", TOO_COSTLY.values(), ids=TOO_COSTLY)
+async def test_a_response_that_would_take_much_memory_or_time_is_refused(
+    response: Callable[[], bytes], library: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if library == "json":
+        without_orjson(monkeypatch)
+    peak, error = await peak_memory_of_a_read(response())
+    assert isinstance(error, (ResponseDecodeError, TransportError))
+    assert peak < MOST_MEMORY
+
+
+@on_asyncio
+@pytest.mark.parametrize("library", ["orjson", "json"])
+@pytest.mark.parametrize("response", LARGE.values(), ids=LARGE)
+async def test_a_large_response_is_read_in_bounded_memory(
+    response: Callable[[], bytes], library: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if library == "json":
+        without_orjson(monkeypatch)
+    peak, error = await peak_memory_of_a_read(response())
+    assert error is None
+    assert peak < MOST_MEMORY
+
+
+def test_a_number_is_refused_by_its_length_even_if_the_application_has_no_limit() -> None:
+    limit = sys.get_int_max_str_digits()
+    sys.set_int_max_str_digits(0)
+    try:
+        with pytest.raises(DecodeError):
+            _wire.decode_json(b"9" * 4301)
+    finally:
+        sys.set_int_max_str_digits(limit)
+
+
+async def test_a_body_from_memory_has_the_same_limit() -> None:
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, content=b" " * (MAX_RESPONSE_BYTES + 1)))
+    async with AsyncDesk("http://localhost", token="t", transport=transport, retry=POLICY) as desk:
+        with pytest.raises(TransportError, match=f"larger than {MAX_RESPONSE_BYTES} bytes"):
+            await desk.conversations.get(42)
+
+
+LARGE_ERRORS: dict[str, bytes] = {
+    "many fields": b'{"errors":{' + b",".join(b'"f%d":["a"]' % field for field in range(9_000)) + b"}}",
+    "many objects": b'{"errors":[' + b",".join([b'{"detail":"a","source":"x"}'] * 6_000) + b"]}",
+    "many reasons": b'{"errors":{"f":[' + b",".join([b'"reason"'] * 15_000) + b"]}}",
+    "a long reason": b'{"errors":{"f":["' + b"x" * 4_000_000 + b'"]}}',
+    "a long field": b'{"errors":{"' + b"x" * 4_000_000 + b'":["a"]}}',
+    "a long detail": b'{"errors":[{"detail":"' + b"a@b " * 1_000_000 + b'","title":"' + b"x" * 9000 + b'"}]}',
+    "a long page": b"<p>" * 1_000_000,
+}
+
+
+@for_each(LARGE_ERRORS)
+async def test_an_error_keeps_a_bounded_part_of_a_large_response(response: bytes) -> None:
+    head = [f"X-{number}: {number}" for number in range(500)] + ["X-Long: " + "x" * 9000]
+    with HostileDesk(http(400, response, *head)) as server:
+        async with client(server) as desk:
+            tracemalloc.start()
+            try:
+                with pytest.raises(StatusError) as caught:
+                    await desk.conversations.convert(42)
+                error = caught.value
+                gc.collect()
+                kept = tracemalloc.get_traced_memory()[0]
+            finally:
+                tracemalloc.stop()
+    assert error.body == response[:65536]
+    assert sum(map(len, error.errors.values())) <= MOST_REASONS
+    assert len(error.headers) <= 200
+    assert len(pickle.dumps(error)) < 500_000
+    # The error's traceback must not keep the whole response either.
+    assert kept < 2_000_000
+
+
+async def test_drift_is_logged_up_to_a_limit(caplog: pytest.LogCaptureFixture) -> None:
+    async with AsyncDesk("http://localhost", token="t") as desk:
+        report: Hook = vars(desk)["_session"].report_drift
+        for number in range(3 * MOST_DRIFT):
+            report(f"field{number}", "string", "integer")
+    records = [record for record in caplog.records if record.name == "teamwork_desk.drift"]
+    assert len(records) == MOST_DRIFT + 1
+    assert "no more" in records[-1].getMessage()
+
+
+@pytest.mark.parametrize("levels", [1, 29, 30, 5_000])
+def test_a_report_of_drift_has_a_bounded_path(levels: int) -> None:
+    at: types.At = None
+    for _ in range(levels):
+        at = (at, "child")
+    paths = list[str]()
+    types.decode_int("x", at, "key" * 1_000, lambda path, expected, got: paths.append(path))
+    types.decode_int("x", at, "key", lambda path, expected, got: paths.append(path))
+    assert len(paths[0]) == 500
+    assert paths[1] == "child." * min(levels, 29) + "key"
 
 
 # Within the deadline

@@ -5,6 +5,7 @@ Every secret here holds the word `s3cret`, so that one search finds them all.
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import inspect
 import json
@@ -12,14 +13,16 @@ import logging
 import pickle
 import socket
 import ssl
+import threading
 import traceback
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
 from typing import Any, cast
 
 import anyio
 import httpx
 import pytest
-from raw_server import RawServer, http, read_request
+from httpx_aiohttp import AiohttpTransport
+from raw_server import RawServer, http, hung_up, read_request
 
 from teamwork_desk import (
     AsyncDesk,
@@ -51,6 +54,7 @@ from teamwork_desk._conversations import Conversations
 from teamwork_desk._wire import decode_json, encode_json
 from teamwork_desk.testing import FakeDesk
 from teamwork_desk_api.api.conversations.convert_conversation import convert_conversation
+from teamwork_desk_api.api.conversations.list_conversations import list_conversations
 from teamwork_desk_api.models import ConvertConversation
 from teamwork_desk_api.types import DecodeError
 
@@ -201,6 +205,7 @@ BODY = ConvertConversation(**PERSONAL)
         Contact(value=ADDRESS),
         BODY,
         convert_conversation(42, body=BODY),
+        list_conversations(filter=ADDRESS),
         BearerAuth(TOKEN),
         check_token(TOKEN),
     ],
@@ -454,6 +459,89 @@ async def test_a_cancelled_call_shows_nothing(caplog: pytest.LogCaptureFixture) 
     assert leaks(shown_by(cancelled), logged(caplog)) == []
 
 
+# Cancellations, over every kind of connection
+
+
+async def cancel_with_wait_for(call: Coroutine[Any, Any, object], reached: threading.Event) -> None:
+    await asyncio.wait_for(call, 0.3)
+
+
+async def cancel_a_task(call: Coroutine[Any, Any, object], reached: threading.Event) -> None:
+    task = asyncio.ensure_future(call)
+    await anyio.to_thread.run_sync(reached.wait)
+    task.cancel()
+    await task
+
+
+async def fail_next_to_it(call: Coroutine[Any, Any, object], reached: threading.Event) -> None:
+    async def await_call() -> None:
+        await call
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(await_call)
+        await anyio.to_thread.run_sync(reached.wait)
+        raise ValueError("another task failed")
+
+
+async def cancel_a_scope(call: Coroutine[Any, Any, object], reached: threading.Event) -> None:
+    async def cancel_when_reached(scope: anyio.CancelScope) -> None:
+        await anyio.to_thread.run_sync(reached.wait)
+        scope.cancel()
+
+    caught = list[BaseException]()
+    async with anyio.create_task_group() as tasks:
+        with anyio.CancelScope() as scope:
+            tasks.start_soon(cancel_when_reached, scope)
+            try:
+                await call
+            except BaseException as error:
+                caught.append(error)
+                raise
+    raise RuntimeError("the scope was cancelled") from caught[0]
+
+
+CONNECTIONS: dict[str, Callable[[str], dict[str, Any]]] = {
+    "httpx": lambda url: {},
+    "a client": lambda url: {"event_hooks": {"request": [do_nothing]}},
+    "a client with mounts": lambda url: {"mounts": {"all://": httpx.AsyncHTTPTransport(verify=NO_TLS)}},
+    "a proxy": lambda url: {"proxy": url},
+    "aiohttp": lambda url: {"transport": AiohttpTransport(verify=NO_TLS)},
+    "aiohttp in a client": lambda url: {
+        "transport": AiohttpTransport(verify=NO_TLS),
+        "event_hooks": {"request": [do_nothing]},
+    },
+}
+ON_ASYNCIO_ONLY = (cancel_with_wait_for, cancel_a_task)
+
+
+@pytest.mark.parametrize("answers", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{"], ids=["silent", "half"])
+@pytest.mark.parametrize("options", CONNECTIONS.values(), ids=CONNECTIONS)
+@pytest.mark.parametrize("interrupt", [cancel_with_wait_for, cancel_a_task, fail_next_to_it, cancel_a_scope])
+async def test_a_cancellation_shows_nothing_over_any_connection(
+    interrupt: Callable[[Coroutine[Any, Any, object], threading.Event], Awaitable[None]],
+    options: Callable[[str], dict[str, Any]],
+    answers: bytes,
+    anyio_backend_name: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    reached = threading.Event()
+
+    def serve(connection: socket.socket) -> None:
+        read_request(connection)
+        connection.sendall(answers)
+        reached.set()
+        hung_up(connection, within=20)
+
+    with RawServer(serve) as server:
+        chosen = options(server.url)
+        if anyio_backend_name == "trio" and (interrupt in ON_ASYNCIO_ONLY or "transport" in chosen):
+            pytest.skip("only asyncio has this")
+        async with AsyncDesk(server.url, token=TOKEN, verify=NO_TLS, trust_env=False, **chosen) as desk:
+            with pytest.raises(BaseException) as raised:  # noqa: PT011 - each way of cancelling raises its own class
+                await interrupt(desk.conversations.convert(42, **ARGUMENTS), reached)
+    assert leaks(shown_by(raised.value), logged(caplog)) == []
+
+
 async def fail_as_httpx_does(request: httpx.Request) -> None:
     raise httpx.RequestError("a hook failed", request=request)
 
@@ -704,6 +792,48 @@ async def test_a_message_names_a_request_without_its_query(caplog: pytest.LogCap
     assert SECRET in str(fake.requests[0].query)
     assert SECRET not in f"{raised.value!r}"
     assert leaks(logged(caplog)) == []
+
+
+@pytest.mark.parametrize("option", ["event_hooks", "mounts", "proxy"])
+async def test_the_filter_of_a_listing_is_not_in_the_log_of_httpx(
+    option: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with RawServer(responding(http(200, b'{"conversations": []}'))) as server:
+        options: dict[str, Any] = {
+            "event_hooks": {"request": [do_nothing]},
+            "mounts": {"all://": httpx.AsyncHTTPTransport(verify=NO_TLS)},
+            "proxy": server.url,
+        }
+        options = {option: options[option]}
+        async with AsyncDesk(server.url, token=TOKEN, verify=NO_TLS, trust_env=False, **options) as desk:
+            for ours in ({"token": {"$eq": SECRET}}, {"contactId": {"$eq": ADDRESS}}):
+                assert [found async for found in desk.conversations.list(filter=ours)] == []
+    lines = [record.getMessage() for record in caplog.records if record.name == "httpx"]
+    assert len(lines) == 2
+    assert all("conversations.json " in line for line in lines)
+    assert leaks(logged(caplog)) == []
+
+
+async def test_a_query_that_is_not_for_desk_stays_in_the_log_of_httpx(caplog: pytest.LogCaptureFixture) -> None:
+    async with (
+        AsyncDesk("https://acme.teamwork.com", token=TOKEN),
+        httpx.AsyncClient(transport=httpx.MockTransport(lambda _: httpx.Response(200))) as other,
+    ):
+        await other.get("https://example.com/search?q=desk")
+    assert "https://example.com/search?q=desk" in caplog.text
+
+
+async def test_a_pickle_holds_what_desk_responded_and_never_the_token() -> None:
+    fake = FakeDesk(token=TOKEN)
+    fake.fail(status=400, body={"errors": {"customer": [f"{ADDRESS} bounced"], "cc": [f"sent with {TOKEN}"]}})
+    async with a_desk(fake) as desk:
+        with pytest.raises(ValidationError) as raised:
+            await desk.conversations.convert(42, **ARGUMENTS)
+    restored = pickle.loads(pickle.dumps(raised.value))
+    assert (restored.body, restored.errors) == (raised.value.body, raised.value.errors)
+    assert ADDRESS in restored.errors["customer"][0]
+    assert ADDRESS.encode() in restored.body
+    assert TOKEN.encode() not in pickle.dumps(raised.value)
 
 
 def test_a_message_hides_an_argument_name_that_may_be_misplaced_data() -> None:

@@ -29,6 +29,9 @@ Hook: TypeAlias = Callable[[str, str, str], None]
 Decoder: TypeAlias = Callable[[Any, At, str, Hook], T | None]
 """Decodes a value, given its container's place, its own key and the hook."""
 
+_MOST_KEYS = 30
+"""The most keys of a path in a report: a response may nest objects as deep as it likes. The last keys are shown."""
+_LONGEST_PATH = 500
 _PLAIN = frozenset({bool, float, int, str})
 _fromisoformat = datetime.datetime.fromisoformat
 _JSON_TYPES = {
@@ -46,6 +49,10 @@ class DecodeError(ValueError):
     """A response that cannot be decoded at all. The message never contains a value of the response."""
 
 
+def _show_path(target: str) -> str:
+    return repr(target.partition("?")[0])
+
+
 @frozen(kw_only=True)
 class Request(Generic[T]):
     """A call of an operation, ready to be sent.
@@ -53,14 +60,14 @@ class Request(Generic[T]):
     Attributes:
         operation: The operationId.
         method: The HTTP method.
-        target: The path and the query, percent-encoded.
+        target: The path and the query, percent-encoded. A repr shows the path only: a query may hold personal data.
         body: The JSON body, or None if the request has no body.
         decode: Turns the JSON of a 2xx response into the result. Raises `DecodeError` if it cannot be decoded.
     """
 
     operation: str
     method: str
-    target: str
+    target: str = field(repr=_show_path)
     body: Any = field(default=None, repr=False)
     decode: Callable[[Any, Hook], T] = field(repr=False)
 
@@ -72,11 +79,12 @@ def ignore(path: str, expected: str, got: str) -> None:
 def unforeseen(value: Json, at: At, key: str, hook: Hook, expected: str) -> None:
     """Report a value that the contract does not allow to the hook."""
     keys = [key]
-    while at is not None:
+    while at is not None and len(keys) < _MOST_KEYS:
         at, key = at
         keys.append(key)
     # The key of an array's item is "[]", which follows the array's name without a dot.
-    hook(".".join(reversed(keys)).replace(".[]", "[]"), expected, _json_type(value))
+    path = ".".join(reversed(keys)).replace(".[]", "[]")
+    hook(path[-_LONGEST_PATH:], expected, _json_type(value))
 
 
 def _json_type(value: Json) -> str:

@@ -26,6 +26,8 @@ import httpx
 from ._checks import printable
 from ._headers import RateLimit
 
+LONGEST_BODY, MOST_HEADERS, LONGEST_HEADER = 65_536, 200, 8192  # An error of each job of a backlog may be kept.
+
 _RAW = re.compile(r"(bytearray\()?b['\"].*", re.DOTALL)
 """Bytes of a response, as h11 quotes them in its messages."""
 _QUOTED = re.compile(
@@ -104,20 +106,23 @@ class DeadlineExceeded(DeskError):  # noqa: N818 - it reads like the standard li
 
 
 class ResponseDecodeError(DeskError):
-    """The request succeeded, but its response cannot be read."""
+    """A 2xx response cannot be read: of a conversion that was carried out, or of a lookup before anything was sent.
+
+    `maybe_applied` is True in the first case: look before you call again. It is False in the second.
+    """
 
 
 class StatusError(DeskError):
     """Desk, or a gateway in front of it, responded with an error status.
 
     What the response says is kept in `body`, `errors`, `title` and `detail`, and may hold personal data. Messages, logs
-    and reprs hide it, but a pickle holds it.
+    and reprs hide it. A pickle holds it, for callers in another process. The token is never kept.
 
     Attributes:
         status_code: The HTTP status.
-        headers: The response's headers, without cookies.
-        body: The response's body as it was received.
-        errors: The reasons by field, such as `{"customer.email": ["must be a valid email address"]}`.
+        headers: The response's headers, without cookies; at most 200, without those over 8 KB.
+        body: The response's body as it was received, up to 64 KB.
+        errors: The reasons by field, such as `{"customer.email": ["must be a valid email address"]}`; at most 100.
         code: Desk's code of the error, such as `G401`; None if the response has none.
         title: Desk's title of the error; None if the response has none.
         detail: Desk's explanation; None if the response has none.
@@ -146,9 +151,10 @@ class StatusError(DeskError):
         explanation = "; ".join(reasons) or _hide(detail or title or "")
         super().__init__(f"{message}: {printable(_ADDRESS.sub('[address]', explanation))}" if explanation else message)
         self.status_code = status_code
-        self.headers: httpx.Headers = httpx.Headers(headers)
+        received = httpx.Headers(headers).raw[:MOST_HEADERS]
+        self.headers = httpx.Headers([each for each in received if len(each[0]) + len(each[1]) <= LONGEST_HEADER])
         self.headers.pop("set-cookie", None)
-        self.body = body
+        self.body = body[:LONGEST_BODY]
         self.code = code
         self.title = title
         self.detail = detail

@@ -16,6 +16,8 @@ LONGEST_WAIT_WITHOUT_DATE = 120.0
 LATE = 2.0
 """Seconds. A reset that has passed for no longer than this was rounded down, or the response took this long."""
 
+_LONGEST_NUMBER = 20
+"""Characters. With a number of thousands of digits, calculations would raise OverflowError."""
 _RATE_LIMIT_NAMES = (b"limit", b"remaining", b"reset")
 _SECONDS = re.compile(r"\d{1,9}(\.\d+)?", re.ASCII)
 
@@ -71,7 +73,7 @@ class RateReport:
         if b"x-rate-limit-err" in values:
             return None  # The limiter's own storage failed, so that its other headers mean nothing.
         try:
-            limit, remaining, reset = (int(values[b"x-rate-limit-" + name]) for name in _RATE_LIMIT_NAMES)
+            limit, remaining, reset = (_number(values[b"x-rate-limit-" + name]) for name in _RATE_LIMIT_NAMES)
             date = http_date(headers.get("date"))
             sent_at = now if date is None else date
             is_epoch = not 0 <= reset < SMALLEST_EPOCH
@@ -88,6 +90,12 @@ class RateReport:
             seconds=max(0.0, seconds) if -LATE <= seconds < longest else None,
             rate_limit=RateLimit(limit=limit, remaining=min(max(remaining, 0), limit), reset_at=reset_at),
         )
+
+
+def _number(value: bytes) -> int:
+    if len(value) > _LONGEST_NUMBER:
+        raise ValueError
+    return int(value)
 
 
 def http_date(value: str | None) -> float | None:

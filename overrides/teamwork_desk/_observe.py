@@ -11,6 +11,7 @@ from functools import wraps
 from typing import Any, ParamSpec, Protocol, TypeAlias
 
 import anyio
+import httpx
 from attrs import frozen
 
 from teamwork_desk_api.types import Request
@@ -205,6 +206,27 @@ class Watch:
 
 def _suffix(request_id: str | None) -> str:
     return f", request id {printable(request_id)}" if request_id else ""
+
+
+class _HideQueries(logging.Filter):
+    """Removes the query of Desk's URLs from httpx's line for each request: it may hold an address or a token."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Change the record, and let it pass."""
+        if isinstance(record.args, tuple):
+            record.args = tuple(_without_query(arg) for arg in record.args)
+        return True
+
+
+def _without_query(arg: object) -> object:
+    # Recognize the URLs by their path, so that the filter needs no list of the clients and changes no other URL.
+    if isinstance(arg, httpx.URL) and arg.path.startswith("/desk/api/"):
+        return arg.copy_with(query=None)
+    return arg
+
+
+# Whichever way a request takes, httpx itself logs it. The filter is added once, and changes no line about another API.
+logging.getLogger("httpx").addFilter(_HideQueries())
 
 
 def log_to_stderr() -> None:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import islice
 from typing import Any, TypeGuard, cast
 
 from attrs import field, frozen
 
 from teamwork_desk_api.types import DecodeError
 
+from ._checks import LONGEST_TEXT
 from ._wire import decode_json
+
+MOST_REASONS = 100
+"""The most reasons that are kept: an error may be kept for long, and it may be one of many."""
 
 
 @frozen(kw_only=True)
@@ -17,7 +23,7 @@ class Problems:
 
     Attributes:
         is_json: Whether the body is JSON. Desk itself responds with JSON to an unknown path.
-        errors: The reasons by field.
+        errors: The reasons by field: the first `MOST_REASONS`, each up to `LONGEST_TEXT` characters.
         code: Desk's code of the first error, such as `G401`.
         title: Its title.
         detail: Its explanation.
@@ -73,20 +79,23 @@ def _is_list(value: Any) -> TypeGuard[list[Any]]:
 
 
 def _by_field(errors: dict[str, Any]) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
-    for name, reasons in errors.items():
-        listed: list[Any] = reasons if _is_list(reasons) else [reasons]
-        if texts := [reason for reason in listed if isinstance(reason, str)]:
-            found[name] = texts
-    return found
+    return _collect(
+        (name, reason)
+        for name, reasons in errors.items()
+        for reason in (reasons if _is_list(reasons) else [reasons])
+        if isinstance(reason, str)
+    )
 
 
 def _by_source(objects: list[dict[str, Any]]) -> dict[str, list[str]]:
+    pairs = ((_source(each.get("source")), _text(each.get("detail")) or _text(each.get("title"))) for each in objects)
+    return _collect((source, reason) for source, reason in pairs if source and reason)
+
+
+def _collect(pairs: Iterator[tuple[str, str]]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
-    for each in objects:
-        source, reason = _source(each.get("source")), _text(each.get("detail")) or _text(each.get("title"))
-        if source and reason:
-            found.setdefault(source, []).append(reason)
+    for name, reason in islice(pairs, MOST_REASONS):
+        found.setdefault(name[:LONGEST_TEXT], []).append(reason[:LONGEST_TEXT])
     return found
 
 
@@ -103,5 +112,5 @@ def _source(value: Any) -> str | None:
 
 def _text(value: Any) -> str | None:
     if isinstance(value, str):
-        return value or None
-    return str(value) if type(value) is int else None
+        return value[:LONGEST_TEXT] or None
+    return str(value)[:LONGEST_TEXT] if type(value) is int else None

@@ -88,6 +88,7 @@ class Scope:
             if error.__cause__ is None:
                 error.__context__ = None
             # Drop the frames below: they hold the token and the body, and crash reporters print local variables.
+            del traceback  # The frame of this method would keep them.
             raise error.with_traceback(None)
         return False
 

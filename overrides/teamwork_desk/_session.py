@@ -14,6 +14,9 @@ from ._observe import Observer, warn_of_drift
 from ._pacing import Pacer
 from ._retry import RetryPolicy, RetryQuota
 
+MOST_DRIFT = 200
+"""The most values that are logged because the contract does not describe them. It bounds the memory and the log."""
+
 
 @frozen(kw_only=True)
 class Options:
@@ -63,7 +66,11 @@ class Session:
         self.pacer = self.pacer.moved(change.seconds)
 
     def report_drift(self, path: str, expected: str, got: str) -> None:
-        """Log a value that the contract does not describe, once per path and kind."""
-        if (path, expected, got) not in self._drift:
-            self._drift.add((path, expected, got))
+        """Log a value that the contract does not describe, once per path and kind, up to a limit."""
+        if (path, expected, got) in self._drift or len(self._drift) > MOST_DRIFT:
+            return
+        self._drift.add((path, expected, got))
+        if len(self._drift) > MOST_DRIFT:
+            warn_of_drift("%d kinds of unexpected values were logged: this client logs no more of them", MOST_DRIFT)
+        else:
             warn_of_drift("%s: expected %s, got %s", path, expected, got)

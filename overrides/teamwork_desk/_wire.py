@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, Self, TypeVar, cast
 
+import anyio.lowlevel
 import httpx
 
 from teamwork_desk_api.types import DecodeError, Hook, Request
@@ -23,8 +24,20 @@ except ImportError:  # orjson has no wheel for every platform
 
 T = TypeVar("T")
 
-MAX_RESPONSE_BYTES = 16 * 1024 * 1024
-"""The largest response body that is read. A page of 100 objects has about 200 KB."""
+MAX_RESPONSE_BYTES = 4 * 1024 * 1024
+"""The largest response body that is read, before and after decompression. A page of 100 objects has about 200 KB."""
+MAX_VALUES = 20_000
+"""The most JSON values in a response. In 200 KB of the shortest objects, such as references, there are 15,000.
+
+Each value takes up to 10 microseconds and 2,000 bytes, most of it in a model. So this limit also bounds the memory that
+a response takes, and the time for which decoding blocks the event loop.
+"""
+_LONGEST_INTEGER = 4300
+"""The most digits of an integer: Python's own limit, which an application may switch off."""
+MAX_CHUNKS = 20_000
+"""The most chunks of a response body: each takes 40 microseconds, however small it is."""
+_CHUNKS_AT_A_TIME = 200
+"""The chunks that are read before other tasks run. A single read of the connection may receive 10,000 tiny chunks."""
 _JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
@@ -109,19 +122,42 @@ def decode_json(content: bytes) -> Any:
     """Decode a response body. An empty body becomes None.
 
     Raises:
-        DecodeError: The body is not JSON.
+        DecodeError: The body is not JSON, or it holds too many values.
     """
+    if len(content) > MAX_VALUES and _most_values(content) > MAX_VALUES and _count_values(content) > MAX_VALUES:
+        raise DecodeError(f"it holds more than {MAX_VALUES} values")
     if orjson is not None:
         with suppress(ValueError):  # json accepts more than orjson, such as UTF-16, and decides below
             return orjson.loads(content)
     try:
-        return json.loads(content) if content else None
+        return json.loads(content, parse_int=_parse_int) if content else None
     except RecursionError:
         reason = "its JSON is nested too deeply"
     except ValueError:
         reason = "it is not JSON, so that this URL does not look like a Teamwork Desk"
     # Raise outside the handler: the original exception holds the whole response.
     raise DecodeError(reason)
+
+
+def _most_values(json_text: bytes) -> int:
+    """Return the number of JSON values or more: every value follows a comma or a bracket, except the first."""
+    return json_text.count(b",") + json_text.count(b"[") + json_text.count(b"{")
+
+
+def _count_values(content: bytes) -> int:
+    """Count JSON values without the commas and brackets in strings, because a message may hold many of them."""
+    if b"\0" in content:
+        return _most_values(content)  # Valid UTF-8 has no NUL here, and in UTF-16 the strings are not found like this.
+    # A value has at most two strings, which are its key and itself, so that four quotes are enough for each.
+    most = 4 * MAX_VALUES
+    parts = content.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"', most)
+    return MAX_VALUES + 1 if len(parts) > most else _most_values(b"".join(parts[::2]))
+
+
+def _parse_int(digits: str) -> int:
+    if len(digits) > _LONGEST_INTEGER:
+        raise ValueError  # The time would be quadratic.
+    return int(digits)
 
 
 def name_of(request: Request[Any]) -> str:
@@ -178,27 +214,35 @@ async def read(response: httpx.Response) -> bytes:
     Raises:
         DecodeError: The body is too large, or its content encoding cannot be decoded.
     """
-    if response.is_stream_consumed:
-        return response.content  # a transport that responds from memory, such as httpx.MockTransport
+    if response.is_stream_consumed:  # a transport that responds from memory, such as httpx.MockTransport
+        if len(response.content) > MAX_RESPONSE_BYTES:
+            raise DecodeError(f"it is larger than {MAX_RESPONSE_BYTES} bytes")
+        return response.content
     content = bytearray()
-    is_too_large = False
+    chunks, excess = 0, ""
     stream = cast("httpx.AsyncByteStream", response.stream)
     try:
         async for chunk in stream:
-            if is_too_large:
+            if excess:
                 break
             content += chunk
+            chunks += 1
             if len(content) > MAX_RESPONSE_BYTES:
-                is_too_large = True
+                excess = f"it is larger than {MAX_RESPONSE_BYTES} bytes"
+            elif chunks > MAX_CHUNKS:
+                excess = f"it comes in more than {MAX_CHUNKS} chunks"
+            elif chunks % _CHUNKS_AT_A_TIME == 0:
+                await anyio.lowlevel.checkpoint()
+            if excess:
                 # Close first and read once more: the next read fails, so that httpx's generators end in order.
                 await stream.aclose()
     except httpx.TransportError:
-        if not is_too_large:
+        if not excess:
             raise
     finally:
         await stream.aclose()
-    if is_too_large:
-        raise DecodeError(f"it is larger than {MAX_RESPONSE_BYTES} bytes")
+    if excess:
+        raise DecodeError(excess)
     return _decompress(bytes(content), response.headers.get("content-encoding", "identity").strip().lower())
 
 
