@@ -9,21 +9,23 @@ import aiohttp
 import httpx
 import pytest
 
-from teamwork_desk import DeskError, NotSentError, TransportError
-from teamwork_desk._outcome import Effect, effect_of_failure, effect_of_status, is_permanent, seems_sent
+from teamwork_desk import DeskError, NotSentError, ResponseDecodeError, StatusError, TransportError
+from teamwork_desk._outcome import Effect, Exchange, effect_of_failure, effect_of_status, may_be_repeated, seems_sent
 
 # The effect of a status
 
 STATUSES: list[tuple[Iterable[int], Effect]] = [
     (range(100, 200), Effect.ENDED),  # no final response came
     (range(200, 300), Effect.APPLIED),
-    (range(300, 408), Effect.FINAL),
+    (range(300, 400), Effect.DOUBTFUL),  # a server may respond with a redirect to a POST that it has carried out
+    (range(400, 408), Effect.FINAL),
     ([408], Effect.ENDED),
     (range(409, 425), Effect.FINAL),
     ([425], Effect.REFUSED),
     (range(426, 429), Effect.FINAL),
     ([429], Effect.REFUSED),
-    (range(430, 500), Effect.FINAL),
+    (range(430, 499), Effect.FINAL),
+    ([499], Effect.DOUBTFUL),  # a gateway reports that the client has left, while Desk still works
     ([500], Effect.ENDED),
     ([501], Effect.FINAL),
     ([502, 503], Effect.ENDED),
@@ -40,21 +42,30 @@ def test_the_table_has_every_status_once() -> None:
 
 
 @pytest.mark.parametrize(("statuses", "effect"), STATUSES, ids=lambda value: str(value).removeprefix("range"))
-def test_a_status_without_retry_after_has_the_effect_that_the_table_names(
-    statuses: Iterable[int], effect: Effect
-) -> None:
-    assert {status: effect_of_status(status, has_retry_after=False) for status in statuses} == dict.fromkeys(
-        statuses, effect
-    )
+def test_a_status_has_the_effect_that_the_table_names(statuses: Iterable[int], effect: Effect) -> None:
+    assert {status: effect_of_status(status) for status in statuses} == dict.fromkeys(statuses, effect)
 
 
-def test_retry_after_turns_a_503_into_a_refusal_and_changes_no_other_status() -> None:
-    changed = {
-        status: effect_of_status(status, has_retry_after=True)
-        for status in range(100, 1000)
-        if effect_of_status(status, has_retry_after=True) is not effect_of_status(status, has_retry_after=False)
-    }
-    assert changed == {503: Effect.REFUSED}
+@pytest.mark.parametrize("status", [303, 429, 499, 503, 504])
+def test_retry_after_does_not_change_the_effect_of_a_status(status: int) -> None:
+    exchange = Exchange(sent=True, status_code=status, headers=httpx.Headers({"Retry-After": "5"}))
+    assert exchange.effect is effect_of_status(status)
+
+
+@pytest.mark.parametrize(
+    ("effect", "is_unknown"),
+    [
+        (Effect.NOT_SENT, False),
+        (Effect.REFUSED, False),
+        (Effect.FINAL, False),
+        (Effect.DOUBTFUL, True),
+        (Effect.ENDED, True),
+        (Effect.RUNNING, True),
+        (Effect.APPLIED, True),
+    ],
+)
+def test_an_effect_says_whether_a_lookup_must_find_out_what_the_request_did(effect: Effect, is_unknown: bool) -> None:
+    assert effect.is_unknown is is_unknown
 
 
 # The effect of a failure
@@ -171,22 +182,40 @@ UNTRUSTED = ssl.SSLCertVerificationError("self-signed certificate")
 
 
 @pytest.mark.parametrize(
-    ("error", "permanent"),
+    ("error", "may_help"),
     [
-        (caused_by(NotSentError(""), httpx.UnsupportedProtocol("")), True),
-        (caused_by(NotSentError(""), httpx.LocalProtocolError("")), True),
-        (caused_by(NotSentError(""), caused_by(httpx.ConnectError(""), UNTRUSTED)), True),
-        (caused_by(NotSentError(""), raised_while_handling(httpx.ConnectError(""), UNTRUSTED)), True),
-        (caused_by(NotSentError(""), httpx.ConnectError("")), False),
-        (caused_by(NotSentError(""), caused_by(httpx.ConnectError(""), ssl.SSLError())), False),
-        (caused_by(NotSentError(""), httpx.RemoteProtocolError("")), False),
-        (caused_by(NotSentError(""), httpx.PoolTimeout("")), False),
-        (NotSentError(""), False),
-        # These requests were sent: their effect decides whether they are retried.
-        (caused_by(TransportError(""), httpx.LocalProtocolError("")), False),
-        (caused_by(TransportError(""), UNTRUSTED), False),
+        (caused_by(NotSentError(""), httpx.UnsupportedProtocol("")), False),
+        (caused_by(NotSentError(""), httpx.LocalProtocolError("")), False),
+        (caused_by(NotSentError(""), caused_by(httpx.ConnectError(""), UNTRUSTED)), False),
+        (caused_by(NotSentError(""), raised_while_handling(httpx.ConnectError(""), UNTRUSTED)), False),
+        (caused_by(NotSentError(""), httpx.ConnectError("")), True),
+        (caused_by(NotSentError(""), caused_by(httpx.ConnectError(""), ssl.SSLError())), True),
+        (caused_by(NotSentError(""), httpx.RemoteProtocolError("")), True),
+        (caused_by(NotSentError(""), httpx.PoolTimeout("")), True),
+        (NotSentError(""), True),
     ],
     ids=lambda value: f"{value!r} from {value.__cause__!r}" if isinstance(value, DeskError) else str(value),
 )
-def test_a_failure_is_permanent_if_nothing_was_sent_and_a_retry_cannot_help(error: DeskError, permanent: bool) -> None:
-    assert is_permanent(error) is permanent
+def test_a_request_that_was_not_sent_is_repeated_unless_a_retry_cannot_help(error: DeskError, may_help: bool) -> None:
+    assert may_be_repeated(Effect.NOT_SENT, error) is may_help
+
+
+@pytest.mark.parametrize(
+    ("effect", "error", "may_help"),
+    [
+        (Effect.REFUSED, StatusError("", status_code=400), True),
+        (Effect.ENDED, StatusError("", status_code=400), True),
+        (Effect.FINAL, StatusError("", status_code=400), False),
+        (Effect.DOUBTFUL, StatusError("", status_code=400), False),
+        # These requests were sent, so that their effect alone decides.
+        (Effect.ENDED, caused_by(TransportError(""), httpx.LocalProtocolError("")), True),
+        (Effect.ENDED, caused_by(TransportError(""), UNTRUSTED), True),
+        # The response to a read cannot be read, and the next response would not be different.
+        (Effect.APPLIED, ResponseDecodeError(""), False),
+    ],
+    ids=str,
+)
+def test_a_request_that_did_nothing_is_repeated_only_if_its_effect_allows_it(
+    effect: Effect, error: DeskError, may_help: bool
+) -> None:
+    assert may_be_repeated(effect, error) is may_help
