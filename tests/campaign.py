@@ -33,6 +33,7 @@ PERIOD = "teamwork_desk._pacing.PERIOD"
 
 ENDED: tuple[Answer, ...] = ("reset", "close", "half a status line", "not HTTP")
 UNREADABLE: tuple[Answer, ...] = ("half a body", "reset within the body", "HTML", "no id", "broken gzip", "empty")
+WITHOUT_TICKET: tuple[Answer, ...] = ("ticket null", "ticket 0", "ticket missing")
 DONE_IN_TIME: tuple[Work, ...] = ("before the response", "at the second lookup")
 LIARS: tuple[Listing, ...] = tuple(get_args(Listing))[3:]
 REFUSED, DOUBTFUL, RUNNING = (425, 429), (301, 302, 303, 307, 308, 499), (504, 524)
@@ -63,7 +64,7 @@ def draw_fault(draw: random.Random) -> Fault:
         case 6 if draw.random() < 0.3:
             return Fault(answer="status", status=draw.choice(DOUBTFUL), headers=("Location: /sorry",), work=work)
         case 7 if draw.random() < 0.3:
-            return Fault(answer="no ticket", work=work)
+            return Fault(answer=draw.choice(WITHOUT_TICKET), work=work)
         case _:
             if draw.random() < 0.8:
                 return Fault(answer="ok", work="before the response")
@@ -104,7 +105,7 @@ def expected_outcome(plan: Plan, *, verify_first: bool) -> str:
         if fault.answer in UNREADABLE:
             return "converted" if is_found else "unreadable"
         # The request may still be running, or has succeeded, so that the call looks it up but never retries.
-        if fault.answer in ("hang", "no ticket") or status in RUNNING:
+        if fault.answer in ("hang", *WITHOUT_TICKET) or status in RUNNING:
             return "converted" if is_found else "unknown"
         if fault.answer == "reset without reading":
             if not can_look_up:

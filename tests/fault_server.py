@@ -39,7 +39,10 @@ Answer = Literal[
     "no id",
     "broken gzip",
     "empty",
-    "no ticket",
+    "ticket null",
+    "ticket 0",
+    "ticket missing",
+    "ticket as digits",
     "status",
 ]
 """The response that the client receives, or how the connection ends."""
@@ -290,7 +293,9 @@ class FaultServer:
     async def _respond(self, exchange: _Exchange, fault: Fault, conversation_id: int) -> bool:
         writer = exchange.writer
         tickets = self.tickets[conversation_id]
-        body = json.dumps(self._conversation(conversation_id, ticket_id=tickets[-1] if tickets else None)).encode()
+        conversation = self._conversation(conversation_id, ticket_id=tickets[-1] if tickets else None)
+        body = json.dumps(conversation).encode()
+        without_ticket = {name: value for name, value in conversation.items() if name != "ticket_id"}
         whole = self._head(200, len(body)) + body
         half = whole[: -len(body) // 2]
         responses: dict[Answer, Callable[[], Awaitable[bool]]] = {
@@ -312,9 +317,10 @@ class FaultServer:
                 exchange, 200, gzip.compress(body)[:-9] + b"nonsense!", "Content-Encoding: gzip"
             ),
             "empty": lambda: self._send(exchange, 204, b""),
-            "no ticket": lambda: self._send(
-                exchange, 200, json.dumps(self._conversation(conversation_id, ticket_id=None)).encode()
-            ),
+            "ticket null": lambda: self._send_json(exchange, without_ticket | {"ticket_id": None}),
+            "ticket 0": lambda: self._send_json(exchange, without_ticket | {"ticket_id": 0}),
+            "ticket missing": lambda: self._send_json(exchange, without_ticket),
+            "ticket as digits": lambda: self._send_json(exchange, without_ticket | {"ticket_id": str(tickets[-1])}),
             "status": lambda: self._send(exchange, fault.status, b"<html>Bad Gateway</html>", *fault.headers),
         }
         return await responses[fault.answer]()
@@ -325,6 +331,9 @@ class FaultServer:
         if status != 204:
             lines.append(f"Content-Length: {length}")
         return "\r\n".join([*lines, "", ""]).encode()
+
+    async def _send_json(self, exchange: _Exchange, value: dict[str, Any]) -> bool:
+        return await self._send(exchange, 200, json.dumps(value).encode())
 
     async def _send(self, exchange: _Exchange, status: int, body: bytes, *headers: str) -> bool:
         return await _write(exchange.writer, self._head(status, len(body), *headers) + body)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 import logging
 from collections.abc import AsyncIterator
-from functools import partial
 from typing import Any, cast
 
 import anyio
@@ -18,6 +19,7 @@ from teamwork_desk import (
     AuthenticationError,
     ConflictError,
     Conversation,
+    ConvertedConversation,
     DeadlineExceeded,
     DeskError,
     NotFoundError,
@@ -38,7 +40,7 @@ from teamwork_desk_api.types import Hook, Request
 
 QUICK = RetryPolicy(backoff_base=0.001, settle=(0.001, 0.001))
 PATIENT = RetryPolicy(settle=(0.001, 60))
-RAISE = RetryPolicy(backoff_base=0.001, on_unknown="raise")
+RAISE = RetryPolicy(backoff_base=0.001, settle=(0.001, 0.001), on_unknown="raise")
 SHORT_TIMEOUT = httpx.Timeout(30, read=0.3)
 
 
@@ -58,67 +60,136 @@ def always(fault: Fault, *, listing: Listing = "reliable") -> Plan:
     return Plan(faults=(fault,) * 9, listing=listing)
 
 
-NO_TICKET = {"conversations": [{"id": 7, "ticket_id": None}]}
+def listed(request: httpx.Request) -> httpx.Response:
+    """Return the listing that shows the only conversation that a lookup asks for, without a ticket."""
+    conversation_id = json.loads(request.url.params["filter"])["id"]["$eq"]
+    return httpx.Response(200, json={"conversations": [{"id": conversation_id, "ticket_id": None}]})
+
+
 CONVERTED: Work = "before the response"
 CONVERTED_LATE: Work = "at the second lookup"
 CONVERTED_TOO_LATE: Work = "after the client gave up"
 
+UNREADABLE: tuple[Answer, ...] = ("half a body", "reset within the body", "HTML", "no id", "broken gzip", "empty")
+WITHOUT_TICKET: tuple[Answer, ...] = ("ticket null", "ticket 0", "ticket missing")
+
+
+def refused(code: int, work: Work = "never") -> Fault:
+    return status(code, work, "Retry-After: 0")
+
+
 # The plan, the result of convert, maybe_applied, and the number of convert requests
 TABLE = {
-    "no fault": (Plan(), Conversation, False, 1),
-    # The server rejects the request for now: it is retried.
-    "425": (once(status(425)), Conversation, False, 2),
-    "429 with Retry-After": (once(status(429, "never", "Retry-After: 0")), Conversation, False, 2),
-    "503 with Retry-After": (once(status(503, "never", "Retry-After: 0")), Conversation, False, 2),
-    "429 forever": (always(status(429, "never", "Retry-After: 0")), RateLimitedError, False, 4),
-    "503 with Retry-After forever": (always(status(503, "never", "Retry-After: 0")), ServerError, False, 4),
+    "no fault": (Plan(), ConvertedConversation, False, 1),
+    # The server, or a gateway, says that it refuses the request for now: the call looks it up, and then retries.
+    **{
+        f"{code}, not converted": (once(fault), ConvertedConversation, False, 2)
+        for code, fault in (("425", status(425)), ("429", refused(429)), ("the first 401", status(401)))
+    },
+    **{
+        f"{code}, converted all the same": (once(fault), ConvertedConversation, False, 1)
+        for code, fault in (
+            ("425", status(425, CONVERTED)), ("429", refused(429, CONVERTED)), ("the first 401", status(401, CONVERTED))
+        )
+    },
+    "429 forever": (always(refused(429)), RateLimitedError, False, 4),
+    "429 again and again, converted at the second": (
+        Plan(faults=(refused(429), refused(429, CONVERTED), refused(429))), ConvertedConversation, False, 2
+    ),
+    "429, the lookup is forbidden": (once(refused(429), listing="forbidden"), OutcomeUnknownError, True, 1),
     "Retry-After is too long": (always(status(429, "never", "Retry-After: 121")), RateLimitedError, False, 1),
     # The request has ended and its effect is unknown: the call looks it up, and then retries.
-    "reset, not converted": (once(make_fault("reset")), Conversation, False, 2),
-    "reset, converted": (once(make_fault("reset", CONVERTED)), Conversation, False, 1),
-    "reset, converted later": (once(make_fault("reset", CONVERTED_LATE)), Conversation, False, 1),
-    "reset, converted, lookups lag": (once(make_fault("reset", CONVERTED), lagging_lookups=2), Conversation, False, 1),
-    "closed, not converted": (once(make_fault("close")), Conversation, False, 2),
-    "half a status line, converted": (once(make_fault("half a status line", CONVERTED)), Conversation, False, 1),
-    "not HTTP, not converted": (once(make_fault("not HTTP")), Conversation, False, 2),
+    "reset, not converted": (once(make_fault("reset")), ConvertedConversation, False, 2),
+    "reset, converted": (once(make_fault("reset", CONVERTED)), ConvertedConversation, False, 1),
+    "reset, converted later": (once(make_fault("reset", CONVERTED_LATE)), ConvertedConversation, False, 1),
+    "reset, converted, lookups lag": (
+        once(make_fault("reset", CONVERTED), lagging_lookups=2), ConvertedConversation, False, 1
+    ),
+    "closed, not converted": (once(make_fault("close")), ConvertedConversation, False, 2),
+    "half a status line, converted": (
+        once(make_fault("half a status line", CONVERTED)), ConvertedConversation, False, 1
+    ),
+    "not HTTP, not converted": (once(make_fault("not HTTP")), ConvertedConversation, False, 2),
     "reset forever": (always(make_fault("reset")), TransportError, False, 4),
     "reset, the lookup is forbidden": (always(make_fault("reset"), listing="forbidden"), OutcomeUnknownError, True, 1),
     "reset, converted, first lookup fails": (
-        once(make_fault("reset", CONVERTED), listing="flaky"), Conversation, False, 1
+        once(make_fault("reset", CONVERTED), listing="flaky"), ConvertedConversation, False, 1
     ),
-    **{f"{code}, converted": (once(status(code, CONVERTED)), Conversation, False, 1) for code in (408, 500, 502, 503)},
-    **{f"{code}, not converted": (once(status(code)), Conversation, False, 2) for code in (408, 520, 999)},
+    **{
+        f"{code}, converted": (once(status(code, CONVERTED)), ConvertedConversation, False, 1)
+        for code in (408, 500, 502, 503)
+    },
+    **{
+        f"{code}, not converted": (once(status(code)), ConvertedConversation, False, 2)
+        for code in (408, 503, 520, 999)
+    },
     "500 forever": (always(status(500)), ServerError, False, 4),
     "999 forever": (always(status(999)), StatusError, False, 4),
     "500, the lookup is forbidden": (always(status(500), listing="forbidden"), OutcomeUnknownError, True, 1),
+    # A maintenance page says nothing about what the server behind it does.
+    "503 with Retry-After, not converted": (once(refused(503)), ConvertedConversation, False, 2),
+    "503 with Retry-After, converted": (once(refused(503, CONVERTED)), ConvertedConversation, False, 1),
+    "503 with Retry-After, converted later": (once(refused(503, CONVERTED_LATE)), ConvertedConversation, False, 1),
+    "503 with Retry-After forever": (always(refused(503)), ServerError, False, 4),
+    "503 with Retry-After, the lookup is forbidden": (
+        always(refused(503), listing="forbidden"), OutcomeUnknownError, True, 1
+    ),
+    # The status does not show whether the request was carried out: the call looks it up, but never retries.
+    **{
+        f"{code}, converted": (once(status(code, CONVERTED, "Location: /elsewhere")), ConvertedConversation, False, 1)
+        for code in (302, 303, 308, 499)
+    },
+    "303, converted later": (once(status(303, CONVERTED_LATE)), ConvertedConversation, False, 1),
+    **{
+        f"{code}, not converted": (always(status(code, "never", "Location: /elsewhere")), StatusError, False, 1)
+        for code in (302, 303, 308, 499)
+    },
+    "303, the lookup is forbidden": (always(status(303), listing="forbidden"), OutcomeUnknownError, True, 1),
     # The request may still be running: the call looks it up, but never retries.
-    "no response, converted": (once(make_fault("hang", CONVERTED)), Conversation, False, 1),
+    "no response, converted": (once(make_fault("hang", CONVERTED)), ConvertedConversation, False, 1),
     "no response, not converted": (once(make_fault("hang")), OutcomeUnknownError, True, 1),
     "no response, converted too late": (once(make_fault("hang", CONVERTED_TOO_LATE)), OutcomeUnknownError, True, 1),
-    "504, converted": (once(status(504, CONVERTED)), Conversation, False, 1),
+    "504, converted": (once(status(504, CONVERTED)), ConvertedConversation, False, 1),
     "504, converted too late": (once(status(504, CONVERTED_TOO_LATE)), OutcomeUnknownError, True, 1),
     "524, not converted": (once(status(524)), OutcomeUnknownError, True, 1),
     # The request was applied: it is never retried.
     **{
-        f"{answer}, the lookup shows the ticket": (once(make_fault(answer, CONVERTED)), Conversation, False, 1)
-        for answer in ("half a body", "reset within the body", "HTML", "no id", "broken gzip", "empty")  # type: Answer
+        f"{answer}, the lookup shows the ticket": (once(make_fault(answer, CONVERTED)), ConvertedConversation, False, 1)
+        for answer in UNREADABLE
     },
-    "HTML, the lookup shows no ticket": (once(make_fault("HTML")), ResponseDecodeError, True, 1),
+    **{
+        f"{answer}, the lookup shows no ticket": (once(make_fault(answer)), ResponseDecodeError, True, 1)
+        for answer in ("HTML", "empty")  # type: Answer
+    },
     "half a body, the lookup is forbidden": (
         always(make_fault("half a body", CONVERTED), listing="forbidden"), ResponseDecodeError, True, 1
     ),
-    "slow": (once(make_fault("slow", CONVERTED)), Conversation, False, 1),
-    "interim responses": (once(make_fault("after interim responses", CONVERTED)), Conversation, False, 1),
+    **{
+        f"{answer}, the lookup shows the ticket": (once(make_fault(answer, CONVERTED)), ConvertedConversation, False, 1)
+        for answer in WITHOUT_TICKET
+    },
+    "ticket null, the lookup shows the ticket later": (
+        once(make_fault("ticket null", CONVERTED_LATE)), ConvertedConversation, False, 1
+    ),
+    **{
+        f"{answer}, the lookup shows no ticket": (once(make_fault(answer)), OutcomeUnknownError, True, 1)
+        for answer in WITHOUT_TICKET
+    },
+    "ticket null, the lookup is forbidden": (
+        always(make_fault("ticket null", CONVERTED), listing="forbidden"), OutcomeUnknownError, True, 1
+    ),
+    "ticket as digits": (once(make_fault("ticket as digits", CONVERTED)), ConvertedConversation, False, 1),
+    "slow": (once(make_fault("slow", CONVERTED)), ConvertedConversation, False, 1),
+    "interim responses": (once(make_fault("after interim responses", CONVERTED)), ConvertedConversation, False, 1),
     # The response is final: the request is not retried.
     "400": (always(status(400)), ValidationError, False, 1),
-    "401": (always(status(401)), AuthenticationError, False, 1),
+    "401 for the fresh token too": (always(status(401)), AuthenticationError, False, 2),
     "403": (always(status(403)), PermissionDeniedError, False, 1),
     "404": (always(status(404)), NotFoundError, False, 1),
     "409": (always(status(409)), ConflictError, False, 1),
     "418": (always(status(418)), StatusError, False, 1),
     "422": (always(status(422)), UnprocessableError, False, 1),
     "501": (always(status(501)), ServerError, False, 1),
-    "302": (always(status(302, "never", "Location: /elsewhere")), StatusError, False, 1),
 }  # fmt: skip
 
 
@@ -127,24 +198,35 @@ def timeout_for(plan: Plan) -> httpx.Timeout:
     return SHORT_TIMEOUT if any(fault.answer == "hang" for fault in plan.faults) else httpx.Timeout(30)
 
 
-async def convert(desk: AsyncDesk, **arguments: object) -> Conversation | DeskError:
+async def convert(desk: AsyncDesk, conversation_id: int = 7, **arguments: object) -> Conversation | DeskError:
     try:
-        return await desk.conversations.convert(7, **arguments)  # type: ignore[arg-type]
+        return await desk.conversations.convert(conversation_id, **arguments)  # type: ignore[arg-type]
     except DeskError as error:
         return error
 
 
+def methods_of(server: FaultServer) -> list[str]:
+    return [request.partition(" ")[0] for request in server.requests]
+
+
 @pytest.mark.parametrize(("plan", "kind", "maybe_applied", "requests"), TABLE.values(), ids=TABLE.keys())
 async def test_a_call_follows_the_table(plan: Plan, kind: type, maybe_applied: bool, requests: int) -> None:
+    tokens = (f"token-{number}" for number in itertools.count())
     with FaultServer({7: plan}) as server:
-        async with AsyncDesk(server.url, token="t", retry=QUICK, timeout=timeout_for(plan), verify_first=False) as desk:
+        async with AsyncDesk(
+            server.url, token=lambda: next(tokens), retry=QUICK, timeout=timeout_for(plan), verify_first=False
+        ) as desk:
             result = await convert(desk)
         assert type(result) is kind
         assert server.converts[7] == requests
+        # Whatever the response was, the call looks before it sends the request again.
+        assert ("POST", "POST") not in set(itertools.pairwise(methods_of(server)))
         if isinstance(result, DeskError):
             assert (result.maybe_applied, result.attempts, result.conversation_id) == (maybe_applied, requests, 7)
         else:
             assert [result.ticket_id] == server.tickets[7]
+            assert isinstance(result, ConvertedConversation)
+            assert result.created
 
 
 @pytest.mark.parametrize(
@@ -154,6 +236,10 @@ async def test_a_call_follows_the_table(plan: Plan, kind: type, maybe_applied: b
         (status(500), OutcomeUnknownError),
         (make_fault("hang", CONVERTED), OutcomeUnknownError),
         (make_fault("HTML", CONVERTED), ResponseDecodeError),
+        (make_fault("ticket null", CONVERTED), OutcomeUnknownError),
+        (refused(503), OutcomeUnknownError),
+        (status(303), OutcomeUnknownError),
+        (status(499), OutcomeUnknownError),
     ],
     ids=str,
 )
@@ -169,6 +255,14 @@ async def test_a_call_with_on_unknown_raise_never_looks_up(fault: Fault, kind: t
         assert not any(request.startswith("GET") for request in server.requests)
 
 
+async def test_a_call_with_on_unknown_raise_sends_again_only_what_was_refused() -> None:
+    with FaultServer({7: Plan(faults=(refused(429), status(425)))}) as server:
+        async with AsyncDesk(server.url, token="t", retry=RAISE, verify_first=False) as desk:
+            result = await convert(desk)
+        assert type(result) is ConvertedConversation
+        assert methods_of(server) == ["POST", "POST", "POST"]
+
+
 async def test_a_call_that_gets_no_connection_is_retried_and_was_not_sent() -> None:
     with FaultServer() as server:
         url = server.url
@@ -179,39 +273,54 @@ async def test_a_call_that_gets_no_connection_is_retried_and_was_not_sent() -> N
     assert "ConnectError" in str(result)
 
 
-async def test_verify_first_returns_the_ticket_of_a_conversation_that_is_already_converted() -> None:
+async def test_a_conversation_that_has_a_ticket_is_returned_as_it_is() -> None:
     with FaultServer() as server:
-        async with AsyncDesk(server.url, token="t", retry=QUICK, verify_first=False) as desk:
-            first = await desk.conversations.convert(7, verify_first=True)
-            second = await desk.conversations.convert(7, verify_first=True)
-        assert first.ticket_id == second.ticket_id
-        assert server.converts[7] == 1
+        async with AsyncDesk(server.url, token="t", retry=QUICK) as desk:
+            first = await desk.conversations.convert(7)
+            second = await desk.conversations.convert(7)
+        assert (first.created, second.created) == (True, False)
+        assert [first.ticket_id] == [second.ticket_id] == server.tickets[7]
+        assert methods_of(server) == ["GET", "POST", "GET"]
 
 
-async def test_concurrent_calls_with_verify_first_convert_a_conversation_once() -> None:
-    tickets: list[int | None] = []
+@pytest.mark.parametrize("whose", ["client", "view", "call"])
+async def test_with_verify_first_false_a_call_sends_at_once(whose: str) -> None:
+    sends_at_once = {"verify_first": False}
+    with FaultServer() as server:
+        async with AsyncDesk(server.url, token="t", **sends_at_once if whose == "client" else {}) as desk:
+            view = desk.with_options(**sends_at_once) if whose == "view" else desk
+            result = await convert(view, **sends_at_once if whose == "call" else {})
+        assert isinstance(result, ConvertedConversation)
+        assert result.created
+        assert methods_of(server) == ["POST"]
 
-    async def verify_and_convert(desk: AsyncDesk, conversation_id: int) -> None:
-        tickets.append((await desk.conversations.convert(conversation_id, verify_first=True)).ticket_id)
+
+async def test_concurrent_calls_convert_a_conversation_once() -> None:
+    results: list[ConvertedConversation] = []
+
+    async def keep(desk: AsyncDesk, conversation_id: int) -> None:
+        results.append(await desk.conversations.convert(conversation_id))
 
     with FaultServer() as server:
-        async with (
-            AsyncDesk(server.url, token="t", retry=QUICK, verify_first=False) as desk,
-            anyio.create_task_group() as calls,
-        ):
+        async with AsyncDesk(server.url, token="t", retry=QUICK) as desk, anyio.create_task_group() as calls:
             for view in (desk, desk.with_options(deadline=60)) * 3:
-                calls.start_soon(verify_and_convert, view, 7)
-                calls.start_soon(verify_and_convert, view, 8)
+                calls.start_soon(keep, view, 7)
+                calls.start_soon(keep, view, 8)
         assert (server.converts[7], server.converts[8]) == (1, 1)
-    assert len(tickets) == 12
-    assert len(set(tickets)) == 2
+    assert sorted((result.id or 0, result.created) for result in results) == [
+        *[(7, False)] * 5, (7, True), *[(8, False)] * 5, (8, True),
+    ]  # fmt: skip
+    assert len({result.ticket_id for result in results}) == 2
 
 
+@pytest.mark.parametrize("verify_first", [True, False])
 @pytest.mark.parametrize("how", ["it is cancelled", "its deadline passes", "its policy forbids lookups"])
-async def test_verify_first_waits_until_the_unknown_outcome_of_an_earlier_call_is_settled(how: str) -> None:
+async def test_a_call_waits_until_the_unknown_outcome_of_an_earlier_call_is_settled(
+    how: str, verify_first: bool
+) -> None:
     plan = once(make_fault("hang", CONVERTED), lagging_lookups=2)
     with FaultServer({7: plan}) as server:
-        async with AsyncDesk(server.url, token="t", retry=PATIENT, verify_first=False) as desk:
+        async with AsyncDesk(server.url, token="t", retry=PATIENT) as desk:
             first = {
                 "it is cancelled": desk,
                 "its deadline passes": desk.with_options(deadline=1),
@@ -220,55 +329,62 @@ async def test_verify_first_waits_until_the_unknown_outcome_of_an_earlier_call_i
                 ),
             }[how]
             async with anyio.create_task_group() as calls:
-                calls.start_soon(partial(convert, first, verify_first=True))
+                calls.start_soon(convert, first)
                 while not server.tickets[7]:
                     await anyio.sleep(0.001)
                 if how == "it is cancelled":
                     calls.cancel_scope.cancel()
-            second = await desk.conversations.convert(7, verify_first=True)
+            second = await desk.conversations.convert(7, verify_first=verify_first)
         assert server.tickets[7] == [second.ticket_id]
+        assert not second.created
 
 
-async def test_verify_first_waits_for_the_call_that_settles_last_of_two_with_unknown_outcomes() -> None:
-    plan = Plan(faults=(make_fault("hang", CONVERTED), make_fault("hang")), lagging_lookups=2)
+async def test_the_longest_settling_time_of_the_calls_for_a_conversation_counts() -> None:
+    plan = once(make_fault("hang", CONVERTED), lagging_lookups=2)
     with FaultServer({7: plan}) as server:
-        async with AsyncDesk(server.url, token="t", retry=QUICK, verify_first=False) as desk:
-            for settle in (60, 0):
-                without_lookup = desk.with_options(timeout=SHORT_TIMEOUT, retry=evolve(RAISE, settle=(settle,)))
-                assert type(await convert(without_lookup)) is OutcomeUnknownError
-            last = await desk.conversations.convert(7, verify_first=True)
+        async with AsyncDesk(server.url, token="t", retry=RetryPolicy(settle=(0, 0)), verify_first=False) as desk:
+            without_lookup = desk.with_options(timeout=SHORT_TIMEOUT, retry=evolve(RAISE, settle=(60,)))
+            first = await convert(without_lookup)
+            # This call looks first, and has no time to wait until the first call is settled.
+            second = await convert(desk.with_options(deadline=1, retry=RetryPolicy(settle=(60,))))
+            for error in (first, second):
+                assert type(error) is OutcomeUnknownError
+                assert error.maybe_applied
+            last = await desk.conversations.convert(7)
         assert server.tickets[7] == [last.ticket_id]
+        assert not last.created
 
 
-async def test_verify_first_converts_if_the_unknown_outcome_of_an_earlier_call_shows_no_ticket() -> None:
-    impatient = evolve(PATIENT, settle=(0.001,))
+async def test_a_call_converts_if_the_unknown_outcome_of_an_earlier_call_shows_no_ticket() -> None:
     with FaultServer({7: once(make_fault("hang"))}) as server:
-        async with AsyncDesk(server.url, token="t", retry=PATIENT, deadline=1, verify_first=False) as desk:
-            assert type(await convert(desk)) is OutcomeUnknownError
-            view = desk.with_options(deadline=60, retry=impatient)
-            second = await view.conversations.convert(7, verify_first=True)
+        async with AsyncDesk(server.url, token="t", retry=QUICK, verify_first=False) as desk:
+            assert type(await convert(desk.with_options(timeout=SHORT_TIMEOUT, retry=RAISE))) is OutcomeUnknownError
+            second = await desk.conversations.convert(7)
+            assert second.created
         assert server.tickets[7] == [second.ticket_id]
-        assert [line.split()[0] for line in server.requests] == ["POST", "GET", "GET", "POST"]
+        first, *between, last = methods_of(server)
+        assert (first, set(between), last) == ("POST", {"GET"}, "POST")
 
 
-async def test_a_call_waits_for_another_call_about_its_conversation_until_its_own_deadline() -> None:
+@pytest.mark.parametrize("verify_first", [True, False])
+async def test_a_call_waits_for_another_call_for_its_conversation_until_its_own_deadline(verify_first: bool) -> None:
     results: list[object] = []
     with FaultServer({7: always(make_fault("hang"))}) as server:
-        async with AsyncDesk(server.url, token="t", verify_first=False) as desk, anyio.create_task_group() as calls:
-            calls.start_soon(partial(desk.conversations.convert, 7, verify_first=True))
+        async with AsyncDesk(server.url, token="t") as desk, anyio.create_task_group() as calls:
+            calls.start_soon(desk.conversations.convert, 7)
             while len(server.requests) < 2:
                 await anyio.sleep(0.001)
-            results.append(await convert(desk.with_options(deadline=0.05), verify_first=True))
+            results.append(await convert(desk.with_options(deadline=0.05), verify_first=verify_first))
             calls.cancel_scope.cancel()
         (result,) = results
         assert isinstance(result, DeadlineExceeded)
         assert (result.attempts, result.maybe_applied, len(server.requests)) == (0, False, 2)
 
 
-async def test_verify_first_sends_no_convert_request_if_the_lookup_fails() -> None:
+async def test_no_convert_request_is_sent_if_the_first_lookup_fails() -> None:
     with FaultServer({7: Plan(listing="forbidden")}) as server:
-        async with AsyncDesk(server.url, token="t", retry=QUICK, verify_first=False) as desk:
-            result = await convert(desk, verify_first=True)
+        async with AsyncDesk(server.url, token="t", retry=QUICK) as desk:
+            result = await convert(desk)
         assert type(result) is PermissionDeniedError
         assert (result.maybe_applied, result.attempts, server.converts[7]) == (False, 0, 0)
 
@@ -397,8 +513,9 @@ async def test_the_retry_quota_bounds_the_requests_during_an_outage() -> None:
     async with AsyncDesk(
         "https://desk.example", token="t", retry=policy, transport=transport, verify_first=False
     ) as desk:
-        for _ in range(calls):
-            assert type(await convert(desk)) is OutcomeUnknownError
+        # Each call is about another conversation, because a second call for one would only look it up.
+        for number in range(calls):
+            assert type(await convert(desk, 1 + number)) is OutcomeUnknownError
     assert methods.count("POST") == calls
     assert calls < methods.count("GET") <= calls + 500 // 5
 
@@ -411,15 +528,15 @@ async def test_the_first_lookup_is_sent_even_if_the_retry_quota_is_exhausted() -
         methods.append(request.method)
         if request.method == "POST":
             return httpx.Response(504)
-        return httpx.Response(425) if is_down else httpx.Response(200, json=NO_TICKET)
+        return httpx.Response(425) if is_down else listed(request)
 
     transport = httpx.MockTransport(outage)
     policy = RetryPolicy(backoff_base=0, settle=(0, 0))
     async with AsyncDesk(
         "https://desk.example", token="t", retry=policy, transport=transport, verify_first=False
     ) as desk:
-        for _ in range(50):
-            assert type(await convert(desk)) is OutcomeUnknownError
+        for number in range(50):
+            assert type(await convert(desk, 100 + number)) is OutcomeUnknownError
         methods.clear()
         is_down = False
         assert type(await convert(desk)) is OutcomeUnknownError
@@ -427,14 +544,14 @@ async def test_the_first_lookup_is_sent_even_if_the_retry_quota_is_exhausted() -
 
 
 async def test_a_retry_that_exceeds_the_deadline_costs_no_quota() -> None:
-    responses = [httpx.Response(503, headers={"Retry-After": "60"})] * 200
-    responses += [httpx.Response(425), httpx.Response(200, json={"id": 7, "ticket_id": 9})]
-    transport = httpx.MockTransport(lambda _: responses.pop(0))
+    refusals = [httpx.Response(425, headers={"Retry-After": "60"})] * 200
+    responses = [*refusals, httpx.Response(425), httpx.Response(200, json={"id": 7, "ticket_id": 9})]
+    transport = httpx.MockTransport(lambda request: listed(request) if request.method == "GET" else responses.pop(0))
     async with AsyncDesk(
         "https://desk.example", token="t", deadline=30, transport=transport, verify_first=False
     ) as desk:
-        for _ in range(200):
-            assert type(await convert(desk)) is DeadlineExceeded
+        for number in range(200):
+            assert type(await convert(desk, 100 + number)) is DeadlineExceeded
         assert isinstance(await convert(desk.with_options(retry=QUICK)), Conversation)
 
 
@@ -447,10 +564,8 @@ async def test_the_error_of_a_lookup_names_the_deadline_of_the_whole_call() -> N
         return httpx.Response(429, headers={"Retry-After": "60"})
 
     transport = httpx.MockTransport(refuse)
-    async with AsyncDesk(
-        "https://desk.example", token=slow, deadline=2, transport=transport, verify_first=False
-    ) as desk:
-        result = await convert(desk, verify_first=True)
+    async with AsyncDesk("https://desk.example", token=slow, deadline=2, transport=transport) as desk:
+        result = await convert(desk)
     assert "the deadline of 2 s" in str(result)
 
 
