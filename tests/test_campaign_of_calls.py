@@ -110,7 +110,9 @@ class Caller:
 class Books:
     """What the callers got."""
 
-    results: dict[str, ConvertedConversation | DeskError | None] = field(factory=dict)
+    results: dict[str, ConvertedConversation | DeskError | None] = field(
+        factory=dict[str, "ConvertedConversation | DeskError | None"]
+    )
 
     async def call(self, views: list[AsyncDesk], caller: Caller, draw: random.Random) -> None:
         await anyio.sleep(draw.uniform(0, 60))

@@ -31,6 +31,7 @@ from teamwork_desk import (
     AsyncDesk,
     ConfigurationError,
     Conversation,
+    ConvertedConversation,
     DeadlineExceeded,
     DeskError,
     OutcomeUnknownError,
@@ -214,7 +215,7 @@ def test_a_loop_works_after_another_stopped_with_calls_in_flight_and_these_end_l
         server.hold = lambda request: (released.wait(20), None)[1]
         first, second = asyncio.new_event_loop(), asyncio.new_event_loop()
 
-        async def begin() -> list[asyncio.Task[Conversation]]:
+        async def begin() -> list[asyncio.Task[ConvertedConversation]]:
             calls = [asyncio.create_task(desk.conversations.convert(n, verify_first=True)) for n in (1, 2)]
             await asyncio.to_thread(server.wait_for, 1)
             return calls
@@ -244,7 +245,7 @@ def test_a_client_is_refused_on_another_loop_while_the_first_is_running(backend:
             for other in ("asyncio", "trio"):
                 for use in (convert, close):
                     with pytest.raises(ConfigurationError, match="create an AsyncDesk for each event loop"):
-                        await anyio.to_thread.run_sync(partial(anyio.run, use, desk, 2, backend=other))
+                        await anyio.to_thread.run_sync(lambda: anyio.run(use, desk, 2, backend=other))  # noqa: B023 - it is called at once
             await convert(desk, 3)
             await desk.aclose()
 
@@ -505,7 +506,7 @@ def test_calls_that_a_stopped_loop_abandoned_hold_nothing_that_the_next_loop_nee
         transport = Hanging(lambda request: httpx.Response(500))
         return AsyncDesk("https://acme.teamwork.com", transport=transport, retry=ONCE, deadline=10, **options)
 
-    async def abandon(desk: AsyncDesk) -> list[asyncio.Task[Conversation]]:
+    async def abandon(desk: AsyncDesk) -> list[asyncio.Task[ConvertedConversation]]:
         calls = [
             asyncio.create_task(desk.conversations.convert(n, verify_first=True)) for n in (1, 1, 2, *range(3, 30))
         ]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import anyio
 import httpx
@@ -35,7 +35,8 @@ from teamwork_desk._loops import ServedLoop
 from teamwork_desk._memory import MOST_UNKNOWN, Memory, Unknown
 from teamwork_desk.testing import FakeDesk, VirtualTimeLoop
 
-CONVERT = "/convert.json"
+Script: TypeAlias = Callable[[httpx.Response], httpx.Response]
+"""Makes the response that the client gets of the response that FakeDesk sent."""
 
 
 @pytest.fixture(params=["asyncio", "trio"])
@@ -73,8 +74,8 @@ class Scripted(httpx.AsyncBaseTransport):
         self,
         fake: FakeDesk,
         *,
-        convert: Callable[[httpx.Response], httpx.Response] = lambda response: response,
-        look: Callable[[httpx.Response], httpx.Response] = lambda response: response,
+        convert: Script = lambda response: response,
+        look: Script = lambda response: response,
     ) -> None:
         self._fake = fake.transport
         self._convert = convert
@@ -89,8 +90,8 @@ class Scripted(httpx.AsyncBaseTransport):
 def scripted_desk(
     fake: FakeDesk,
     *,
-    convert: Callable[[httpx.Response], httpx.Response] = lambda response: response,
-    look: Callable[[httpx.Response], httpx.Response] = lambda response: response,
+    convert: Script = lambda response: response,
+    look: Script = lambda response: response,
     **options: Any,
 ) -> AsyncDesk:
     transport = Scripted(fake, convert=convert, look=look)
@@ -287,10 +288,14 @@ def test_the_memory_of_unknown_outcomes_is_bounded_and_then_every_call_looks_fir
 # A response is not taken at its word
 
 
-def carried_out(status: int, headers: dict[str, str] | None = None, content: bytes = b"") -> Any:
+def carried_out(status: int, headers: dict[str, str] | None = None, content: bytes = b"") -> Script:
     """Return a script that replaces the response to the first conversion, which was carried out."""
     responses = [httpx.Response(status, headers=headers, content=content)]
-    return lambda response: responses.pop() if responses else response
+
+    def replace(response: httpx.Response) -> httpx.Response:
+        return responses.pop() if responses else response
+
+    return replace
 
 
 @pytest.mark.parametrize("verify_first", [True, False])
@@ -352,6 +357,7 @@ async def test_the_error_of_a_request_that_did_nothing_is_that_of_its_status(
 ) -> None:
     fake_desk.fail(status=status, method="POST", times=9)
     error = await outcome_of(desk)
+    assert isinstance(error, DeskError)
     assert type(error) is kind
     assert not error.maybe_applied
     fake_desk.assert_not_converted(42)
@@ -394,7 +400,7 @@ async def test_without_verification_only_a_refused_request_is_sent_again(fake_de
 # A success names a ticket
 
 
-def with_ticket_id(ticket_id: object) -> Callable[[httpx.Response], httpx.Response]:
+def with_ticket_id(ticket_id: object) -> Script:
     """Return a script that replaces the ticket's id in a response; `...` removes it."""
 
     def replace(response: httpx.Response) -> httpx.Response:
@@ -425,6 +431,7 @@ async def test_a_success_is_none_if_no_lookup_shows_a_ticket(
         fake_desk, convert=with_ticket_id(ticket_id), look=with_ticket_id(None), verify_first=False
     ) as desk:
         error = await outcome_of(desk)
+        assert isinstance(error, DeskError)
         assert type(error) is kind
         assert error.maybe_applied
         assert isinstance(await outcome_of(desk.with_options(retry=RetryPolicy(settle=())), 42), DeskError)
@@ -474,7 +481,7 @@ async def test_a_listing_that_proves_nothing_never_leads_to_a_conversion(fake_de
 
 
 async def test_an_entry_with_a_ticket_counts_even_beside_others(fake_desk: FakeDesk) -> None:
-    page = {"conversations": [{"id": 43, "ticket_id": None}, {"id": 42, "ticket_id": 7}]}
+    page: dict[str, Any] = {"conversations": [{"id": 43, "ticket_id": None}, {"id": 42, "ticket_id": 7}]}
     page |= {"pagination": {"hasMorePages": True}}
     async with scripted_desk(fake_desk, look=lambda _: httpx.Response(200, json=page)) as desk:
         conversation = await desk.conversations.convert(42)
