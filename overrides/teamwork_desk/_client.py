@@ -37,8 +37,8 @@ API_PATH = "/desk/api/v2"
 class AsyncDesk:
     """A client for one Teamwork Desk installation.
 
-    One client serves many callers at once, and keeps all of them within the account's rate window. Close it with
-    `aclose`, or use it as an async context manager.
+    One client serves many callers at once, and keeps all of them within the account's rate window. It serves one event
+    loop at a time: several in turn, and a forked child. Close it with `aclose`, or use it as an async context manager.
 
     Args:
         url: The installation's origin, such as `https://acme.teamwork.com`, with or without `/desk/api/v2`. Plain
@@ -54,7 +54,9 @@ class AsyncDesk:
             ticket. Calls that wait at the same time share a lookup. With False, `convert` sends at once.
         email_fallback: What to do for installations that do not know `customer.email`: `"auto"` sends the deprecated
             `email` if Desk says that the customer is missing, `"always"` sends it at once, `"never"` never sends it.
-        transport: An httpx transport instead of the client's own connections.
+        transport: An httpx transport instead of the client's own connections. It must serve a single event loop and a
+            single process, because the client cannot drop its connections; `httpx.AsyncHTTPTransport` and
+            `httpx_aiohttp.AiohttpTransport` also serve several loops in turn.
         httpx_options: Options that go to httpx unchanged: `proxy`, `verify`, `cert`, `http1`, `http2`, `limits`,
             `mounts`, `trust_env`, `event_hooks`.
 
@@ -185,7 +187,11 @@ class AsyncDesk:
         return f"{self._session.origin}/desk/tickets/{ticket_id:d}"
 
     async def aclose(self) -> None:
-        """Close the connections, which all views share."""
+        """Close the connections, which all views share. What a transport raises meanwhile is ignored.
+
+        Raises:
+            ConfigurationError: The client serves another event loop, which is still running.
+        """
         await self._session.connections.aclose()
 
     async def __aenter__(self) -> Self:
