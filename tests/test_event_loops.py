@@ -512,7 +512,7 @@ def test_calls_that_a_stopped_loop_abandoned_hold_nothing_that_the_next_loop_nee
 
     async def abandon(desk: AsyncDesk) -> list[asyncio.Task[ConvertedConversation]]:
         numbers = (1, 1, 2, *range(3, 30))
-        # The plain calls use up the requests that may be in flight before the first response. The others wait.
+        # Ten plain calls are in flight, as many as may be before the first response, and the others wait for them.
         calls = [asyncio.create_task(desk.conversations.convert(n, verify_first=n < 3)) for n in numbers]
         await asyncio.sleep(0.05)
         return calls
