@@ -16,7 +16,7 @@ import pytest
 
 from teamwork_desk import (
     AsyncDesk,
-    Conversation,
+    ConvertedConversation,
     DeadlineExceeded,
     NotFoundError,
     OutcomeUnknownError,
@@ -24,7 +24,7 @@ from teamwork_desk import (
     _backlog,
 )
 from teamwork_desk._conversations import Conversations
-from teamwork_desk.backlog import Job, Outcome, convert_many
+from teamwork_desk.backlog import Converted, Failed, Job, convert_many
 from teamwork_desk.testing import FakeDesk
 
 
@@ -46,7 +46,7 @@ class GatedDesk:
     def hold(self, *conversations: int) -> None:
         self.gates.update((conversation, asyncio.Event()) for conversation in conversations)
 
-    async def convert(self, conversation_id: int, **keywords: Any) -> Conversation:
+    async def convert(self, conversation_id: int, **keywords: Any) -> ConvertedConversation:
         self.calls.append({"conversation_id": conversation_id, **keywords})
         self.running.add(conversation_id)
         self.most_running = max(self.most_running, len(self.running))
@@ -59,7 +59,7 @@ class GatedDesk:
             raise
         finally:
             self.running.discard(conversation_id)
-        return Conversation(id=conversation_id, ticket_id=conversation_id + 1000)
+        return ConvertedConversation(id=conversation_id, ticket_id=conversation_id + 1000)
 
 
 def a_desk(fake: FakeDesk, **options: Any) -> AsyncDesk:
@@ -87,9 +87,12 @@ def test_a_job_has_the_arguments_of_convert_with_their_types() -> None:
 
 
 def test_an_outcome_is_frozen() -> None:
-    outcome = Outcome(conversation_id=7)
-    with pytest.raises(AttributeError):
-        outcome.conversation_id = 8  # type: ignore[misc]
+    for outcome in (
+        Converted(conversation_id=7, conversation=ConvertedConversation(id=7, ticket_id=9)),
+        Failed(conversation_id=7, error=RequestError("invalid")),
+    ):
+        with pytest.raises(AttributeError):
+            outcome.conversation_id = 8  # type: ignore[misc]
 
 
 # Outcomes
@@ -172,7 +175,8 @@ async def test_an_unknown_outcome_is_reported() -> None:
     fake.lose_answer("after", method="POST")
     fake.fail(status=403, method="GET")
     async with a_desk(fake) as desk:
-        (outcome,) = [outcome async for outcome in desk.conversations.convert_many([1])]
+        jobs: list[Job] = [{"conversation_id": 1, "verify_first": False}]
+        (outcome,) = [outcome async for outcome in desk.conversations.convert_many(jobs)]
     assert isinstance(outcome.error, OutcomeUnknownError)
     assert outcome.error.maybe_applied
 
@@ -285,7 +289,7 @@ async def test_an_unexpected_error_is_raised_after_the_other_outcomes(error: Bas
     desk = GatedDesk()
     desk.hold(1)
 
-    async def convert(conversation_id: int) -> Conversation:
+    async def convert(conversation_id: int) -> ConvertedConversation:
         if conversation_id >= 2:
             raise error
         return await desk.convert(conversation_id)
@@ -393,7 +397,7 @@ async def test_a_cancelled_scope_waits_until_every_job_has_ended() -> None:
     before = other_tasks()
     ended: list[int] = []
 
-    async def convert(conversation_id: int) -> Conversation:
+    async def convert(conversation_id: int) -> ConvertedConversation:
         try:
             return await desk.convert(conversation_id)
         finally:
@@ -419,7 +423,8 @@ async def test_cancelling_a_running_job_logs_that_its_outcome_is_unknown(caplog:
         raise AssertionError
 
     async with AsyncDesk("https://acme.teamwork.com", token="t", transport=httpx.MockTransport(never_respond)) as desk:
-        outcomes = desk.conversations.convert_many([42])
+        jobs: list[Job] = [{"conversation_id": 42, "verify_first": False}]
+        outcomes = desk.conversations.convert_many(jobs)
         first = asyncio.ensure_future(anext(outcomes))
         await arrived.wait()
         first.cancel()
@@ -437,17 +442,17 @@ class FullWindow:
     def __init__(self, failures: int) -> None:
         self.failures = failures
 
-    async def convert(self, conversation_id: int, **_: Any) -> Conversation:
+    async def convert(self, conversation_id: int, **_: Any) -> ConvertedConversation:
         self.failures -= 1
         if self.failures >= 0:
             raise DeadlineExceeded("the rate limit leaves no room", retry_after=0.0)
-        return Conversation(id=conversation_id)
+        return ConvertedConversation(id=conversation_id)
 
 
 async def test_a_job_that_finds_the_rate_window_full_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_backlog, "PAUSE", 0)
     (outcome,) = [outcome async for outcome in convert_many(FullWindow(100).convert, [1])]
-    assert outcome.conversation == Conversation(id=1)
+    assert outcome.conversation == ConvertedConversation(id=1)
 
 
 async def test_a_job_fails_if_the_rate_window_stays_full_for_too_long(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -113,8 +113,10 @@ def test_convert_prints_the_ticket(command: Command, fake: FakeDesk) -> None:
     page = f"{os.environ['TEAMWORK_DESK_URL']}/desk/tickets/{fake.tickets[0].id}"
     assert result.exit_code == 0
     assert data(result) == [
-        {"conversation_id": 42, "created": True, "ticket_id": fake.tickets[0].id, "ticket_url": page}
+        {"conversation_id": 42, "ticket_id": fake.tickets[0].id, "ticket_url": page, "created": True}
     ]
+    assert data(command("convert", "42")) == [data(result)[0] | {"created": False}]
+    assert len(fake.tickets) == 1
     assert data(command("get", "42"))[0]["ticket_url"] == page
     assert data(command("get", "43"))[0]["ticket_url"] is None
     assert fake.tickets[0].body == {"subject": "Refund", "customer": {"email": "jo@example.com"}, "tags": ["a", "b"]}

@@ -273,8 +273,8 @@ async def test_a_malformed_address_is_not_sent_again() -> None:
 
 async def test_the_first_error_is_raised_if_both_fields_are_rejected() -> None:
     fake = FakeDesk()
-    fake.fail(status=400, body=MUST_BE_SET, headers={"X-Request-Id": "first"})
-    fake.fail(status=400, body=MALFORMED, headers={"X-Request-Id": "second"})
+    fake.fail(status=400, body=MUST_BE_SET, headers={"X-Request-Id": "first"}, method="POST")
+    fake.fail(status=400, body=MALFORMED, headers={"X-Request-Id": "second"}, method="POST")
     async with a_desk(fake) as desk:
         with pytest.raises(ValidationError) as caught:
             await desk.conversations.convert(42, customer=JO)
@@ -287,8 +287,8 @@ async def test_the_first_error_is_raised_if_both_fields_are_rejected() -> None:
 
 async def test_another_error_of_the_second_request_is_raised_and_nothing_is_remembered() -> None:
     fake = FakeDesk()
-    fake.fail(status=400, body=MUST_BE_SET)
-    fake.fail(status=403)
+    fake.fail(status=400, body=MUST_BE_SET, method="POST")
+    fake.fail(status=403, method="POST")
     async with a_desk(fake) as desk:
         with pytest.raises(PermissionDeniedError) as caught:
             await desk.conversations.convert(42, customer=JO)
@@ -299,7 +299,7 @@ async def test_another_error_of_the_second_request_is_raised_and_nothing_is_reme
 
 async def test_the_second_request_is_not_sent_again_when_its_response_is_lost() -> None:
     fake = FakeDesk()
-    fake.fail(status=400, body=MUST_BE_SET)
+    fake.fail(status=400, body=MUST_BE_SET, method="POST")
     fake.lose_answer("after", method="POST")
     async with a_desk(fake) as desk:
         conversation = await desk.conversations.convert(42, customer=JO)
@@ -309,9 +309,9 @@ async def test_the_second_request_is_not_sent_again_when_its_response_is_lost() 
 
 async def test_both_requests_share_the_attempts_of_the_call() -> None:
     fake = FakeDesk()
-    fake.fail(status=425, times=3)
-    fake.fail(status=400, body=MUST_BE_SET)
-    fake.fail(status=425, times=3)
+    fake.fail(status=425, times=3, method="POST")
+    fake.fail(status=400, body=MUST_BE_SET, method="POST")
+    fake.fail(status=425, times=3, method="POST")
     async with a_desk(fake) as desk:
         with pytest.raises(StatusError, match=" 425: ") as caught:
             await desk.conversations.convert(42, customer=JO)
@@ -320,9 +320,9 @@ async def test_both_requests_share_the_attempts_of_the_call() -> None:
 
 async def test_both_requests_share_the_single_fresh_token_of_the_call() -> None:
     fake, tokens = FakeDesk(), iter(["first", "second", "third"])
-    fake.fail(status=401)
-    fake.fail(status=400, body=MUST_BE_SET)
-    fake.fail(status=401)
+    fake.fail(status=401, method="POST")
+    fake.fail(status=400, body=MUST_BE_SET, method="POST")
+    fake.fail(status=401, method="POST")
     async with a_desk(fake, token=lambda: next(tokens)) as desk:
         with pytest.raises(AuthenticationError) as caught:
             await desk.conversations.convert(42, customer=JO)

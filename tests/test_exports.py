@@ -26,6 +26,7 @@ PUBLIC = [
     "ConflictError",
     "Contact",
     "Conversation",
+    "ConvertedConversation",
     "CustomField",
     "CustomFieldMeta",
     "CustomerRef",

@@ -59,7 +59,17 @@ async def test_a_call_logs_one_line(info: pytest.LogCaptureFixture) -> None:
         await desk.conversations.convert(42)
     (record,) = [record for record in info.records if record.name == "teamwork_desk"]
     assert record.levelno == logging.INFO
-    assert re.fullmatch(r"convert 42: ok, attempts: 1, \d+\.\d{3} s", record.getMessage())
+    assert re.fullmatch(r"convert 42: ok, created, attempts: 1, \d+\.\d{3} s", record.getMessage())
+
+
+async def test_a_line_says_if_the_conversation_had_its_ticket_before(info: pytest.LogCaptureFixture) -> None:
+    async with a_desk(FakeDesk()) as desk:
+        for _ in range(2):
+            await desk.conversations.convert(42, verify_first=True)
+    assert log_lines(info, logging.INFO) == [
+        "convert 42: ok, created, attempts: 1",
+        "convert 42: ok, not created, attempts: 0",
+    ]
 
 
 async def test_a_line_names_the_operation(info: pytest.LogCaptureFixture) -> None:
@@ -75,7 +85,7 @@ async def test_a_call_with_retries_logs_one_line(info: pytest.LogCaptureFixture)
     fake.lose_answer("before", method="POST")
     async with a_desk(fake) as desk:
         await desk.conversations.convert(42)
-    assert log_lines(info, logging.INFO) == ["convert 42: ok, attempts: 3"]
+    assert log_lines(info, logging.INFO) == ["convert 42: ok, created, attempts: 3"]
 
 
 async def test_a_failed_call_logs_the_class_of_its_error(info: pytest.LogCaptureFixture) -> None:
@@ -104,7 +114,7 @@ async def test_each_attempt_logs_a_line_at_debug(caplog: pytest.LogCaptureFixtur
         f"convert 42: POST {CONVERT}: ReadError (unknown: the request has ended)",
         f"convert 42: GET {LIST}: 200 (applied)",
     ]
-    assert log_lines(caplog, logging.INFO) == ["convert 42: ok, attempts: 1"]
+    assert log_lines(caplog, logging.INFO) == ["convert 42: ok, created, attempts: 1"]
 
 
 async def test_a_successful_call_logs_nothing_at_level_warning(caplog: pytest.LogCaptureFixture) -> None:
@@ -174,14 +184,17 @@ async def test_the_email_fallback_logs_one_warning_per_client(info: pytest.LogCa
         await desk.conversations.convert(43, customer="jo@example.com")
     (line,) = log_lines(info, logging.WARNING)
     assert line == "this installation does not know customer.email: the deprecated email field is sent instead"
-    assert log_lines(info, logging.INFO) == ["convert 42: ok, attempts: 2", "convert 43: ok, attempts: 1"]
+    assert log_lines(info, logging.INFO) == [
+        "convert 42: ok, created, attempts: 2",
+        "convert 43: ok, created, attempts: 1",
+    ]
 
 
 async def test_a_value_that_the_contract_does_not_expect_logs_one_warning_per_client(
     info: pytest.LogCaptureFixture,
 ) -> None:
     fake = FakeDesk()
-    fake.fail(status=200, body={"id": 42, "state": 7}, times=2)
+    fake.fail(status=200, body={"id": 42, "state": 7, "ticket_id": 9}, times=2)
     async with a_desk(fake) as desk:
         await desk.conversations.convert(42)
         await desk.conversations.convert(42)
@@ -220,7 +233,9 @@ async def test_a_level_in_the_environment_logs_to_stderr(
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 4, "several clients share one handler"
     assert re.fullmatch(r"\d{4}-\d\d-\d\d [\d:,]+ DEBUG teamwork_desk: convert 42: POST .+ s", lines[0])
-    assert re.fullmatch(r"\d{4}-\d\d-\d\d [\d:,]+ INFO teamwork_desk: convert 42: ok, attempts: 1, .+ s", lines[1])
+    assert re.fullmatch(
+        r"\d{4}-\d\d-\d\d [\d:,]+ INFO teamwork_desk: convert 42: ok, created, attempts: 1, .+ s", lines[1]
+    )
 
 
 @pytest.mark.parametrize(("level", "lines"), [("INFO", 1), ("Warning", 0), ("error", 0)])

@@ -62,7 +62,7 @@ def test_the_arguments_are_the_fields_of_the_contract_and_two_of_the_sdk() -> No
     assert [parameter.name for parameter in keywords] == list(fields), "in alphabetical order"
     assert self.name == "self"
     assert conversation_id == inspect.Parameter("conversation_id", inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    assert verify_first == inspect.Parameter("verify_first", inspect.Parameter.KEYWORD_ONLY, default=False)
+    assert verify_first == inspect.Parameter("verify_first", inspect.Parameter.KEYWORD_ONLY, default=None)
 
 
 def test_the_generated_model_has_the_same_fields() -> None:

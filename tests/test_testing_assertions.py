@@ -152,7 +152,7 @@ async def test_the_message_says_how_often_a_conversation_was_converted(fake_desk
     assert str(caught.value) == "expected conversation 42 to be converted once, got not at all"
     fake_desk.assert_not_converted(42)
     for conversation_id in (42, 9, 42, 7, 42, 9):
-        await desk.conversations.convert(conversation_id)
+        await desk.conversations.convert(conversation_id, verify_first=False)
     with pytest.raises(AssertionError) as caught:
         fake_desk.assert_converted_once(42, subject="not compared")
     assert str(caught.value).splitlines() == [

@@ -13,6 +13,7 @@ from teamwork_desk import (
     AsyncDesk,
     AuthenticationError,
     Conversation,
+    ConvertedConversation,
     DeskError,
     OutcomeUnknownError,
     PermissionDeniedError,
@@ -27,24 +28,24 @@ PATIENT = RetryPolicy(backoff_base=0.001, settle=(0.02,) * 200)
 
 # For each fault: what `convert` returns or raises, how many convert requests it sends, how many tickets are made.
 EFFECTS: dict[Fault, tuple[type, int, int]] = {
-    "connection refused": (Conversation, 2, 1),
-    "rate limited": (Conversation, 2, 1),
-    "maintenance": (Conversation, 2, 1),
+    "connection refused": (ConvertedConversation, 2, 1),
+    "rate limited": (ConvertedConversation, 2, 1),
+    "maintenance": (ConvertedConversation, 2, 1),
     "token refused": (AuthenticationError, 1, 0),
     "forbidden": (PermissionDeniedError, 1, 0),
-    "answer lost before the work": (Conversation, 2, 1),
-    "answer lost after the work": (Conversation, 1, 1),
-    "answer lost while the work goes on": (Conversation, 1, 1),
-    "server error before the work": (Conversation, 2, 1),
-    "server error after the work": (Conversation, 1, 1),
+    "answer lost before the work": (ConvertedConversation, 2, 1),
+    "answer lost after the work": (ConvertedConversation, 1, 1),
+    "answer lost while the work goes on": (ConvertedConversation, 1, 1),
+    "server error before the work": (ConvertedConversation, 2, 1),
+    "server error after the work": (ConvertedConversation, 1, 1),
     "timeout before the work": (OutcomeUnknownError, 1, 0),
-    "timeout after the work": (Conversation, 1, 1),
-    "timeout while the work goes on": (Conversation, 1, 1),
+    "timeout after the work": (ConvertedConversation, 1, 1),
+    "timeout while the work goes on": (ConvertedConversation, 1, 1),
     "gateway timeout before the work": (OutcomeUnknownError, 1, 0),
-    "gateway timeout after the work": (Conversation, 1, 1),
-    "gateway timeout while the work goes on": (Conversation, 1, 1),
-    "unreadable answer": (Conversation, 1, 1),
-    "answer cut off": (Conversation, 1, 1),
+    "gateway timeout after the work": (ConvertedConversation, 1, 1),
+    "gateway timeout while the work goes on": (ConvertedConversation, 1, 1),
+    "unreadable answer": (ConvertedConversation, 1, 1),
+    "answer cut off": (ConvertedConversation, 1, 1),
 }
 
 on_asyncio = pytest.mark.parametrize("anyio_backend", ["asyncio"])
@@ -112,7 +113,7 @@ async def test_the_client_waits_as_long_as_the_response_asks(fake_desk: FakeDesk
 async def test_the_fault_rate_limited_affects_every_client_until_the_window_ends(
     fake_desk: FakeDesk, desk: AsyncDesk
 ) -> None:
-    fake_desk.inject("rate limited")
+    fake_desk.inject("rate limited", method="POST")
     without_retries = desk.with_options(retry=RetryPolicy(max_attempts=1))
     async with AsyncDesk("https://d.example", token="t", transport=fake_desk.transport, verify_first=False) as other:
         with pytest.raises(RateLimitedError):
@@ -124,14 +125,14 @@ async def test_the_fault_rate_limited_affects_every_client_until_the_window_ends
 
 
 async def test_no_fault_happens_to_a_request_above_the_rate_limit() -> None:
-    fake = FakeDesk(rate_limit=2)
+    fake = FakeDesk(rate_limit=3)
     async with AsyncDesk("https://d.example", token="t", transport=fake.transport, verify_first=False) as desk:
-        await desk.conversations.convert(40)
-        await desk.conversations.convert(41)
+        for conversation_id in (39, 40, 41):
+            await desk.conversations.convert(conversation_id)
         fake.inject("unreadable answer", method="POST")
         async with AsyncDesk("https://d.example", token="t", transport=fake.transport, verify_first=False) as other:
             await other.conversations.convert(42)
-    assert statuses_of_converts(fake) == [200, 200, 429, 200]
+    assert statuses_of_converts(fake) == [200, 200, 200, 429, 200]
     fake.assert_converted_once(42)
 
 
@@ -158,7 +159,7 @@ async def test_every_fault_has_its_effect_over_a_server(fault: Fault) -> None:
 async def test_a_damaged_response_with_status_200_means_that_the_request_was_carried_out(
     fault: Fault, over_a_server: bool, fake_desk: FakeDesk, desk: AsyncDesk
 ) -> None:
-    fake_desk.inject(fault)
+    fake_desk.inject(fault, method="POST")
     without_lookups = RetryPolicy(on_unknown="raise")
     if over_a_server:
         async with (
@@ -179,7 +180,11 @@ async def test_the_client_asks_for_a_new_token_after_the_fault_token_refused(fak
         "https://d.example", token=lambda: next(tokens), transport=fake_desk.transport, verify_first=False
     ) as desk:
         await desk.conversations.convert(42)
-    assert [request.headers["authorization"] for request in fake_desk.requests] == ["Bearer old", "Bearer new"]
+    assert [(request.method, request.headers["authorization"]) for request in fake_desk.requests] == [
+        ("POST", "Bearer old"),
+        ("GET", "Bearer new"),
+        ("POST", "Bearer new"),
+    ]
     fake_desk.assert_converted_once(42)
 
 
@@ -187,20 +192,21 @@ async def test_the_client_asks_for_a_new_token_after_the_fault_token_refused(fak
 async def test_a_request_that_is_carried_out_after_the_last_lookup_has_an_unknown_outcome(
     fault: Fault, fake_desk: FakeDesk, desk: AsyncDesk
 ) -> None:
-    fake_desk.inject(fault, lasts=60)
+    fake_desk.inject(fault, lasts=60, method="POST")
     result = await convert(desk)
     assert type(result) is OutcomeUnknownError
     fake_desk.assert_not_converted(42)
     await anyio.sleep(60)
     ticket = fake_desk.assert_converted_once(42)
-    assert (await desk.conversations.convert(42, verify_first=True)).ticket_id == ticket.id
+    later = await desk.conversations.convert(42)
+    assert (later.ticket_id, later.created) == (ticket.id, False)
     fake_desk.assert_converted_once(42)
 
 
 async def test_a_lost_response_to_a_request_that_is_carried_out_too_late_makes_two_tickets(
     fake_desk: FakeDesk, desk: AsyncDesk
 ) -> None:
-    fake_desk.inject("answer lost while the work goes on", lasts=60)
+    fake_desk.inject("answer lost while the work goes on", lasts=60, method="POST")
     await convert(desk, subject="Refund")
     await anyio.sleep(60)
     assert [ticket.body for ticket in fake_desk.tickets] == [{"subject": "Refund"}] * 2
@@ -210,9 +216,10 @@ async def test_delayed_requests_are_carried_out_in_the_order_of_their_times(
     fake_desk: FakeDesk, desk: AsyncDesk
 ) -> None:
     without_lookups = desk.with_options(retry=RetryPolicy(on_unknown="raise"))
-    for lasts in (30, 20, 10):
-        fake_desk.inject("timeout while the work goes on", lasts=lasts)
-        await convert(without_lookups, subject=str(lasts))
+    for conversation_id, lasts in ((41, 30), (42, 20), (43, 10)):
+        fake_desk.inject("timeout while the work goes on", lasts=lasts, method="POST")
+        with pytest.raises(OutcomeUnknownError):
+            await without_lookups.conversations.convert(conversation_id, subject=str(lasts))
     await anyio.sleep(25)
     assert [ticket.body["subject"] for ticket in fake_desk.tickets] == ["10", "20"]
     await anyio.sleep(25)
@@ -244,7 +251,7 @@ async def test_the_faults_of_inject_fail_and_lose_answer_share_one_queue(fake_de
     fake_desk.lose_answer("after", method="POST")
     await desk.with_options(retry=RetryPolicy(max_attempts=9)).conversations.convert(42)
     statuses = [(request.method, request.status) for request in fake_desk.requests]
-    assert statuses[:2] == [("POST", 500), ("GET", 425)]
+    assert statuses[:3] == [("GET", 425), ("GET", 200), ("POST", 500)]
     assert statuses_of_converts(fake_desk) == [500, 500, None]
     fake_desk.assert_converted_once(42)
 

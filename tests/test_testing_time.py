@@ -37,12 +37,12 @@ async def test_130_conversions_cross_a_rate_window(fake_desk: FakeDesk, desk: As
 
 
 async def test_verification_finds_a_ticket_that_the_server_makes_late(fake_desk: FakeDesk, desk: AsyncDesk) -> None:
-    fake_desk.inject("answer lost while the work goes on", lasts=3.4)
+    fake_desk.inject("answer lost while the work goes on", lasts=3.4, method="POST")
     start = anyio.current_time()
     conversation = await desk.conversations.convert(42)
     assert 3.4 <= anyio.current_time() - start <= 3.6
     assert fake_desk.assert_converted_once(42).id == conversation.ticket_id
-    assert [request.method for request in fake_desk.requests] == ["POST", "GET", "GET", "GET", "GET"]
+    assert [request.method for request in fake_desk.requests] == ["GET", "POST", "GET", "GET", "GET", "GET"]
 
 
 async def test_a_timeout_expires_in_virtual_time(fake_desk: FakeDesk, desk: AsyncDesk) -> None:
