@@ -36,8 +36,14 @@ ONCE = RetryPolicy(max_attempts=1)
 
 def a_desk(**options: Any) -> AsyncDesk:
     """Build a client that never retries, from defaults and the given options."""
-    defaults: dict[str, Any] = {"url": URL, "token": TOKEN, "transport": FakeDesk().transport, "retry": ONCE}
-    return AsyncDesk(**defaults | options, verify_first=False)
+    defaults: dict[str, Any] = {
+        "url": URL,
+        "token": TOKEN,
+        "transport": FakeDesk().transport,
+        "retry": ONCE,
+        "verify_first": False,
+    }
+    return AsyncDesk(**defaults | options)
 
 
 @pytest.fixture(autouse=True)
@@ -203,7 +209,7 @@ async def test_url_and_token_are_read_from_the_environment_if_they_are_omitted(m
     monkeypatch.setenv("TEAMWORK_DESK_URL", "https://env.teamwork.com/desk/api/v2")
     monkeypatch.setenv("TEAMWORK_DESK_TOKEN", "from-the-environment")
     fake = FakeDesk(token="from-the-environment")
-    async with AsyncDesk(transport=fake.transport, verify_first=False) as desk:
+    async with AsyncDesk(transport=fake.transport) as desk:
         await desk.conversations.get(42)
     assert fake.requests[0].headers["host"] == "env.teamwork.com"
 
@@ -534,12 +540,12 @@ async def test_a_redirect_is_not_followed() -> None:
 
 
 async def test_the_address_of_a_ticket_is_that_of_its_page() -> None:
-    async with AsyncDesk("https://acme.teamwork.com/desk/api/v2", token="t", verify_first=False) as desk:
+    async with AsyncDesk("https://acme.teamwork.com/desk/api/v2", token="t") as desk:
         assert desk.ticket_url(1_000_001) == "https://acme.teamwork.com/desk/tickets/1000001"
 
 
 @pytest.mark.parametrize("ticket_id", [0, -1, True, None, "7", 7.0, 2**64])
 async def test_only_the_id_of_a_ticket_has_an_address(ticket_id: Any) -> None:
-    async with AsyncDesk("https://acme.teamwork.com", token="t", verify_first=False) as desk:
+    async with AsyncDesk("https://acme.teamwork.com", token="t") as desk:
         with pytest.raises(RequestError, match="ticket_id: expected a positive int"):
             desk.ticket_url(ticket_id)

@@ -33,7 +33,7 @@ async def hold_every_slot(desk: AsyncDesk, server: FaultServer) -> None:
 async def test_no_slot_is_lost_after_10000_calls_that_are_cancelled_or_time_out_at_random() -> None:
     rng = random.Random(20261123)
     with FaultServer() as server:
-        async with AsyncDesk(server.url, token="t", limits=LIMITS, retry=ONCE, verify_first=False) as desk:
+        async with AsyncDesk(server.url, token="t", limits=LIMITS, retry=ONCE) as desk:
             completed = 0
 
             async def call_with_a_random_limit(numbers: Iterator[int], longest_limit: float) -> None:
@@ -83,7 +83,7 @@ async def test_a_call_waits_for_a_busy_connection() -> None:
     one_connection = httpx.Limits(max_connections=1)
     with FaultServer() as server:
         async with (
-            AsyncDesk(server.url, token="t", limits=one_connection, verify_first=False) as desk,
+            AsyncDesk(server.url, token="t", limits=one_connection) as desk,
             anyio.create_task_group() as calls,
         ):
             for number in range(1, 4):
@@ -94,7 +94,7 @@ async def test_a_call_waits_for_a_busy_connection() -> None:
 async def test_idle_connections_beyond_the_limit_are_closed() -> None:
     limits = httpx.Limits(max_connections=CAP, max_keepalive_connections=1)
     with FaultServer() as server:
-        async with AsyncDesk(server.url, token="t", limits=limits, verify_first=False) as desk:
+        async with AsyncDesk(server.url, token="t", limits=limits) as desk:
             await hold_every_slot(desk, server)
             while server.open_connections > 1:
                 await anyio.sleep(0.001)
@@ -105,7 +105,7 @@ async def test_idle_connections_beyond_the_limit_are_closed() -> None:
 
 async def test_a_call_that_ends_after_the_client_was_closed_closes_its_connection() -> None:
     with FaultServer() as server:
-        desk = AsyncDesk(server.url, token="t", verify_first=False)
+        desk = AsyncDesk(server.url, token="t")
         server.gather(2)
         async with anyio.create_task_group() as calls:
             calls.start_soon(desk.conversations.get, 1)
@@ -122,7 +122,7 @@ async def test_a_call_that_ends_after_the_client_was_closed_closes_its_connectio
 async def test_idle_connections_are_closed_when_they_expire() -> None:
     limits = httpx.Limits(max_connections=CAP, max_keepalive_connections=CAP, keepalive_expiry=0.01)
     with FaultServer() as server:
-        async with AsyncDesk(server.url, token="t", limits=limits, verify_first=False) as desk:
+        async with AsyncDesk(server.url, token="t", limits=limits) as desk:
             await hold_every_slot(desk, server)
             server.gather(1)
             await anyio.sleep(0.02)
@@ -157,7 +157,7 @@ async def test_a_call_that_waits_for_a_connection_sends_nothing_after_the_client
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 async def test_closing_can_be_repeated_after_it_was_cancelled() -> None:
     with FaultServer() as server:
-        desk = AsyncDesk(server.url, token="t", limits=LIMITS, verify_first=False)
+        desk = AsyncDesk(server.url, token="t", limits=LIMITS)
         await hold_every_slot(desk, server)
         closing = asyncio.ensure_future(desk.aclose())
         await asyncio.sleep(0)

@@ -22,7 +22,7 @@ from teamwork_desk.testing import FakeDesk
 
 
 def desk_over(transport: httpx.AsyncBaseTransport) -> AsyncDesk:
-    return AsyncDesk("https://desk.example", token="t", transport=transport, verify_first=False)
+    return AsyncDesk("https://desk.example", token="t", transport=transport)
 
 
 class SamePage:
@@ -130,7 +130,7 @@ async def test_a_filter_without_a_json_form_is_rejected(filter: dict[str, Any]) 
 @pytest.mark.filterwarnings("ignore:`verify=<str>` is deprecated")
 def test_an_option_that_httpx_rejects_is_rejected_at_construction(options: Any) -> None:
     with pytest.raises(ConfigurationError, match="httpx rejected an option"):
-        AsyncDesk("https://desk.example", token="t", **options, verify_first=False)
+        AsyncDesk("https://desk.example", token="t", **options)
 
 
 class Channel(int, enum.Enum):
@@ -160,7 +160,7 @@ async def test_an_id_of_a_subclass_of_int_is_sent_as_a_plain_int(*, verify_first
 
 async def test_a_filter_that_is_too_long_for_a_url_is_rejected() -> None:
     fake = FakeDesk()
-    async with AsyncDesk("https://acme.teamwork.com", token="t", transport=fake.transport, verify_first=False) as desk:
+    async with AsyncDesk("https://acme.teamwork.com", token="t", transport=fake.transport) as desk:
         listing = desk.conversations.list(filter={"id": {"$in": list(range(10**6, 10**6 + 8000))}})
         with pytest.raises(RequestError, match="the URL is too long") as caught:
             await anext(listing)
@@ -180,9 +180,9 @@ class Relay(httpx.AsyncBaseTransport):
 
 
 async def test_an_error_names_the_conversation_of_its_own_call_only() -> None:
-    other = AsyncDesk("https://other.teamwork.com", token="t", transport=FakeDesk().transport, verify_first=False)
+    other = AsyncDesk("https://other.teamwork.com", token="t", transport=FakeDesk().transport)
     await other.aclose()
-    async with AsyncDesk("https://acme.teamwork.com", token="t", transport=Relay(other), verify_first=False) as desk:
+    async with AsyncDesk("https://acme.teamwork.com", token="t", transport=Relay(other)) as desk:
         with pytest.raises(ConfigurationError) as caught:
             await anext(desk.conversations.list())
     assert caught.value.conversation_id is None

@@ -133,8 +133,8 @@ def test_a_change_to_a_copy_does_not_change_the_original() -> None:
 
 def make_desk(fake: FakeDesk, **options: Any) -> AsyncDesk:
     once = RetryPolicy(max_attempts=1, backoff_base=0, settle=())
-    defaults: dict[str, Any] = {"token": "a-token", "transport": fake.transport, "retry": once}
-    return AsyncDesk("https://acme.teamwork.com", **defaults | options, verify_first=False)
+    defaults: dict[str, Any] = {"token": "a-token", "transport": fake.transport, "retry": once, "verify_first": False}
+    return AsyncDesk("https://acme.teamwork.com", **defaults | options)
 
 
 async def error_of(fake: FakeDesk, **options: Any) -> DeskError:

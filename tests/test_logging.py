@@ -35,8 +35,8 @@ on_asyncio = pytest.mark.parametrize("anyio_backend", ["asyncio"])
 
 
 def a_desk(fake: FakeDesk, **options: Any) -> AsyncDesk:
-    defaults: dict[str, Any] = {"token": "t", "transport": fake.transport, "retry": QUICK}
-    return AsyncDesk(ORIGIN, **defaults | options, verify_first=False)
+    defaults: dict[str, Any] = {"token": "t", "transport": fake.transport, "retry": QUICK, "verify_first": False}
+    return AsyncDesk(ORIGIN, **defaults | options)
 
 
 def log_lines(caplog: pytest.LogCaptureFixture, level: int, name: str = "teamwork_desk") -> list[str]:

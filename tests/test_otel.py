@@ -106,8 +106,8 @@ def recorded(monkeypatch: pytest.MonkeyPatch) -> Iterator[Recorded]:
 
 
 def open_desk(fake: FakeDesk, **options: Any) -> AsyncDesk:
-    defaults: dict[str, Any] = {"token": "t", "transport": fake.transport, "retry": QUICK}
-    return AsyncDesk(ORIGIN, **defaults | options, verify_first=False)
+    defaults: dict[str, Any] = {"token": "t", "transport": fake.transport, "retry": QUICK, "verify_first": False}
+    return AsyncDesk(ORIGIN, **defaults | options)
 
 
 def context_of(span: ReadableSpan) -> trace.SpanContext:
@@ -151,6 +151,7 @@ async def test_a_call_is_one_client_span(recorded: Recorded) -> None:
         "http.response.status_code": 200,
         "teamwork_desk.attempts": 1,
         "teamwork_desk.conversation.id": 42,
+        "teamwork_desk.created": True,
         "teamwork_desk.maybe_applied": False,
         "teamwork_desk.operation": "convert",
         "teamwork_desk.outcome": "ok",
@@ -181,35 +182,35 @@ async def test_a_span_has_the_name_of_its_operation(recorded: Recorded) -> None:
 
 async def test_a_retried_request_is_counted(recorded: Recorded) -> None:
     fake = FakeDesk()
-    fake.fail(status=503, headers={"Retry-After": "0"})
+    fake.fail(status=425, headers={"Retry-After": "0"})
     async with open_desk(fake) as desk:
         await desk.conversations.convert(42)
     span = recorded.span
-    assert attempts_of(span) == [("POST", 503), ("POST", 200)]
-    assert events_of(span, "attempt")[0]["error.type"] == "503"
+    assert attempts_of(span) == [("POST", 425), ("GET", 200), ("POST", 200)]
+    assert events_of(span, "attempt")[0]["error.type"] == "425"
     assert attributes_of(span)["http.request.resend_count"] == 1
     assert attributes_of(span)["teamwork_desk.attempts"] == 2
     assert "error.type" not in attributes_of(span)
     assert [event["teamwork_desk.wait.reason"] for event in events_of(span, "wait")] == ["back-off"]
-    assert [event.name.split(".")[1] for event in span.events] == ["attempt", "wait", "attempt"]
+    assert [event.name.split(".")[1] for event in span.events] == ["attempt", "wait", "attempt", "attempt"]
 
 
 async def test_an_attempt_has_the_id_of_its_response(recorded: Recorded) -> None:
     fake = FakeDesk()
-    fake.fail(status=503, headers={"Retry-After": "0", "X-Request-Id": "4c87"})
-    fake.fail(status=409, headers={})
+    fake.fail(status=425, headers={"Retry-After": "0", "X-Request-Id": "4c87"}, method="POST")
+    fake.fail(status=409, headers={}, method="POST")
     async with open_desk(fake) as desk:
         with pytest.raises(DeskError):
             await desk.conversations.convert(42)
-    first, second = events_of(recorded.span, "attempt")
+    first, lookup, second = events_of(recorded.span, "attempt")
     assert first["teamwork_desk.request.id"] == "4c87"
-    assert second.get("teamwork_desk.request.id") != "4c87"
+    assert "4c87" not in (lookup.get("teamwork_desk.request.id"), second.get("teamwork_desk.request.id"))
 
 
 async def test_the_email_fallback_makes_two_attempts_in_one_call(recorded: Recorded) -> None:
     async with open_desk(FakeDesk(old_installation=True)) as desk:
         await desk.conversations.convert(42, customer="jo@example.com")
-    assert attempts_of(recorded.span) == [("POST", 400), ("POST", 200)]
+    assert attempts_of(recorded.span) == [("POST", 400), ("GET", 200), ("POST", 200)]
     assert attributes_of(recorded.span)["http.request.resend_count"] == 1
 
 
@@ -217,7 +218,7 @@ async def test_a_rejected_token_counts_as_an_attempt(recorded: Recorded) -> None
     tokens = iter(["old", "new"])
     async with open_desk(FakeDesk(token="new"), token=lambda: next(tokens)) as desk:
         await desk.conversations.convert(42)
-    assert attempts_of(recorded.span) == [("POST", 401), ("POST", 200)]
+    assert attempts_of(recorded.span) == [("POST", 401), ("GET", 200), ("POST", 200)]
 
 
 async def test_a_lookup_is_an_event_and_the_span_describes_the_conversion(recorded: Recorded) -> None:
@@ -252,6 +253,7 @@ async def test_the_span_describes_the_lookup_if_the_conversation_has_a_ticket(re
     assert attempts_of(recorded.span) == [("GET", 200)]
     assert attributes_of(recorded.span)["http.request.method"] == "GET"
     assert attributes_of(recorded.span)["teamwork_desk.attempts"] == 0
+    assert attributes_of(recorded.span)["teamwork_desk.created"] is False
 
 
 async def test_the_span_describes_the_conversion_that_follows_a_lookup(recorded: Recorded) -> None:
@@ -279,7 +281,7 @@ async def fail_in_every_way(desk: AsyncDesk, fake: FakeDesk) -> list[type[DeskEr
     await failing(42)
     # This comes last, because a 429 stops all calls of the client.
     fake.fail(status=429, headers={"Retry-After": "300"})
-    await failing(42)
+    await failing(43)
     return errors
 
 
@@ -305,7 +307,7 @@ async def test_the_span_of_a_failed_call_names_the_error(recorded: Recorded) -> 
 async def test_metrics_count_calls_attempts_and_pauses(recorded: Recorded) -> None:
     fake = FakeDesk()
     async with open_desk(fake) as desk:
-        fake.fail(status=503, headers={"Retry-After": "0"})
+        fake.fail(status=425, headers={"Retry-After": "0"})
         await desk.conversations.convert(41)
         fake.lose_answer("before", method="POST")
         fake.fail(status=403, method="GET")
@@ -321,7 +323,8 @@ async def test_metrics_count_calls_attempts_and_pauses(recorded: Recorded) -> No
     }
     labels = ("teamwork_desk.operation", "http.request.method", "http.response.status_code", "error.type")
     assert recorded.counted("attempts", *labels) == {
-        ("convert", "POST", 503, "503"): 1,
+        ("convert", "POST", 425, "425"): 1,
+        ("convert", "GET", 200, None): 1,
         ("convert", "POST", 200, None): 1,
         ("convert", "POST", None, "ReadError"): 1,
         ("convert", "GET", 403, "403"): 1,
@@ -538,7 +541,7 @@ async def test_without_an_sdk_no_span_is_current(monkeypatch: pytest.MonkeyPatch
     async with open_desk(fake, transport=transport) as desk:
         await desk.conversations.convert(42)
     # A span without an SDK would only hide the span that some other tracer has made current.
-    assert transport.contexts == [before, before]
+    assert transport.contexts == [before] * 3
 
 
 class FailingProcessor(SpanProcessor):
@@ -611,7 +614,7 @@ def test_the_attributes_of_the_server_follow_the_conventions(
     call = otel.observer_of(origin)("get", None)
     assert isinstance(current := trace.get_current_span(), Span)
     assert attributes_of(current) == {**server, "teamwork_desk.operation": "get"}
-    call.ended(Ending(outcome="ok", attempts=0, maybe_applied=False, seconds=0.1))
+    call.ended(Ending(outcome="ok", attempts=0, maybe_applied=False, created=None, seconds=0.1))
     assert recorded.span.name == "teamwork_desk.get"
 
 
@@ -653,12 +656,16 @@ async def test_the_spans_of_an_instrumented_httpx_are_children_of_the_calls(
     trace_ids = {context_of(span).trace_id for span in recorded.spans}
     assert len(trace_ids) == 1
     call_spans = [span for span in recorded.spans if span.name == "teamwork_desk.convert"]
-    assert sorted(len(children_of(recorded, call)) for call in call_spans) == [1, 2]
+    # One of the two calls is refused: it looks the conversation up, and sends its request again.
+    assert sorted(sorted(request.name for request in children_of(recorded, call)) for call in call_spans) == [
+        ["GET", "POST", "POST"],
+        ["POST"],
+    ]
     for call in call_spans:
         path = f"/{attributes_of(call)['teamwork_desk.conversation.id']}/"
         for request in children_of(recorded, call):
-            assert (request.name, request.kind) == ("POST", trace.SpanKind.CLIENT)
-            assert path in str(attributes_of(request)), "the spans of two calls do not mix"
+            assert request.kind is trace.SpanKind.CLIENT
+            assert request.name == "GET" or path in str(attributes_of(request)), "the spans of two calls do not mix"
     # Desk gets the ids of these spans, so that it can continue the trace.
     sent = {request.headers["traceparent"].split("-")[2] for request in fake.requests}
     assert sent == {f"{context_of(span).span_id:016x}" for call in call_spans for span in children_of(recorded, call)}

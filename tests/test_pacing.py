@@ -128,8 +128,11 @@ async def test_a_server_that_reports_nothing_refuses_a_few_requests_and_no_job_f
     async with client_over(SlowTransport(fake.transport), deadline=600) as desk:
         outcomes = [outcome async for outcome in desk.conversations.convert_many(range(1, 101), concurrency=4)]
     assert [outcome.error for outcome in outcomes] == [None] * 100
-    assert statuses(fake).count(429) <= 5 * 4
-    assert anyio.current_time() <= 260
+    assert statuses(fake).count(429) <= 6 * 4
+    # Before a refused request is sent again, a lookup takes a place of the window, too.
+    lookups = len([request for request in fake.requests if (request.method, request.status) == ("GET", 200)])
+    assert lookups <= statuses(fake).count(429)
+    assert anyio.current_time() <= 320
 
 
 @pytest.mark.parametrize("limiter", [*REPORTING, "silent"])

@@ -142,9 +142,7 @@ async def test_a_missing_permission_is_explained() -> None:
 async def test_the_header_of_a_response_names_the_request_before_the_error_does() -> None:
     fake = FakeDesk()
     fake.fail(status=404, headers={"X-Request-Id": "of the header"}, body={"errors": UNAUTHORIZED})
-    async with AsyncDesk(
-        "https://acme.teamwork.com", token="any", transport=fake.transport, verify_first=False
-    ) as desk:
+    async with AsyncDesk("https://acme.teamwork.com", token="any", transport=fake.transport) as desk:
         with pytest.raises(NotFoundError) as raised:
             await desk.conversations.get(42)
     assert (raised.value.request_id, raised.value.code) == ("of the header", "G401")
@@ -213,7 +211,7 @@ async def test_the_404_of_another_operation_is_about_its_request() -> None:
         body=None,
         decode=lambda value, _: value,
     )
-    async with AsyncDesk("https://desk.example", token="t", transport=FakeDesk().transport, verify_first=False) as desk:
+    async with AsyncDesk("https://desk.example", token="t", transport=FakeDesk().transport) as desk:
         with pytest.raises(NotFoundError) as caught:
             await desk.send(request)
     assert str(caught.value).startswith("GET /desk/api/v2/tickets/7.json was answered with 404: not found")

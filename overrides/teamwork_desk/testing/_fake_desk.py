@@ -220,14 +220,16 @@ class FakeDesk:
     def inject(self, fault: Fault, *, times: int = 1, method: str | None = None, lasts: float = 2.0) -> None:
         """Let a fault happen to the next requests.
 
-        In the names of the faults, "answer" is the response, and "the work" is carrying the request out.
+        In the names of the faults, "answer" is the response, and "the work" is carrying the request out. By default
+        `convert` looks the conversation up before it sends anything, so pass `method="POST"` for a fault of the convert
+        request: without it, the fault happens to the lookup.
 
-        | fault | what happens to a request | what `convert` does |
+        | fault | what happens to a request | what `convert` does after its POST |
         | --- | --- | --- |
         | `"connection refused"` | it is not sent; over a server the connection breaks instead | sends it again |
-        | `"rate limited"` | 429 without a body, the rate limit is used up | sends it again when there is room |
-        | `"maintenance"` | 503 with `Retry-After: 5` | sends it again after 5 seconds |
-        | `"token refused"` | 401 | sends it again with a new token if it can get one, else `AuthenticationError` |
+        | `"rate limited"` | 429 without a body, the rate limit is used up | looks it up, sends it again when there is room |
+        | `"maintenance"` | 503 with `Retry-After: 5`, not carried out | looks it up after 5 seconds, sends it again |
+        | `"token refused"` | 401 | with a new token, looks it up and sends it again, else `AuthenticationError` |
         | `"forbidden"` | 403 | `PermissionDeniedError` |
         | `"answer lost before the work"` | the connection breaks, not carried out | looks it up, sends it again |
         | `"answer lost after the work"` | the connection breaks, carried out | finds the ticket |
