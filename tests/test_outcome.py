@@ -285,11 +285,10 @@ async def test_a_conversation_that_has_a_ticket_is_returned_as_it_is() -> None:
 
 @pytest.mark.parametrize("whose", ["client", "view", "call"])
 async def test_with_verify_first_false_a_call_sends_at_once(whose: str) -> None:
-    sends_at_once = {"verify_first": False}
     with FaultServer() as server:
-        async with AsyncDesk(server.url, token="t", **sends_at_once if whose == "client" else {}) as desk:
-            view = desk.with_options(**sends_at_once) if whose == "view" else desk
-            result = await convert(view, **sends_at_once if whose == "call" else {})
+        async with AsyncDesk(server.url, token="t", verify_first=whose != "client") as desk:
+            view = desk.with_options(verify_first=False) if whose == "view" else desk
+            result = await convert(view, verify_first=False if whose == "call" else None)
         assert isinstance(result, ConvertedConversation)
         assert result.created
         assert methods_of(server) == ["POST"]

@@ -33,7 +33,7 @@ async def convert(desk: AsyncDesk) -> None:
     await convert(42, notify_customer="no")  # rejected: expected a bool
     await convert(42, scheduled_email="noon")  # rejected: expected a mapping
     await convert(42, notifyCustomer=True)  # rejected: the name is notify_customer
-    await convert(42, verify_first=None)  # rejected: expected a bool
+    await convert(42, verify_first="no")  # rejected: expected a bool or None
 
 
 async def read(desk: AsyncDesk) -> None:

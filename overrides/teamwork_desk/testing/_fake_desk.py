@@ -227,7 +227,7 @@ class FakeDesk:
         | fault | what happens to a request | what `convert` does after its POST |
         | --- | --- | --- |
         | `"connection refused"` | it is not sent; over a server the connection breaks instead | sends it again |
-        | `"rate limited"` | 429 without a body, the rate limit is used up | looks it up, sends it again when there is room |
+        | `"rate limited"` | 429 without a body, the window is used up | looks it up later, sends it again |
         | `"maintenance"` | 503 with `Retry-After: 5`, not carried out | looks it up after 5 seconds, sends it again |
         | `"token refused"` | 401 | with a new token, looks it up and sends it again, else `AuthenticationError` |
         | `"forbidden"` | 403 | `PermissionDeniedError` |
