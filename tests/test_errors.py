@@ -323,7 +323,10 @@ async def test_the_error_of_a_429_has_the_pause_and_the_rate_window(
 # The messages of errors
 
 CAUSES: dict[str, tuple[Callable[[FakeDesk], object], list[str]]] = {
-    "a lost response": (lambda fake: fake.lose_answer("before"), ["ReadError", "FakeDesk lost the response"]),
+    "a lost response": (
+        lambda fake: fake.lose_answer("before", method="GET"),
+        ["ReadError", "FakeDesk lost the response"],
+    ),
     "not JSON": (lambda fake: fake.fail(status=200, body="<html>"), ["succeeded", "not JSON"]),
     "an empty response": (lambda fake: fake.fail(status=200), ["succeeded", "expected an object, got null"]),
     "a list": (lambda fake: fake.fail(status=200, body="[]"), ["succeeded", "expected an object, got array"]),

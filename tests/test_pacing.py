@@ -245,7 +245,7 @@ async def test_a_request_without_a_response_counts_for_a_period() -> None:
     fake = FakeDesk(rate_limit=2)
     async with client_over(fake.transport, retry=RetryPolicy(max_attempts=1)) as desk:
         await desk.conversations.get(1)
-        fake.lose_answer("after")
+        fake.lose_answer("after", method="GET")
         with pytest.raises(DeskError):
             await desk.conversations.get(1)
         await desk.conversations.get(1)

@@ -238,7 +238,7 @@ async def test_a_request_that_desk_rejects_is_not_carried_out_later(fault: Fault
 
 
 async def test_the_response_of_a_listing_can_be_cut_off_too(fake_desk: FakeDesk, desk: AsyncDesk) -> None:
-    fake_desk.inject("answer cut off", times=2)
+    fake_desk.inject("answer cut off", times=2, method="GET")
     result = await desk.conversations.get(42)
     assert result.id == 42
     assert [request.status for request in fake_desk.requests] == [200, 200, 200]

@@ -57,9 +57,10 @@ class Call(Scope):
         session = self.session
         # Keep the encoded body wrapped: a traceback with local variables would show plain bytes.
         content = None if is_safe(request) else Body(encode_json(request.body))
-        token = await session.auth.token()
         failed: DeskError | None = None
         while True:
+            # The lookup of another call may have got a new token meanwhile.
+            token = await session.auth.token()
             # Each attempt has its own body, because the body records whether this attempt was sent.
             body = self._unresolved = None if content is None else content.copy(self._latest)
             try:
@@ -85,13 +86,11 @@ class Call(Scope):
                 if found is not None:
                     return found
             self._unresolved = None
-            renewed = await self._renew(token, exchange)
-            if renewed is None:
+            if not await self._renew(token, exchange):
                 if not may_be_repeated(effect, error):
                     raise error
                 self._was_refused = was_sent and effect is Effect.REFUSED
                 await self._back_off(exchange, error, ended)
-            token = renewed or token
             # Nothing is sent again only because of a response: a gateway may refuse what the server has carried out.
             if was_sent and not effect.is_unknown:
                 found = await self._find_out(verify, exchange, error, body)
@@ -99,13 +98,12 @@ class Call(Scope):
                     return found
                 self._was_refused = False
 
-    async def _renew(self, token: Token, exchange: Exchange) -> Token | None:
-        """Return a new token after the first 401; None if there is none."""
-        if exchange.status_code != 401 or not self._may_reauthenticate:
-            return None
-        self._may_reauthenticate = False
-        renewed = await self.session.auth.token(refused=token)
-        return None if renewed == token else renewed
+    async def _renew(self, token: Token, exchange: Exchange) -> bool:
+        """Ask for a new token after the first 401, and return whether there is one."""
+        if exchange.status_code != 401 or not self._whole.may_reauthenticate:
+            return False
+        self._whole.may_reauthenticate = False
+        return await self.session.auth.token(refused=token) != token
 
     async def _find_out(
         self, verify: Verify[T] | None, exchange: Exchange, error: DeskError, body: Body | None

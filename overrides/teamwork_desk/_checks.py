@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from difflib import get_close_matches
-from typing import TypeGuard
+from typing import Any, TypeGuard
 
 LARGEST_ID = 2**63 - 1
 LONGEST_TEXT = 2000
@@ -25,6 +25,11 @@ def is_count(value: object) -> TypeGuard[int]:
 def is_id(value: object) -> TypeGuard[int]:
     """Return whether a value can be an id of Desk: a positive int of at most 64 bits."""
     return is_count(value) and value <= LARGEST_ID
+
+
+def is_list(value: Any) -> TypeGuard[list[Any]]:
+    """Return whether a value from JSON is an array."""
+    return type(value) is list
 
 
 def printable(text: str) -> str:

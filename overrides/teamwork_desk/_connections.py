@@ -13,7 +13,7 @@ import sys
 import warnings
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from http.cookiejar import CookieJar
 from typing import TYPE_CHECKING, Any, TypedDict
@@ -213,7 +213,8 @@ class Connections:
         Raises:
             ConfigurationError: The client serves another event loop, which is still running.
         """
-        self.loop.enter()
+        with suppress(RuntimeError):  # without an event loop, only a transport in memory can be closed
+            self.loop.enter()
         self._closed = True
         while self._earlier:
             await self._earlier.pop().aclose()

@@ -15,6 +15,7 @@ from ._call import Call
 from ._checks import is_id
 from ._email_fallback import EmailFallback, says_customer_is_missing, with_deprecated_email
 from ._errors import (
+    AuthenticationError,
     ConfigurationError,
     ConflictError,
     DeadlineExceeded,
@@ -37,8 +38,6 @@ _MEANINGS = {
     NotFoundError: "Desk does not know conversation {id}",
     ConflictError: "the state of conversation {id} does not allow it",
 }
-_NO_TURN = (ConfigurationError, DeadlineExceeded, RateLimitedError)
-"""Errors of a lookup that had no turn: they say nothing about the conversation."""
 _NO_PROOF = (NotFoundError, PermissionDeniedError, ResponseDecodeError)
 """Errors of a lookup that a caller who knows the conversation can do without."""
 
@@ -54,6 +53,13 @@ class ConversationOptions(Options):
 def subject_of(conversation_id: object) -> int | None:
     """Return the id that logs, spans and errors name; None for an invalid id, because it may be personal data."""
     return int(conversation_id) if is_id(conversation_id) else None
+
+
+def _had_no_turn(failure: DeskError) -> bool:
+    """Return whether a lookup was not sent, or was sent too early: then it says nothing about the conversation."""
+    if isinstance(failure, DeadlineExceeded):
+        return failure.retry_after is not None
+    return isinstance(failure, (ConfigurationError, RateLimitedError))
 
 
 class Conversion(Call):
@@ -166,7 +172,7 @@ class Conversion(Call):
         Raises:
             OutcomeUnknownError: The outcome of an earlier call stays unknown because of it.
         """
-        if isinstance(failure, _NO_TURN):
+        if _had_no_turn(failure):
             return
         if self.maybe_applied:
             raise self.outcome_unknown(f"an earlier request may have done it, and now {failure}") from failure
@@ -192,9 +198,9 @@ class Conversion(Call):
             # Nothing is sent again only because of a response.
             try:
                 found = await self._look()
-            except _NO_TURN:
-                raise
             except DeskError as failure:
+                if _had_no_turn(failure):
+                    raise
                 raise first from failure
             if found is not None:
                 return found
@@ -240,7 +246,7 @@ class Conversion(Call):
                 # A request that was refused will be sent again, and needs a place of the rate window, too.
                 found = await self._look(places=1 if effect.is_unknown else 2)
             except DeskError as failure:
-                if not effect.is_unknown and isinstance(failure, _NO_TURN):
+                if not effect.is_unknown and (_had_no_turn(failure) or isinstance(failure, AuthenticationError)):
                     raise
                 raise unknown from failure
             quota.give_back(min(lookups, 1))

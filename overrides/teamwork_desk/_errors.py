@@ -93,7 +93,7 @@ class OutcomeUnknownError(DeskError):
 
 
 class DeadlineExceeded(DeskError):  # noqa: N818 - it reads like the standard library's TimeoutError
-    """The deadline passed, or a necessary pause does not fit into it, and nothing was changed.
+    """The deadline passed, or a necessary pause does not fit into it, and this call has changed nothing.
 
     Attributes:
         retry_after: Seconds until the rate limit may leave room for the call; None if the deadline passed for another

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import islice
-from typing import Any, TypeGuard, cast
+from typing import Any, cast
 
 from attrs import field, frozen
 
 from teamwork_desk_api.types import DecodeError
 
-from ._checks import LONGEST_TEXT
+from ._checks import LONGEST_TEXT, is_list
 from ._wire import decode_json
 
 MOST_REASONS = 100
@@ -56,7 +56,7 @@ def read_problems(content: bytes) -> Problems:
     is_json = bool(content)
     if isinstance(errors, dict) and not _is_object(cast("dict[str, Any]", errors)):
         return Problems(is_json=is_json, errors=_by_field(cast("dict[str, Any]", errors)))
-    listed: list[Any] = errors if _is_list(errors) else [errors]
+    listed: list[Any] = errors if is_list(errors) else [errors]
     objects = [cast("dict[str, Any]", each) for each in listed if isinstance(each, dict)]
     first: dict[str, Any] = objects[0] if objects else {}
     return Problems(
@@ -74,15 +74,11 @@ def _is_object(errors: dict[str, Any]) -> bool:
     return any(isinstance(errors.get(name), str) for name in ("code", "detail", "title"))
 
 
-def _is_list(value: Any) -> TypeGuard[list[Any]]:
-    return isinstance(value, list)
-
-
 def _by_field(errors: dict[str, Any]) -> dict[str, list[str]]:
     return _collect(
         (name, reason)
         for name, reasons in errors.items()
-        for reason in (reasons if _is_list(reasons) else [reasons])
+        for reason in (reasons if is_list(reasons) else [reasons])
         if isinstance(reason, str)
     )
 

@@ -59,7 +59,9 @@ class Scope:
         self._was_refused = False
         self._retries: int = 0
         self._request_id: str | None = None
-        self._may_reauthenticate = True
+        # A call asks once for a new token, its parts included.
+        self._whole: Scope = part_of or self
+        self.may_reauthenticate = True
 
     def __enter__(self) -> Self:
         self._scope.__enter__()

@@ -11,6 +11,7 @@ from attrs import evolve, frozen
 from teamwork_desk_api.models import Conversation
 from teamwork_desk_api.types import DecodeError, Hook, Request
 
+from ._checks import is_list
 from ._wire import decoded_by
 
 T = TypeVar("T")
@@ -74,7 +75,7 @@ def with_ticket_ids(request: Request[T]) -> Request[T]:
 
     def decode(payload: Any, hook: Hook) -> T:
         listed: Any = cast("dict[str, Any]", payload).get("conversations") if type(payload) is dict else None
-        for entry in cast("list[Any]", listed) if type(listed) is list else ():
+        for entry in listed if is_list(listed) else ():
             ticket_id: Any = cast("dict[str, Any]", entry).get("ticket_id") if type(entry) is dict else None
             if type(ticket_id) is str and _DIGITS.fullmatch(ticket_id):
                 entry["ticket_id"] = int(ticket_id)

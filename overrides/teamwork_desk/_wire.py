@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 import time
 import zlib
 from collections.abc import Callable, Sequence
@@ -42,10 +43,15 @@ _JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=Fa
 
 
 def now() -> float:
-    """Return the seconds of a clock that also counts while the machine sleeps and while the event loop is blocked."""
+    """Return the time of the event loop's clock, plus the seconds for which the machine slept."""
+    time_of_loop = anyio.current_time()
+    uvloop = sys.modules.get("uvloop")
+    if uvloop is not None and isinstance(anyio.lowlevel.current_token().native_token, uvloop.Loop):
+        # Its clock stands still until its loop turns, even if the process is stopped meanwhile.
+        time_of_loop = max(time_of_loop, time.monotonic())
     # Linux counts the sleep in CLOCK_BOOTTIME, and macOS in CLOCK_MONOTONIC. Windows has neither of them.
     clock: int | None = getattr(time, "CLOCK_BOOTTIME", getattr(time, "CLOCK_MONOTONIC", None))
-    return time.monotonic() if clock is None else time.clock_gettime(clock)
+    return time_of_loop if clock is None else time_of_loop + time.clock_gettime(clock) - time.monotonic()
 
 
 class Body(httpx.AsyncByteStream):
