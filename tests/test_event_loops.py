@@ -405,6 +405,23 @@ def test_an_unknown_transport_is_used_in_a_child_and_closed_by_the_parent_only()
     assert transport.closed == 1
 
 
+def test_a_process_with_another_number_closes_no_connection_of_its_parent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As after a fork, but in this process, so that the coverage is measured."""
+    with served("own transport") as (server, desk):
+        parent, child = asyncio.new_event_loop(), asyncio.new_event_loop()
+        parent.run_until_complete(convert(desk, 1))
+        with monkeypatch.context() as forked:
+            forked.setattr(os, "getpid", lambda: -1)
+            with pytest.raises(ConfigurationError, match="belong to the parent process"):
+                child.run_until_complete(convert(desk, 2))
+            child.run_until_complete(desk.aclose())
+        assert server.open == 1
+        child.close()
+        parent.run_until_complete(parent.shutdown_asyncgens())
+        parent.close()
+    assert server.converted == [1]
+
+
 class Closable(httpx.MockTransport):
     """Converts every conversation, and counts how often it was closed."""
 

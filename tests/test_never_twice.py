@@ -507,3 +507,25 @@ async def test_no_body_leaves_after_the_deadline_even_if_the_event_loop_was_bloc
             await desk.conversations.convert(42)
     assert not raised.value.maybe_applied
     fake_desk.assert_not_converted(42)
+
+
+MISSING = json.dumps({"errors": {"customer": ["must be set"]}}).encode()
+
+
+async def test_a_lookup_without_a_turn_keeps_the_deprecated_email_for_the_next_call(fake_desk: FakeDesk) -> None:
+    async with scripted_desk(
+        fake_desk,
+        convert=carried_out(400, {}, MISSING),
+        look=carried_out(429, {"Retry-After": "1000"}),
+        verify_first=False,
+    ) as desk:
+        assert isinstance(await outcome_of(desk, customer="jo@example.com"), RateLimitedError)
+    assert methods(fake_desk) == ["POST", "GET"]
+
+
+async def test_without_verification_the_deprecated_email_is_sent_at_once() -> None:
+    fake = FakeDesk(old_installation=True)
+    policy = RetryPolicy(on_unknown="raise")
+    async with open_desk(fake, retry=policy, verify_first=False) as desk:
+        assert (await desk.conversations.convert(42, customer="jo@example.com")).created
+    assert methods(fake) == ["POST", "POST"]

@@ -826,6 +826,12 @@ async def test_a_query_that_is_not_for_desk_stays_in_the_log_of_httpx(caplog: py
     assert "https://example.com/search?q=desk" in caplog.text
 
 
+def test_a_line_of_httpx_with_named_values_stays_as_it_is(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "httpx"):
+        logging.getLogger("httpx").info("%(what)s", {"what": "a line"})
+    assert caplog.messages == ["a line"]
+
+
 async def test_a_pickle_holds_what_desk_responded_and_never_the_token() -> None:
     fake = FakeDesk(token=TOKEN)
     fake.fail(status=400, body={"errors": {"customer": [f"{ADDRESS} bounced"], "cc": [f"sent with {TOKEN}"]}})

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime
 import importlib.util
 import json
 import math
 import sys
+import time
 from functools import reduce
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -113,3 +116,22 @@ def test_the_json_module_is_used_if_orjson_is_not_installed(monkeypatch: pytest.
     source.loader.exec_module(module)
     assert module.orjson is None
     assert module.encode_json({"a": [1]}) == b'{"a":[1]}'
+
+
+# The clock of a body
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_clock_that_stands_still_until_its_loop_turns_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    loop = asyncio.get_running_loop()
+    monkeypatch.setattr(loop, "time", lambda: 0.0)
+    assert _wire.now() < 1
+    monkeypatch.setitem(sys.modules, "uvloop", SimpleNamespace(Loop=type(loop)))
+    assert _wire.now() >= time.monotonic() - 1
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_system_without_further_clocks_has_the_clock_of_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("CLOCK_BOOTTIME", "CLOCK_MONOTONIC"):
+        monkeypatch.delattr(time, name, raising=False)
+    assert _wire.now() <= asyncio.get_running_loop().time()

@@ -123,7 +123,8 @@ class Scope:
         """Return the error for a deadline that has passed, or that would pass during a pause of this many seconds."""
         deadline = f"the deadline of {self.options.deadline:.3g} s"
         reason = f"{deadline} passed" if pause is None else f"a pause of {pause:.1f} s does not fit into {deadline}"
-        retry_after = 0.0 if self.watch.waits_for_turn() else None
+        # A call that was refused has spent its time on the rate limit, too.
+        retry_after = (pause or 0.0) if self.watch.waits_for_turn() or self._whole._was_refused else None
         return self.outcome_unknown(reason) if self.maybe_applied else DeadlineExceeded(reason, retry_after=retry_after)
 
     def expect_turn(self, other: Scope) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from datetime import datetime
-from typing import assert_type
+from typing import assert_never, assert_type
 
 import httpx
 
@@ -12,6 +12,7 @@ from teamwork_desk import (
     AsyncDesk,
     Contact,
     Conversation,
+    ConvertedConversation,
     CustomerRef,
     CustomField,
     CustomFieldMeta,
@@ -24,6 +25,7 @@ from teamwork_desk import (
     StatusError,
     ValidationError,
 )
+from teamwork_desk.backlog import Converted, Failed
 from teamwork_desk.testing import FakeDesk, RecordedRequest, Ticket
 
 
@@ -46,6 +48,7 @@ async def build() -> None:
         timeout=30,
         deadline=120,
         retry=RetryPolicy(max_attempts=2, on_unknown="raise", settle=(0.5, 1)),
+        verify_first=False,
         email_fallback="always",
         transport=FakeDesk().transport,
         proxy="http://proxy.example.com",
@@ -81,12 +84,32 @@ async def convert(desk: AsyncDesk, texts: tuple[str, ...], fields: list[CustomFi
     await desk.conversations.convert(conversation_id=42, customer="jo@example.com", customfields=())
     await desk.conversations.convert(42, customfields={272: 1613, 273: "gold"})
     await desk.conversations.convert(42, customfields=(CustomField(id=272, meta=CustomFieldMeta(value=1613)),))
+    assert_type(conversation, ConvertedConversation)
+    assert_type(conversation.created, bool)
     assert_type(conversation.id, int | None)
     assert_type(conversation.ticket_id, int | None)
     assert_type(conversation.created_at, datetime | None)
     assert_type(conversation.contact, Contact | None)
     assert_type(conversation.users, list[EntityRef] | None)
     return conversation
+
+
+async def work_off(desk: AsyncDesk) -> None:
+    """Tell the outcomes of a backlog apart in every way."""
+    async for outcome in desk.conversations.convert_many([1, {"conversation_id": 2, "verify_first": None}]):
+        assert_type(outcome, Converted | Failed)
+        if outcome.error is None:
+            assert_type(outcome.conversation, ConvertedConversation)
+            assert_type(outcome.created, bool)
+        else:
+            assert_type(outcome.error, DeskError)
+        match outcome:
+            case Converted():
+                assert_type(outcome.conversation_id, int)
+            case Failed():
+                assert_type(outcome.error.maybe_applied, bool)
+            case _:
+                assert_never(outcome)
 
 
 async def read(desk: AsyncDesk) -> None:
