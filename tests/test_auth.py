@@ -227,9 +227,10 @@ async def test_a_providers_error_is_reported_by_class_and_the_next_call_tries_ag
 async def test_a_provider_that_fails_after_a_401_means_that_nothing_was_applied() -> None:
     fake = FakeDesk(token="another")
     async with a_desk(fake, Provider(["stale", VaultError()])) as desk:
-        with pytest.raises(NotSentError, match="VaultError") as caught:
+        with pytest.raises(AuthenticationError) as caught:
             await desk.conversations.convert(42)
     assert (caught.value.attempts, caught.value.maybe_applied) == (1, False)
+    assert isinstance(caught.value.__cause__, NotSentError)
     assert len(fake.requests) == 1
 
 

@@ -206,8 +206,11 @@ def test_a_run_works_after_the_calls_of_an_earlier_run_were_cancelled_in_flight(
         wait_until(lambda: not server.open)
 
 
-def test_a_loop_works_after_another_stopped_with_calls_in_flight_and_these_end_later() -> None:
-    """Also the limit of connections, the rate limit and the locks begin anew."""
+def test_a_loop_works_after_another_stopped_with_calls_in_flight_and_these_send_nothing_later() -> None:
+    """Also the limit of connections, the rate limit and the locks begin anew.
+
+    The lookups of the stopped calls came before what the other loop did, so they prove nothing any more.
+    """
     with KeepAliveDesk() as server:
         limits = httpx.Limits(max_connections=1)
         desk = AsyncDesk(server.url, token="t", retry=ONCE, limits=limits)
@@ -222,14 +225,17 @@ def test_a_loop_works_after_another_stopped_with_calls_in_flight_and_these_end_l
 
         calls = first.run_until_complete(begin())
         released.set()
-        other = second.run_until_complete(desk.conversations.convert(3, verify_first=True))
-        results = first.run_until_complete(asyncio.gather(*calls))
-        assert [each.ticket_id for each in (other, *results)] == [1003, 1001, 1002]
+        others = [second.run_until_complete(desk.conversations.convert(number)) for number in (1, 3)]
+        results = first.run_until_complete(asyncio.gather(*calls, return_exceptions=True))
+        assert [each.ticket_id for each in others] == [1001, 1003]
+        for result in results:
+            assert isinstance(result, ConfigurationError)
+            assert not result.maybe_applied
         first.run_until_complete(desk.aclose())
         for loop in (first, second):
             loop.run_until_complete(asyncio.sleep(0.01))
             loop.close()
-        assert sorted(server.converted) == [1, 2, 3]
+        assert server.converted == [1, 3]
         wait_until(lambda: not server.open)
 
 
@@ -407,7 +413,9 @@ def test_an_unknown_transport_is_used_in_a_child_and_closed_by_the_parent_only()
 
 def test_a_process_with_another_number_closes_no_connection_of_its_parent(monkeypatch: pytest.MonkeyPatch) -> None:
     """As after a fork, but in this process, so that the coverage is measured."""
-    with served("own transport") as (server, desk):
+    with KeepAliveDesk() as server:
+        transport = httpx.AsyncHTTPTransport()
+        desk = AsyncDesk(server.url, token="t", retry=ONCE, transport=transport)
         parent, child = asyncio.new_event_loop(), asyncio.new_event_loop()
         parent.run_until_complete(convert(desk, 1))
         with monkeypatch.context() as forked:
@@ -417,7 +425,7 @@ def test_a_process_with_another_number_closes_no_connection_of_its_parent(monkey
             child.run_until_complete(desk.aclose())
         assert server.open == 1
         child.close()
-        parent.run_until_complete(parent.shutdown_asyncgens())
+        parent.run_until_complete(transport.aclose())
         parent.close()
     assert server.converted == [1]
 

@@ -158,7 +158,7 @@ def test_a_fleet_spends_little_more_than_one_request_for_a_conversation(
     assert len(fake.tickets) == jobs
     # Half of the requests would be lookups if each job sent its own: 2 for a conversion, and 60 jobs a minute.
     assert len(fake.requests) / jobs < 1.25
-    # Beside other workers, a log of the last minute refuses a few requests, because it also counts those that it refuses.
+    # Beside other workers, a log of the last minute refuses a few requests: it also counts those that it refuses.
     # Their jobs may get no turn in time, and come again five minutes later.
     comes_again = how == "sliding log" and workers > 1
     assert jobs / (seconds / 60) > (55 if comes_again else 65)

@@ -6,6 +6,7 @@ The time is virtual, so that a server that finishes late and a client that waits
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
@@ -16,9 +17,11 @@ from trio.testing import MockClock
 
 from teamwork_desk import (
     AsyncDesk,
+    AuthenticationError,
     ConfigurationError,
     Conversation,
     ConvertedConversation,
+    DeadlineExceeded,
     DeskError,
     NotFoundError,
     OutcomeUnknownError,
@@ -106,7 +109,7 @@ async def test_a_second_call_returns_the_ticket_of_the_first(fake_desk: FakeDesk
     assert isinstance(second, ConvertedConversation)
     assert (first.created, second.created) == (True, False)
     assert first.ticket_id == second.ticket_id == fake_desk.assert_converted_once(42).id
-    assert methods(fake_desk) == ["GET", "POST", "GET"]
+    assert methods(fake_desk) == ["GET", "POST"]
 
 
 async def test_calls_at_the_same_time_make_one_ticket(fake_desk: FakeDesk, desk: AsyncDesk) -> None:
@@ -529,3 +532,119 @@ async def test_without_verification_the_deprecated_email_is_sent_at_once() -> No
     async with open_desk(fake, retry=policy, verify_first=False) as desk:
         assert (await desk.conversations.convert(42, customer="jo@example.com")).created
     assert methods(fake) == ["POST", "POST"]
+
+
+# A listing that is late, and calls that wait for another
+
+
+class LateListing(Scripted):
+    """Shows a ticket in the listing only some seconds after it was made."""
+
+    def __init__(self, fake: FakeDesk, seconds: float) -> None:
+        super().__init__(fake, convert=self._note, look=self._hide)
+        self._seconds = seconds
+        self._made_at = -math.inf
+
+    def _note(self, response: httpx.Response) -> httpx.Response:
+        self._made_at = anyio.current_time()
+        return response
+
+    def _hide(self, response: httpx.Response) -> httpx.Response:
+        is_shown = anyio.current_time() - self._made_at > self._seconds
+        return response if is_shown else with_ticket_id(None)(response)
+
+
+@pytest.mark.parametrize("callers", [1, 3])
+async def test_a_client_does_not_convert_again_what_the_listing_shows_late(fake_desk: FakeDesk, callers: int) -> None:
+    results: list[ConvertedConversation] = []
+
+    async def convert() -> None:
+        results.append(await desk.conversations.convert(42))
+
+    transport = LateListing(fake_desk, 3)
+    async with AsyncDesk("https://acme.teamwork.com", token="any", transport=transport) as desk:
+        for _ in range(2):
+            async with anyio.create_task_group() as calls:
+                for _ in range(callers):
+                    calls.start_soon(convert)
+        assert methods(fake_desk) == ["GET", "POST"]
+        await anyio.sleep(10)
+        await convert()
+    assert [result.created for result in results] == [True] + [False] * (2 * callers)
+    assert {result.ticket_id for result in results} == {fake_desk.assert_converted_once(42).id}
+    assert methods(fake_desk) == ["GET", "POST", "GET"]
+
+
+async def test_a_call_that_waits_for_another_says_what_that_one_may_have_done(fake_desk: FakeDesk) -> None:
+    errors: list[Conversation | DeskError] = []
+
+    class Slow(httpx.AsyncBaseTransport):
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            response = await fake_desk.transport.handle_async_request(request)
+            if request.method == "POST":
+                await anyio.sleep(5)
+            return response
+
+    async def wait() -> None:
+        errors.append(await outcome_of(desk.with_options(deadline=1)))
+
+    async with (
+        AsyncDesk("https://acme.teamwork.com", token="any", transport=Slow()) as desk,
+        anyio.create_task_group() as calls,
+    ):
+        calls.start_soon(desk.conversations.convert, 42)
+        await anyio.sleep(1)
+        calls.start_soon(wait)
+    (error,) = errors
+    assert isinstance(error, OutcomeUnknownError)
+    assert error.maybe_applied
+    fake_desk.assert_converted_once(42)
+
+
+# A refusal that nobody has checked is checked by the next call
+
+
+@pytest.mark.parametrize("cut_short_by", ["nothing", "the deadline", "a provider that fails"])
+async def test_a_rejected_token_is_not_taken_for_proof_by_the_next_call(fake_desk: FakeDesk, cut_short_by: str) -> None:
+    tokens = iter(["old", "new"])
+
+    def provide() -> str:
+        token = next(tokens, None)
+        if token is None or (cut_short_by == "a provider that fails" and token == "new"):
+            raise OSError("the vault is closed")
+        return token
+
+    class Hangs(Scripted):
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            if request.method == "GET" and cut_short_by == "the deadline" and anyio.current_time() - began < 5:
+                await anyio.sleep_forever()
+            return await super().handle_async_request(request)
+
+    began = anyio.current_time()
+    token = "old" if cut_short_by == "nothing" else provide
+    async with AsyncDesk(
+        "https://acme.teamwork.com",
+        token=token,
+        transport=Hangs(fake_desk, convert=carried_out(401)),
+        verify_first=False,
+    ) as desk:
+        first = await outcome_of(desk.with_options(deadline=2))
+        await anyio.sleep(10)
+        second = await desk.conversations.convert(42)
+    assert isinstance(first, DeadlineExceeded if cut_short_by == "the deadline" else AuthenticationError)
+    assert not first.maybe_applied
+    assert not second.created
+    fake_desk.assert_converted_once(42)
+
+
+async def test_a_missing_customer_that_nobody_has_checked_is_checked_by_the_next_call(fake_desk: FakeDesk) -> None:
+    looks = [httpx.Response(403)]
+    async with scripted_desk(
+        fake_desk,
+        convert=carried_out(400, {}, MISSING),
+        look=lambda response: looks.pop() if looks else response,
+        verify_first=False,
+    ) as desk:
+        assert isinstance(await outcome_of(desk, customer="jo@example.com"), ValidationError)
+        assert not (await desk.conversations.convert(42, customer="jo@example.com")).created
+    fake_desk.assert_converted_once(42)

@@ -280,7 +280,7 @@ async def test_a_conversation_that_has_a_ticket_is_returned_as_it_is() -> None:
             second = await desk.conversations.convert(7)
         assert (first.created, second.created) == (True, False)
         assert [first.ticket_id] == [second.ticket_id] == server.tickets[7]
-        assert methods_of(server) == ["GET", "POST", "GET"]
+        assert methods_of(server) == ["GET", "POST"]  # the client knows what it has converted a moment ago
 
 
 @pytest.mark.parametrize("whose", ["client", "view", "call"])
@@ -376,8 +376,8 @@ async def test_a_call_waits_for_another_call_for_its_conversation_until_its_own_
             results.append(await convert(desk.with_options(deadline=0.05), verify_first=verify_first))
             calls.cancel_scope.cancel()
         (result,) = results
-        assert isinstance(result, DeadlineExceeded)
-        assert (result.attempts, result.maybe_applied, len(server.requests)) == (0, False, 2)
+        assert isinstance(result, OutcomeUnknownError)  # the other call may have converted it
+        assert (result.attempts, result.maybe_applied, len(server.requests)) == (0, True, 2)
 
 
 async def test_no_convert_request_is_sent_if_the_first_lookup_fails() -> None:

@@ -125,8 +125,10 @@ def shown_by(error: BaseException) -> Iterator[tuple[str, str]]:
         state = {key: value for key, value in vars(current).items() if key not in ("body", "detail", "errors", "title")}
         yield f"attributes of {name}", "\n".join(held_by([current.args, state], {}))
         for frame in traceback.StackSummary.extract(traceback.walk_tb(current.__traceback__), capture_locals=True):
-            # The frames of the caller hold the caller's own arguments, so they are skipped.
-            if frame.filename != __file__ and frame.name != Conversations.convert.__name__:
+            # The frames of the caller hold the caller's own arguments, so they are skipped. So does the frame of
+            # convert until it has made a request from its arguments.
+            is_rejected = isinstance(current, RequestError) and frame.name == Conversations.convert.__name__
+            if frame.filename != __file__ and not is_rejected:
                 yield f"locals of {frame.name} under {name}", str(frame.locals)
     if isinstance(error, DeskError):
         twin = copy.copy(error)
@@ -824,6 +826,62 @@ async def test_a_query_that_is_not_for_desk_stays_in_the_log_of_httpx(caplog: py
     ):
         await other.get("https://example.com/search?q=desk")
     assert "https://example.com/search?q=desk" in caplog.text
+
+
+QUOTING = "tkn/v1+s3cret=="
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        http(403, rb'{"errors": [{"detail": "the token tkn\/v1+s3cret== is not allowed"}]}'),
+        http(422, rb'{"errors": {"inbox": ["\u0074kn/v1+s3cret== may not use it"]}}'),
+        http(404, rb'{"errors": [{"id": "tkn\/v1+s3cret==", "detail": "no"}]}'),
+        http(400, b"{}", "X-Request-Id: tkn/v1+s3cret=="),
+        http(303, b"", "Location: /login?token=tkn/v1+s3cret=="),
+        http(400, rb'not JSON \ "tkn/v1+s3cret=="'),
+        http(200, b'{"id": 42, "ticket_id": 7}', "X-Request-Id: tkn/v1+s3cret=="),
+    ],
+    ids=str,
+)
+async def test_a_response_that_quotes_the_token_in_any_form_does_not_show_it(
+    response: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    error: Exception | None = None
+    with RawServer(responding(response)) as server, caplog.at_level(logging.DEBUG, "teamwork_desk"):
+        async with AsyncDesk(server.url, token=QUOTING, verify=NO_TLS, trust_env=False, verify_first=False) as desk:
+            try:
+                await desk.conversations.convert(42)
+            except DeskError as failure:
+                error = failure
+    texts = [record.getMessage() for record in caplog.records if record.name == "teamwork_desk"]
+    if error is not None:
+        texts += [str(error), repr(error), repr(vars(error)), repr(pickle.dumps(error))]
+    assert texts
+    assert not [text for text in texts if "s3cret" in text]
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@pytest.mark.parametrize(
+    "response", [b"HTTP/1.1 200 OK\r\nECHO\r\n\r\n", b"HTTP/x ECHO\r\n\r\n"], ids=["bad header", "bad status line"]
+)
+async def test_a_failure_of_aiohttp_does_not_hold_the_request(response: bytes) -> None:
+    with RawServer(responding(response)) as server:
+        async with AsyncDesk(
+            server.url.replace("https", "http"), token=TOKEN, retry=NO_PAUSES, transport=AiohttpTransport()
+        ) as desk:
+            with pytest.raises(DeskError) as raised:
+                await desk.conversations.get(42)
+    assert leaks(shown_by(raised.value)) == []
+    assert not any(hasattr(each, "request_info") for each in reachable(raised.value))
+
+
+async def test_a_value_in_straight_quotes_is_hidden() -> None:
+    fake = FakeDesk()
+    fake.fail(status=400, body={"errors": {"message": [f'invalid value "{SECRET} dear Jo" for it']}}, method="POST")
+    async with a_desk(fake) as desk:
+        with pytest.raises(ValidationError, match="invalid value \\[value\\] for it"):
+            await desk.conversations.convert(42, **ARGUMENTS)
 
 
 def test_a_line_of_httpx_with_named_values_stays_as_it_is(caplog: pytest.LogCaptureFixture) -> None:

@@ -12,8 +12,9 @@ from teamwork_desk_api.types import Request
 
 from ._auth import Token
 from ._connections import Handshake
-from ._errors import ConfigurationError, RequestError, scrub
+from ._errors import ConfigurationError, RequestError
 from ._outcome import Exchange, seems_sent
+from ._redaction import scrub, without
 from ._scope import Scope
 from ._wire import Body, build, read
 
@@ -42,6 +43,11 @@ async def attempt(call: Scope, request: Request[Any], body: Body | None, token: 
         call.pacer.leave(None, started=None, places=call.places)
         raise
     try:
+        if body is not None and call not in session.loop.calls:
+            # Another call may have done it meanwhile: its lookup came before that.
+            raise ConfigurationError(
+                "the event loop of this call stood still while the client served another; nothing was sent, call again"
+            )
         async with session.connections.borrow(timeout.pool, call) as slot:
             call.attempts += 1
             sent = True
@@ -50,15 +56,17 @@ async def attempt(call: Scope, request: Request[Any], body: Body | None, token: 
                 # A response proves that the request arrived, even if its body was not read.
                 body.was_sent = True
             content = await read(response)
-        return Exchange(sent=True, status_code=response.status_code, headers=response.headers, content=content)
+        headers, content = without(token.value, response, content)
+        return Exchange(sent=True, status_code=response.status_code, headers=headers, content=content)
     except ConfigurationError:
         raise
     except Exception as failure:  # a transport or an event hook may raise anything, and the outcome must be kept
-        scrub(failure, http_request, handled)
+        failed = scrub(failure, http_request, handled)
         if response is None:
-            sent = seems_sent(failure) if body is None else body.was_sent
-            return Exchange(sent=sent, failure=failure)
-        return Exchange(sent=True, status_code=response.status_code, headers=response.headers, failure=failure)
+            sent = seems_sent(failed) if body is None else body.was_sent
+            return Exchange(sent=sent, failure=failed)
+        headers, _ = without(token.value, response, b"")
+        return Exchange(sent=True, status_code=response.status_code, headers=headers, failure=failed)
     finally:
         call.pacer.leave(response, started=started if sent else None, places=call.places)
         await handshake.abandon()

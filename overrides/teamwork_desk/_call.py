@@ -14,7 +14,7 @@ from teamwork_desk_api.types import DecodeError, Request
 
 from ._attempt import attempt
 from ._auth import Token
-from ._errors import DeadlineExceeded, DeskError, OutcomeUnknownError, drop_frames
+from ._errors import DeadlineExceeded, DeskError, NotSentError, OutcomeUnknownError, drop_frames
 from ._headers import retry_after
 from ._observe import always, never
 from ._outcome import Effect, Exchange, error_of, is_safe, may_be_repeated, unreadable
@@ -71,7 +71,7 @@ class Call(Scope):
             request = request if prepare is None else prepare()
             exchange = await self._watched_attempt(request, body, token)
             ended = anyio.current_time()
-            error = failed = error_of(request, exchange, secret=token.value)
+            error = failed = error_of(request, exchange)
             if error is None:
                 try:
                     result = request.decode(decode_json(exchange.content), session.report_drift)
@@ -86,24 +86,28 @@ class Call(Scope):
                 if found is not None:
                     return found
             self._unresolved = None
-            if not await self._renew(token, exchange):
+            self.was_refused = was_sent and (effect is Effect.REFUSED or exchange.status_code == 401)
+            if not await self._renew(token, exchange, error):
                 if not may_be_repeated(effect, error):
                     raise error
-                self._was_refused = was_sent and effect is Effect.REFUSED
                 await self._back_off(exchange, error, ended)
             # Nothing is sent again only because of a response: a gateway may refuse what the server has carried out.
             if was_sent and not effect.is_unknown:
                 found = await self._find_out(verify, exchange, error, body)
                 if found is not None:
                     return found
-                self._was_refused = False
+                self.was_refused = False
 
-    async def _renew(self, token: Token, exchange: Exchange) -> bool:
+    async def _renew(self, token: Token, exchange: Exchange, error: DeskError) -> bool:
         """Ask for a new token after the first 401, and return whether there is one."""
         if exchange.status_code != 401 or not self._whole.may_reauthenticate:
             return False
         self._whole.may_reauthenticate = False
-        return await self.session.auth.token(refused=token) != token
+        try:
+            return await self.session.auth.token(refused=token) != token
+        except NotSentError as failure:
+            # The provider failed, but a request was sent, and the server has rejected it.
+            raise error from failure
 
     async def _find_out(
         self, verify: Verify[T] | None, exchange: Exchange, error: DeskError, body: Body | None

@@ -189,7 +189,10 @@ class Conversations:
             )
             if verify_first is None:
                 verify_first = self._options.verify_first
-            return await conversion.convert(convert_request(conversation_id, body), verify_first=verify_first)
+            request = convert_request(conversation_id, body)
+            # A cancellation keeps the frame of this method, and crash reporters print its local variables.
+            del bcc, body, cc, customer, customfields, email, message, scheduled_email, send_from, subject, tags
+            return await conversion.convert(request, verify_first=verify_first)
 
     def convert_many(
         self, jobs: Iterable[Job | int] | AsyncIterable[Job | int], *, concurrency: int = 8

@@ -94,9 +94,13 @@ class Conversion(Call):
 
     @property
     def maybe_applied(self) -> bool:
-        """Whether a request of this call, or one of an earlier call with an unknown outcome, may make a ticket."""
-        earlier = None if self._subject is None else self._memory.unknown(self._subject)
-        return super().maybe_applied or (earlier is not None and earlier.maybe_applied)
+        """Whether a request of this call, or of another one whose outcome is not known, may make a ticket."""
+        if super().maybe_applied:
+            return True
+        if self._subject is None:
+            return False
+        earlier, running = self._memory.unknown(self._subject), self._memory.running.get(self._subject)
+        return (earlier is not None and earlier.maybe_applied) or (running is not None and running.is_unresolved)
 
     def leave_unknown(self, *, maybe_applied: bool) -> None:
         """Remember that nobody has looked what the last request did."""
@@ -125,12 +129,19 @@ class Conversion(Call):
             DeskError: The conversion failed, or its outcome is unknown.
         """
         # Calls for one conversation run one after the other: otherwise each of them could make a ticket.
-        async with self._memory.lock(self._id):
-            if verify_first or self._memory.must_look(self._id):
-                found = await self._look_first()
-                if found is not None:
-                    return self._ended(found, created=False)
-            return self._ended(await self._convert(with_ticket(request)), created=True)
+        memory = self._memory
+        async with memory.lock(self._id):
+            memory.running[self._id] = self
+            try:
+                if verify_first or memory.must_look(self._id):
+                    found = memory.converted(self._id) or await self._look_first()
+                    if found is not None:
+                        return self._ended(found, created=False)
+                conversation = await self._convert(with_ticket(request))
+            finally:
+                memory.running.pop(self._id, None)
+            memory.keep(self._id, conversation, self._settle)
+            return self._ended(conversation, created=True)
 
     def _ended(self, conversation: Conversation, *, created: bool) -> ConvertedConversation:
         self.watch.created = created
@@ -194,6 +205,7 @@ class Conversion(Call):
             if deprecated is None or mode != "auto" or not says_customer_is_missing(error.errors):
                 raise
             first = error
+        self.was_refused = True
         if self.options.retry.on_unknown == "verify":
             # Nothing is sent again only because of a response.
             try:

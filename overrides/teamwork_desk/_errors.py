@@ -28,10 +28,9 @@ from ._headers import RateLimit
 
 LONGEST_BODY, MOST_HEADERS, LONGEST_HEADER = 65_536, 200, 8192  # An error of each job of a backlog may be kept.
 
-_RAW = re.compile(r"(bytearray\()?b['\"].*", re.DOTALL)
-"""Bytes of a response, as h11 quotes them in its messages."""
 _QUOTED = re.compile(
-    r"(?<=cannot be )['\"\u2018\u201c].*|(?<!must be one of )[\u2018\u201c][^\u2019\u201d]*[\u2019\u201d]?", re.DOTALL
+    r"(?<=cannot be )['\"\u2018\u201c].*|(?<!must be one of )[\"\u2018\u201c][^\"\u2019\u201d]*[\"\u2019\u201d]?",
+    re.DOTALL,
 )
 """A value that a reason quotes, as Teamwork's `validate` package does. The valid values of a field are not hidden."""
 _ADDRESS = re.compile(r"(?<![^\s'\"<>,;:])[^\s'\"<>,;:]+(?:@|%40)[^\s'\"<>,;]+")
@@ -280,21 +279,3 @@ def drop_frames(error: BaseException, handled: BaseException | None = None) -> N
     """
     for exception in causes(error, handled):
         exception.__traceback__ = None
-
-
-def scrub(error: BaseException, request: httpx.Request, handled: BaseException | None = None) -> None:
-    """Remove the token and the body from an exception and its causes: from the request, the frames and quoted bytes.
-
-    Args:
-        error: The exception.
-        request: The request that it is about.
-        handled: The exception that the caller was handling, which stays as it is.
-    """
-    bare = httpx.Request(request.method, request.url)
-    drop_frames(error, handled)
-    for exception in causes(error, handled):
-        if isinstance(exception, httpx.HTTPError):
-            exception.request = bare
-        if isinstance(exception, httpx.HTTPStatusError):
-            exception.response.request = bare
-        exception.args = tuple(_RAW.sub("...", arg) if isinstance(arg, str) else arg for arg in exception.args)

@@ -16,6 +16,8 @@ LONGEST_WAIT_WITHOUT_DATE = 120.0
 LATE = 2.0
 """Seconds. A reset that has passed for no longer than this was rounded down, or the response took this long."""
 
+LARGEST_LIMIT = 10_000
+"""Requests per period. Desk documents 120 a minute, so a limit that is far from that is not believed."""
 _LONGEST_NUMBER = 20
 """Characters. With a number of thousands of digits, calculations would raise OverflowError."""
 _RATE_LIMIT_NAMES = (b"limit", b"remaining", b"reset")
@@ -82,7 +84,7 @@ class RateReport:
             reset_at = datetime.fromtimestamp(sent_at + seconds, UTC)
         except (KeyError, ValueError, OverflowError, OSError):
             return None
-        if limit < 1:
+        if not 1 <= limit <= LARGEST_LIMIT:
             return None
         return cls(
             limit=limit,

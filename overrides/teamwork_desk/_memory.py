@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from typing import Protocol
 from weakref import WeakValueDictionary
 
 import anyio
 from attrs import evolve, frozen
+
+from teamwork_desk_api.models import Conversation
 
 from ._lookup import Lookup
 from ._loops import Change, ServedLoop
@@ -41,6 +45,15 @@ class Unknown:
         return self.left_at + max(settle, self.settle) - anyio.current_time()
 
 
+class RunningCall(Protocol):
+    """A call that converts a conversation now."""
+
+    @property
+    def is_unresolved(self) -> bool:
+        """Whether its request has left, and its effect is not known yet."""
+        ...
+
+
 class Memory:
     """The state about conversations that all views of one client share."""
 
@@ -49,12 +62,21 @@ class Memory:
         self.lookup: Lookup = Lookup()
         self._locks: WeakValueDictionary[int, anyio.Lock] = WeakValueDictionary()
         self._unknown: dict[int, Unknown] = {}
+        # What this client has converted, and until when the listing may not show it yet.
+        self._converted: dict[int, tuple[float, Conversation]] = {}
+        # The call that has the lock of each conversation.
+        self.running: dict[int, RunningCall] = {}
         self._has_forgotten = False
         loop.on_change(self._begin_anew)
 
     def _begin_anew(self, change: Change) -> None:
         self.lookup = self.lookup.moved(change.seconds)
         self._locks = WeakValueDictionary()
+        self.running = {}
+        self._converted = {
+            conversation_id: (until + change.seconds, conversation)
+            for conversation_id, (until, conversation) in self._converted.items()
+        }
         self._unknown = {
             conversation_id: evolve(unknown, left_at=unknown.left_at + change.seconds)
             for conversation_id, unknown in self._unknown.items()
@@ -84,6 +106,23 @@ class Memory:
         if len(self._unknown) > MOST_UNKNOWN:
             del self._unknown[next(iter(self._unknown))]
             self._has_forgotten = True
+
+    def keep(self, conversation_id: int, conversation: Conversation, settle: float) -> None:
+        """Remember what this client has converted, because the listing may show it late.
+
+        Args:
+            conversation_id: The conversation.
+            conversation: The conversation with its ticket.
+            settle: For how many seconds.
+        """
+        now = anyio.current_time()
+        self._converted = {other: kept for other, kept in self._converted.items() if kept[0] > now}
+        self._converted[conversation_id] = (now + settle, conversation)
+
+    def converted(self, conversation_id: int) -> Conversation | None:
+        """Return a conversation that this client has converted a moment ago."""
+        until, conversation = self._converted.get(conversation_id, (-math.inf, None))
+        return conversation if until > anyio.current_time() else None
 
     def forget(self, conversation_id: int) -> None:
         """Forget the unknown outcome of a conversation, because a lookup has shown what happened."""

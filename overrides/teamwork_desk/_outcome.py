@@ -8,7 +8,7 @@ import time
 from typing import Any
 
 import httpx
-from attrs import evolve, field, frozen
+from attrs import field, frozen
 
 from teamwork_desk_api.types import DecodeError, Request
 
@@ -28,8 +28,6 @@ from ._problems import read_problems
 from ._wire import name_of
 
 LONGEST_REQUEST_ID = 100
-SHORTEST_SECRET = 8
-"""A shorter token is one of a test, and may be a part of any word."""
 NOT_DESK = "the response is not JSON, so that this URL does not look like a Teamwork Desk"
 
 
@@ -162,13 +160,12 @@ def is_safe(request: Request[Any]) -> bool:
     return request.method in ("GET", "HEAD", "OPTIONS")
 
 
-def error_of(request: Request[Any], exchange: Exchange, *, secret: str = "") -> DeskError | None:
+def error_of(request: Request[Any], exchange: Exchange) -> DeskError | None:
     """Return the error for an exchange; None for a success whose body was received.
 
     Args:
         request: The request.
         exchange: What became of it.
-        secret: The token. The response may quote it, and messages and pickles show parts of the body.
     """
     failure, status = exchange.failure, exchange.status_code
     is_success = exchange.effect is Effect.APPLIED
@@ -181,9 +178,7 @@ def error_of(request: Request[Any], exchange: Exchange, *, secret: str = "") -> 
     elif status is None:
         error = TransportError(f"{name} was sent, but no response came: {reason}")
     elif not is_success:
-        is_secret = len(secret) >= SHORTEST_SECRET
-        content = exchange.content.replace(secret.encode(), b"[token]") if is_secret else exchange.content
-        error = _status_error(name, status, evolve(exchange, content=content))
+        error = _status_error(name, status, exchange)
     elif is_safe(request):
         error = TransportError(f"{name} got a response, but the response is incomplete: {reason}")
     else:

@@ -56,7 +56,7 @@ class Scope:
         # The body of the last attempt while its effect is not known; None if the request changes nothing.
         self._unresolved: Body | None = None
         # Whether the server has refused an attempt, and nobody has looked yet whether that is true.
-        self._was_refused = False
+        self.was_refused = False
         self._retries: int = 0
         self._request_id: str | None = None
         # A call asks once for a new token, its parts included.
@@ -96,8 +96,8 @@ class Scope:
 
     def abandon(self) -> None:
         """Remember the outcome if it is unknown, because the call ends without a result."""
-        if self._is_unresolved or self._was_refused:
-            self.leave_unknown(maybe_applied=self._is_unresolved)
+        if self.is_unresolved or self.was_refused:
+            self.leave_unknown(maybe_applied=self.is_unresolved)
 
     def leave_unknown(self, *, maybe_applied: bool) -> None:
         """Remember that nobody has looked what the last request did: an operation may override this.
@@ -107,13 +107,14 @@ class Scope:
         """
 
     @property
-    def _is_unresolved(self) -> bool:
+    def is_unresolved(self) -> bool:
+        """Whether the last request has left, and its effect is not known yet."""
         return self._unresolved is not None and self._unresolved.was_sent
 
     @property
     def maybe_applied(self) -> bool:
         """Whether a request may have changed something, and its effect is not known: an operation may override this."""
-        return self._is_unresolved
+        return self.is_unresolved
 
     def outcome_unknown(self, reason: str) -> OutcomeUnknownError:
         """Return the error for a request whose outcome is unknown: a subclass may name its object."""
@@ -124,7 +125,7 @@ class Scope:
         deadline = f"the deadline of {self.options.deadline:.3g} s"
         reason = f"{deadline} passed" if pause is None else f"a pause of {pause:.1f} s does not fit into {deadline}"
         # A call that was refused has spent its time on the rate limit, too.
-        retry_after = (pause or 0.0) if self.watch.waits_for_turn() or self._whole._was_refused else None
+        retry_after = (pause or 0.0) if self.watch.waits_for_turn() or self._whole.was_refused else None
         return self.outcome_unknown(reason) if self.maybe_applied else DeadlineExceeded(reason, retry_after=retry_after)
 
     def expect_turn(self, other: Scope) -> None:

@@ -11,7 +11,7 @@ from attrs import evolve, frozen
 from teamwork_desk_api.models import Conversation
 from teamwork_desk_api.types import DecodeError, Hook, Request
 
-from ._checks import is_list
+from ._checks import is_id, is_list
 from ._wire import decoded_by
 
 T = TypeVar("T")
@@ -49,9 +49,11 @@ def read_ticket_id(value: object) -> int | None:
     """
     if isinstance(value, str) and _DIGITS.fullmatch(value):
         value = int(value)
-    if value is not None and (type(value) is not int or value < 0):
-        raise DecodeError("its ticket_id is not a positive integer")
-    return value or None
+    if value is None or (type(value) is int and value == 0):
+        return None
+    if type(value) is not int or not is_id(value):
+        raise DecodeError("its ticket_id is not a positive integer of at most 64 bits")
+    return value
 
 
 def with_ticket(request: Request[Conversation]) -> Request[Conversation]:
@@ -60,7 +62,7 @@ def with_ticket(request: Request[Conversation]) -> Request[Conversation]:
     def decode(payload: Any, hook: Hook) -> Conversation:
         conversation = request.decode(payload, hook)
         # The decoder has read the response, so it is an object, with or without an envelope.
-        if (conversation.ticket_id or 0) > 0:
+        if is_id(conversation.ticket_id):
             return conversation
         ticket_id = read_ticket_id(_conversation_in(payload).get("ticket_id"))
         if ticket_id is None:

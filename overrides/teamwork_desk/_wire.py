@@ -27,8 +27,8 @@ T = TypeVar("T")
 
 MAX_RESPONSE_BYTES = 4 * 1024 * 1024
 """The largest response body that is read, before and after decompression. A page of 100 objects has about 200 KB."""
-MAX_VALUES = 20_000
-"""The most JSON values in a response. In 200 KB of the shortest objects, such as references, there are 15,000.
+MAX_VALUES = 40_000
+"""The most JSON values in a response. A page of 100 chats with 100 messages each has about 35,000.
 
 Each value takes up to 10 microseconds and 2,000 bytes, most of it in a model. So this limit also bounds the memory that
 a response takes, and the time for which decoding blocks the event loop.
