@@ -563,6 +563,10 @@ async def test_a_client_does_not_convert_again_what_the_listing_shows_late(fake_
 
     transport = LateListing(fake_desk, 3)
     async with AsyncDesk("https://acme.teamwork.com", token="any", transport=transport) as desk:
+        hasty = desk.with_options(retry=RetryPolicy(settle=()))
+        await hasty.conversations.convert(43)
+        assert not (await desk.conversations.convert(43)).created
+        fake_desk.requests.clear()
         for _ in range(2):
             async with anyio.create_task_group() as calls:
                 for _ in range(callers):

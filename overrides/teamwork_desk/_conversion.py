@@ -134,7 +134,7 @@ class Conversion(Call):
             memory.running[self._id] = self
             try:
                 if verify_first or memory.must_look(self._id):
-                    found = memory.converted(self._id) or await self._look_first()
+                    found = memory.converted(self._id, self._settle) or await self._look_first()
                     if found is not None:
                         return self._ended(found, created=False)
                 conversation = await self._convert(with_ticket(request))

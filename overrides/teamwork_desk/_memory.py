@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Protocol
 from weakref import WeakValueDictionary
 
@@ -62,8 +61,8 @@ class Memory:
         self.lookup: Lookup = Lookup()
         self._locks: WeakValueDictionary[int, anyio.Lock] = WeakValueDictionary()
         self._unknown: dict[int, Unknown] = {}
-        # What this client has converted, and until when the listing may not show it yet.
-        self._converted: dict[int, tuple[float, Conversation]] = {}
+        # What this client has converted, when, and for how many seconds the listing may not show it.
+        self._converted: dict[int, tuple[float, float, Conversation]] = {}
         # The call that has the lock of each conversation.
         self.running: dict[int, RunningCall] = {}
         self._has_forgotten = False
@@ -74,8 +73,8 @@ class Memory:
         self._locks = WeakValueDictionary()
         self.running = {}
         self._converted = {
-            conversation_id: (until + change.seconds, conversation)
-            for conversation_id, (until, conversation) in self._converted.items()
+            conversation_id: (made_at + change.seconds, settle, conversation)
+            for conversation_id, (made_at, settle, conversation) in self._converted.items()
         }
         self._unknown = {
             conversation_id: evolve(unknown, left_at=unknown.left_at + change.seconds)
@@ -113,16 +112,22 @@ class Memory:
         Args:
             conversation_id: The conversation.
             conversation: The conversation with its ticket.
-            settle: For how many seconds.
+            settle: The settling time of the call that has converted it, in seconds.
         """
-        now = anyio.current_time()
-        self._converted = {other: kept for other, kept in self._converted.items() if kept[0] > now}
-        self._converted[conversation_id] = (now + settle, conversation)
+        self._converted = {other: kept for other, kept in self._converted.items() if self.converted(other, settle)}
+        self._converted[conversation_id] = anyio.current_time(), settle, conversation
 
-    def converted(self, conversation_id: int) -> Conversation | None:
-        """Return a conversation that this client has converted a moment ago."""
-        until, conversation = self._converted.get(conversation_id, (-math.inf, None))
-        return conversation if until > anyio.current_time() else None
+    def converted(self, conversation_id: int, settle: float) -> Conversation | None:
+        """Return a conversation that this client has converted a moment ago.
+
+        Args:
+            conversation_id: The conversation.
+            settle: The settling time of the call that asks. The longest settling time counts.
+        """
+        if conversation_id not in self._converted:
+            return None
+        made_at, longest, conversation = self._converted[conversation_id]
+        return conversation if anyio.current_time() < made_at + max(longest, settle) else None
 
     def forget(self, conversation_id: int) -> None:
         """Forget the unknown outcome of a conversation, because a lookup has shown what happened."""
