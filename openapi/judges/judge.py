@@ -34,7 +34,7 @@ import yaml
 from attrs import frozen
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from teamwork_desk import AsyncDesk, DeskError, RetryPolicy, ValidationError
+from teamwork_desk import AsyncDesk, DeskError, OutcomeUnknownError, RetryPolicy, ValidationError
 from teamwork_desk.testing import FakeDesk
 
 HERE = Path(__file__).resolve().parent
@@ -174,7 +174,8 @@ async def _try_everything(url: str, contract: Any) -> list[str]:
         violations[:] = sorted({"/".join(violation["location"][:3]) for violation in reported})
 
     logging.getLogger("teamwork_desk.drift").addHandler(_DriftCollector(findings))
-    options: dict[str, Any] = {"retry": RetryPolicy(max_attempts=1), "event_hooks": {"response": [keep_violations]}}
+    policy = RetryPolicy(max_attempts=1, on_unknown="raise", settle=())
+    options: dict[str, Any] = {"retry": policy, "event_hooks": {"response": [keep_violations]}}
     async with AsyncDesk(url, token=TOKEN, **options) as desk:
         for trial in [*trials(contract, desk), *named_trials(contract, desk)]:
             violations.clear()
@@ -224,14 +225,25 @@ def named_trials(contract: Any, desk: AsyncDesk) -> Iterator[Trial]:
     """Yield a trial of every method of `desk.conversations`."""
     convert = next(each for each in operations(contract) if each["operationId"] == "convertConversation")
     model = get_type_hints(function_of(convert))["body"]
-    for field, schema in body_fields(contract, convert):
+    old = desk.with_options(email_fallback="always")
+    yield Trial("conversations.convert on an old installation", partial(_convert, old, customer="jo@example.com"))
+    # The scheduled email comes last: while its outcome is unknown, the client converts this conversation no more.
+    for field, schema in sorted(body_fields(contract, convert), key=lambda each: each[0] == "scheduledEmail"):
         body = model.from_dict({field: sample(contract, schema)})
         arguments = {attribute_of(body): getattr(body, attribute_of(body))}
-        yield Trial(f"conversations.convert with {field}", partial(desk.conversations.convert, 42, **arguments))
-    old = desk.with_options(email_fallback="always").conversations
-    yield Trial("conversations.convert on an old installation", partial(old.convert, 42, customer="jo@example.com"))
+        yield Trial(f"conversations.convert with {field}", partial(_convert, desk, **arguments))
     yield Trial("conversations.get", partial(desk.conversations.get, 42))
     yield Trial("conversations.list", partial(_list_all, desk))
+
+
+async def _convert(desk: AsyncDesk, **arguments: Any) -> None:
+    try:
+        await desk.conversations.convert(42, **arguments)
+    except OutcomeUnknownError as error:
+        # The mock responds with the example of the API page, whose ticket_id is 0. The SDK takes no such response for a
+        # success, and this trial is about the request.
+        if "names no ticket" not in str(error):
+            raise
 
 
 async def _send(desk: AsyncDesk, function: Callable[..., Any], arguments: dict[str, Any]) -> None:
