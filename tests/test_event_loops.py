@@ -617,6 +617,25 @@ def test_a_call_of_a_stopped_loop_uses_no_connection_of_the_next_loop() -> None:
         stopped.close()
 
 
+def test_a_read_of_a_stopped_loop_goes_on_with_a_connection_of_its_own() -> None:
+    with served("plain") as (server, desk):
+        view = desk.with_options(retry=RetryPolicy(max_attempts=2, backoff_base=0.0))
+        stopped = asyncio.new_event_loop()
+        server.refuse = iter([b"HTTP/1.1 503 Later\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n"])
+
+        async def begin() -> asyncio.Task[Conversation]:
+            call = asyncio.create_task(view.conversations.get(1))
+            await asyncio.to_thread(server.wait_for, 1)
+            await asyncio.sleep(0.1)
+            return call
+
+        call = stopped.run_until_complete(begin())
+        asyncio.run(convert(desk, 2))
+        assert stopped.run_until_complete(call).id == 1
+        stopped.run_until_complete(desk.aclose())
+        stopped.close()
+
+
 # Closing
 
 

@@ -51,6 +51,8 @@ from teamwork_desk._auth import BearerAuth, check_token
 from teamwork_desk._call import Call
 from teamwork_desk._checks import unknown_names
 from teamwork_desk._conversations import Conversations
+from teamwork_desk._errors import causes
+from teamwork_desk._redaction import scrub
 from teamwork_desk._scope import Scope
 from teamwork_desk._wire import decode_json, encode_json
 from teamwork_desk.testing import FakeDesk
@@ -874,6 +876,16 @@ async def test_a_failure_of_aiohttp_does_not_hold_the_request(response: bytes) -
                 await desk.conversations.get(42)
     assert leaks(shown_by(raised.value)) == []
     assert not any(hasattr(each, "request_info") for each in reachable(raised.value))
+
+
+def test_a_cause_that_holds_the_request_is_dropped() -> None:
+    class ResponseError(Exception):
+        request_info = TOKEN
+
+    error = httpx.ReadError("broken")
+    error.__cause__ = error.__context__ = ResponseError()
+    assert scrub(error, httpx.Request("GET", "https://acme.teamwork.com")) is error
+    assert causes(error) == [error]
 
 
 async def test_a_value_in_straight_quotes_is_hidden() -> None:

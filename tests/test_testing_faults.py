@@ -103,7 +103,7 @@ async def test_the_client_waits_as_long_as_the_response_asks(fake_desk: FakeDesk
     assert 5 <= anyio.current_time() - start < 10
     fake_desk.inject("rate limited", times=9)
     with pytest.raises(RateLimitedError) as caught:
-        await desk.with_options(retry=RetryPolicy(max_attempts=1)).conversations.convert(42)
+        await desk.with_options(retry=RetryPolicy(max_attempts=1)).conversations.convert(43)
     assert caught.value.rate_limit is not None
     assert caught.value.rate_limit.remaining == 0
     assert caught.value.retry_after is not None

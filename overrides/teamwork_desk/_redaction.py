@@ -62,10 +62,9 @@ def scrub(error: Exception, request: httpx.Request, handled: BaseException | Non
         if isinstance(exception, httpx.HTTPStatusError):
             exception.response.request = bare
         exception.args = tuple(_RAW.sub("...", arg) if isinstance(arg, str) else arg for arg in exception.args)
-        if _holds_request(exception.__cause__):
-            exception.__cause__ = None
-        if _holds_request(exception.__context__):
-            exception.__context__ = None
+        for link in ("__cause__", "__context__"):
+            if _holds_request(getattr(exception, link)):
+                setattr(exception, link, None)
     return httpx.RemoteProtocolError(type(error).__name__, request=bare) if _holds_request(error) else error
 
 
