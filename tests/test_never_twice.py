@@ -465,6 +465,7 @@ LIES: dict[str, dict[str, Any]] = {
     "its id as true": {"conversations": [{"id": True, "ticket_id": None}]},
     "more pages": {"conversations": [OWN], "pagination": {"hasMorePages": True}},
     "more pages as text": {"conversations": [OWN], "pagination": {"hasMorePages": "true"}},
+    "more pages in meta": {"conversations": [OWN], "pagination": None, "meta": {"page": {"hasMore": True}}},
     "a negative ticket": {"conversations": [{"id": 42, "ticket_id": -1}]},
     "an unreadable ticket": {"conversations": [{"id": 42, "ticket_id": [7]}]},
     "no ticket_id": {"conversations": [{"id": 42}]},
@@ -652,3 +653,35 @@ async def test_a_missing_customer_that_nobody_has_checked_is_checked_by_the_next
         assert isinstance(await outcome_of(desk, customer="jo@example.com"), ValidationError)
         assert not (await desk.conversations.convert(42, customer="jo@example.com")).created
     fake_desk.assert_converted_once(42)
+
+
+# The likeliest ways to call again
+
+
+async def test_a_caller_that_does_not_verify_may_call_again_at_once(fake_desk: FakeDesk) -> None:
+    async with open_desk(fake_desk, retry=RetryPolicy(on_unknown="raise")) as desk:
+        fake_desk.inject("answer lost while the work goes on", lasts=2)
+        assert isinstance(await outcome_of(desk), OutcomeUnknownError)
+        conversation = await desk.conversations.convert(42)
+    assert not conversation.created
+    assert fake_desk.assert_converted_once(42).id == conversation.ticket_id
+
+
+async def test_a_caller_that_lost_patience_may_call_again_at_once(fake_desk: FakeDesk) -> None:
+    class Slow(httpx.AsyncBaseTransport):
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            response = fake_desk.transport.handle_async_request(request)
+            if request.method == "POST":
+                fake_desk.inject("timeout while the work goes on", lasts=3)
+                with pytest.raises(httpx.ReadTimeout):
+                    await response
+                await anyio.sleep_forever()
+            return await response
+
+    async with AsyncDesk("https://acme.teamwork.com", token="any", transport=Slow()) as desk:
+        for _ in range(3):
+            with anyio.move_on_after(1):
+                await desk.conversations.convert(42)
+        conversation = await desk.conversations.convert(42)
+    assert not conversation.created
+    assert fake_desk.assert_converted_once(42).id == conversation.ticket_id

@@ -32,6 +32,8 @@ Decoder: TypeAlias = Callable[[Any, At, str, Hook], T | None]
 _MOST_KEYS = 30
 """The most keys of a path in a report: a response may nest objects as deep as it likes. The last keys are shown."""
 _LONGEST_PATH = 500
+_LONGEST_DATE_TIME = 40
+"""Characters. A date-time with nanoseconds and an offset has 35, and dateutil takes long to refuse a longer text."""
 _PLAIN = frozenset({bool, float, int, str})
 _fromisoformat = datetime.datetime.fromisoformat
 _JSON_TYPES = {
@@ -135,6 +137,9 @@ def decode_datetime(value: Any, at: At, key: str, hook: Hook) -> datetime.dateti
     try:
         moment = _fromisoformat(value)
     except (TypeError, ValueError):
+        if type(value) is not str or len(value) > _LONGEST_DATE_TIME:
+            unforeseen(value, at, key, hook, "date-time")
+            return None
         from dateutil.parser import isoparse  # noqa: PLC0415 - it is slow to import and rarely needed
 
         try:

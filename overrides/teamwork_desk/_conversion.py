@@ -139,7 +139,9 @@ class Conversion(Call):
                         return self._ended(found, created=False)
                 conversation = await self._convert(with_ticket(request))
             finally:
-                memory.running.pop(self._id, None)
+                # If the loop of this call stood still, another call may run for this conversation now.
+                if memory.running.get(self._id) is self:
+                    del memory.running[self._id]
             memory.keep(self._id, conversation, self._settle)
             return self._ended(conversation, created=True)
 

@@ -220,8 +220,15 @@ def _decode_strictly(ids: set[int], payload: Any, hook: Hook) -> Found:
 
 
 def _has_more_pages(payload: dict[str, Any]) -> bool:
-    pagination: Any = payload.get("pagination")
-    return type(pagination) is dict and cast("dict[str, Any]", pagination).get("hasMorePages") not in (None, False)
+    """Return whether a listing says that it is not complete: in `pagination`, or in `meta.page` as newer APIs do."""
+    pagination, meta = _object(payload, "pagination"), _object(payload, "meta")
+    said = pagination.get("hasMorePages"), _object(meta, "page").get("hasMore")
+    return any(value not in (None, False) for value in said)
+
+
+def _object(source: dict[str, Any], name: str) -> dict[str, Any]:
+    value = source.get(name)
+    return cast("dict[str, Any]", value) if type(value) is dict else {}
 
 
 def _sources(ids: set[int], listed: list[Any], *, has_more_pages: bool) -> dict[int, dict[str, Any]]:

@@ -27,20 +27,15 @@ from teamwork_desk_api.types import encode
 from .. import (
     AsyncDesk,
     ConfigurationError,
-    DeadlineExceeded,
     DeskError,
     OutcomeUnknownError,
-    RateLimitedError,
     RequestError,
-    ResponseDecodeError,
-    ServerError,
-    StatusError,
-    TransportError,
 )
 from .._arguments import from_json
 from .._checks import is_count, is_id, is_seconds, unknown_names
 from ..backlog import ConvertedFields
 from ._account import Account, lease
+from ._failures import describe, got_no_turn, is_about_job, is_final, leaves_unknown
 from ._queue import Attempt, Parked, Queue, logger
 
 T = TypeVar("T")
@@ -49,8 +44,6 @@ EventHooks: TypeAlias = Mapping[str, list[Callable[..., Any]]]
 """Functions that httpx calls for each request: pass them to `AsyncDesk(event_hooks=...)`."""
 
 TASK = "teamwork_desk.fleet:convert"
-_PASSING = (OutcomeUnknownError, TransportError, ServerError, DeadlineExceeded)
-"""Errors whose reason may be gone at the next delivery, so that a retry makes sense."""
 
 
 class Fleet:
@@ -261,10 +254,10 @@ class Fleet:
         Raises:
             NoResultError: A retry may help, and the job stays in the stream.
         """
-        text = _describe(error)
-        is_unknown = attempt is not None and _leaves_unknown(error, attempt)
-        counts = _is_about_job(error)
-        if counts and (_is_final(error, attempt) or (attempt is not None and attempt.number >= self._max_attempts)):
+        text = describe(error)
+        is_unknown = attempt is not None and leaves_unknown(error, attempt)
+        counts = is_about_job(error)
+        if counts and (is_final(error, attempt) or (attempt is not None and attempt.number >= self._max_attempts)):
             parked = await self._ended(job, self._queue.park(message, attempt, text, is_unknown=is_unknown))
             if parked is not None:
                 logger.error("%s is parked: %s", job, parked)
@@ -277,7 +270,7 @@ class Fleet:
         if counts:
             logger.warning("%s will be retried: %s", job, text)
         else:
-            log = logger.warning if _got_no_turn(error) else logger.error
+            log = logger.warning if got_no_turn(error) else logger.error
             log("%s has to wait, and will be retried: %s", job, text)
         raise NoResultError from None
 
@@ -303,7 +296,7 @@ class Fleet:
                 desk = self._open_desk(name, {"request": [account.before_request]})
                 desk = desk.with_options(deadline=self._deadline)
             except Exception as error:
-                raise ConfigurationError(f"open_desk failed: {_describe(error)}") from error
+                raise ConfigurationError(f"open_desk failed: {describe(error)}") from error
             self._desks[name] = desk, account
         return self._desks[name]
 
@@ -360,50 +353,3 @@ async def _release(lock: Lock) -> None:
 def _decode_arguments(arguments: dict[str, Any]) -> dict[str, Any]:
     """Return the arguments of a job as `convert` takes them, with models for their objects."""
     return {name: from_json(name, value) for name, value in arguments.items()}
-
-
-def _is_about_job(error: Exception) -> bool:
-    """Return whether an error says something about the job, so that the attempt must be counted.
-
-    A job that got no turn does not count. If the URL is wrong, or a gateway responds with a page of its own, every job
-    of the account fails in the same way: none of them must be parked for that.
-    """
-    if isinstance(error, StatusError) and not error.from_desk:
-        return False
-    # If the response of a conversion is unreadable, the conversation was converted. Otherwise it is that of a lookup.
-    if isinstance(error, ResponseDecodeError):
-        return error.maybe_applied and error.attempts > 0
-    return not _got_no_turn(error)
-
-
-def _leaves_unknown(error: Exception, attempt: Attempt) -> bool:
-    """Return whether the attempt that raised an error, or an earlier one, may have converted the conversation."""
-    if not isinstance(error, DeskError):
-        # `convert` raises a TypeError before it sends anything. Any other error is a bug, and may come at any time.
-        return bool(attempt.earlier) or not isinstance(error, TypeError)
-    if error.maybe_applied or isinstance(error, OutcomeUnknownError):
-        return True
-    # The client looks before it sends. So an attempt that sent a request has seen that no earlier one did anything. An
-    # attempt that sent nothing has failed at the lookup, which then says nothing about the earlier ones.
-    return bool(attempt.earlier) and not error.attempts
-
-
-def _got_no_turn(error: BaseException) -> bool:
-    """Return whether the rate limit left no room for a job in time: nothing was changed."""
-    return isinstance(error, RateLimitedError) or (
-        isinstance(error, DeadlineExceeded) and error.retry_after is not None
-    )
-
-
-def _is_final(error: Exception, attempt: Attempt | None) -> bool:
-    """Return whether a retry cannot help, so that the job must be parked."""
-    # The ticket of a scheduled email may appear long after the settling time, so the job must not be sent again.
-    if isinstance(error, OutcomeUnknownError) and attempt is not None and attempt.is_scheduled:
-        return True
-    # A TypeError means that `convert` does not have an argument, for example if a newer producer added the job.
-    return isinstance(error, (DeskError, TypeError)) and not isinstance(error, _PASSING)
-
-
-def _describe(error: Exception) -> str:
-    """Return an error as text. An error of another package is named by its class only: its text may quote anything."""
-    return f"{type(error).__name__}: {error}" if isinstance(error, DeskError) else type(error).__name__
