@@ -126,7 +126,7 @@ REPORTED: list[tuple[dict[str, Any], list[tuple[str, str, str]]]] = [
     ({"ticket_id": 1.5}, [("ticket_id", "integer", "number")]),
     ({"token": 1}, [("token", "string", "integer")]),
     # This text is too long for a date-time, so dateutil does not get it.
-    ({"createdAt": f"2024-12-19T16:02:34.{'0' * 60}Z"}, [("createdAt", "date-time", "string")]),
+    ({"createdAt": f"2024-12-19T16:02:34.{'0' * 60}x"}, [("createdAt", "date-time", "string")]),
     ({"createdAt": 1734624154}, [("createdAt", "date-time", "integer")]),
     ({"contact": []}, [("contact", "object", "array")]),
     ({"contact": {"isMain": "hush"}}, [("contact.isMain", "boolean", "string")]),
