@@ -1,0 +1,46 @@
+"""Lists ticket types."""
+
+from typing import Any
+
+from ...models.ticket_type_page import TicketTypePage
+from ...types import Hook, Request
+from ...types import decode_answer as _decode_answer
+from ...types import target as _target
+
+
+def list_ticket_types(
+    *,
+    filter: str | None = None,
+    order_by: str | None = None,
+    order_mode: str | None = None,
+    page: int | None = None,
+    page_size: int | None = None,
+) -> Request[TicketTypePage]:
+    """Lists ticket types.
+
+    Returns one page of ticket types, with pagination. Fields of `filter`: `id inboxes.id name`.
+
+    Args:
+        filter: JSON such as `{"name":{"$eq":"Support"}}`. Operators: `$eq $ne $lt $lte $gt $gte $in $nin
+            $contains $and $or`.
+        order_by: The field to sort by.
+        order_mode: `asc` or `desc`.
+        page: The page number, from 1.
+        page_size: Objects per page; Desk silently clamps it to 100.
+
+    Returns:
+        The request, ready to be sent.
+    """
+    return Request(
+        operation="list_ticket_types",
+        method="GET",
+        target=_target(
+            "/desk/api/v2/tickettypes.json",
+            {"filter": filter, "orderBy": order_by, "orderMode": order_mode, "page": page, "pageSize": page_size},
+        ),
+        decode=_decode,
+    )
+
+
+def _decode(payload: Any, hook: Hook) -> TicketTypePage:
+    return _decode_answer(TicketTypePage.from_dict, payload, hook, envelope="", required=())

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, Self
+
+from attrs import field as _field
+from attrs import frozen as _frozen
+
+from ..types import At, Hook, decode_int, decode_object, decode_str, encode, ignore
+
+
+@_frozen(kw_only=True, slots=False)
+class Tag:
+    """A tag of tickets."""
+
+    id: int | None = None
+    """The tag's id."""
+    name: str | None = None
+    """The name."""
+    color: str | None = None
+    """The color."""
+    state: Literal["active", "deleted"] | str | None = None
+    """Typically `active` or `deleted`."""
+    additional_properties: dict[str, Any] = _field(factory=dict[str, Any], repr=False)
+    """Properties that the contract does not describe."""
+
+    @classmethod
+    def from_dict(cls, source: Mapping[str, Any], at: At = None, hook: Hook = ignore) -> Self:
+        """Decode leniently from a JSON object. Values that the contract does not allow are reported to the hook."""
+        rest = {**source}
+        pop = rest.pop
+        return cls(
+            id=value if (value := pop("id", None)) is None or type(value) is int else decode_int(value, at, "id", hook),
+            name=value
+            if (value := pop("name", None)) is None or type(value) is str
+            else decode_str(value, at, "name", hook),
+            color=value
+            if (value := pop("color", None)) is None or type(value) is str
+            else decode_str(value, at, "color", hook),
+            state=value
+            if (value := pop("state", None)) is None or type(value) is str
+            else decode_str(value, at, "state", hook),
+            additional_properties=rest,
+        )
+
+    @classmethod
+    def decode(cls, value: Any, at: At, key: str, hook: Hook) -> Self | None:
+        """Decode a nested object, or report it to the hook if it is not an object."""
+        return decode_object(cls.from_dict, value, at, key, hook)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Turn the model into a plain JSON object. Fields that are None are omitted."""
+        encoded: dict[str, Any] = {key: encode(entry) for key, entry in self.additional_properties.items()}
+        value: Any
+        if (value := self.id) is not None:
+            encoded["id"] = value if type(value) is int else encode(value)
+        if (value := self.name) is not None:
+            encoded["name"] = value if type(value) is str else encode(value)
+        if (value := self.color) is not None:
+            encoded["color"] = value if type(value) is str else encode(value)
+        if (value := self.state) is not None:
+            encoded["state"] = value if type(value) is str else encode(value)
+        return encoded

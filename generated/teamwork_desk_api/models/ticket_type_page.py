@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Self
+
+from attrs import field as _field
+from attrs import frozen as _frozen
+
+from ..types import At, Hook, decode_list, decode_object, encode, ignore
+
+
+@_frozen(kw_only=True, slots=False)
+class TicketTypePage:
+    """One page of ticket types."""
+
+    tickettypes: list[TicketType] | None = None
+    """The ticket types; null when there are none."""
+    pagination: Pagination | None = None
+    """The position of the page in the listing."""
+    additional_properties: dict[str, Any] = _field(factory=dict[str, Any], repr=False)
+    """Properties that the contract does not describe."""
+
+    @classmethod
+    def from_dict(cls, source: Mapping[str, Any], at: At = None, hook: Hook = ignore) -> Self:
+        """Decode leniently from a JSON object. Values that the contract does not allow are reported to the hook."""
+        rest = {**source}
+        pop = rest.pop
+        return cls(
+            tickettypes=None
+            if (value := pop("tickettypes", None)) is None
+            else decode_list(value, at, "tickettypes", hook, TicketType.decode),
+            pagination=None
+            if (value := pop("pagination", None)) is None
+            else decode_object(Pagination.from_dict, value, at, "pagination", hook),
+            additional_properties=rest,
+        )
+
+    @classmethod
+    def decode(cls, value: Any, at: At, key: str, hook: Hook) -> Self | None:
+        """Decode a nested object, or report it to the hook if it is not an object."""
+        return decode_object(cls.from_dict, value, at, key, hook)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Turn the model into a plain JSON object. Fields that are None are omitted."""
+        encoded: dict[str, Any] = {key: encode(entry) for key, entry in self.additional_properties.items()}
+        value: Any
+        if (value := self.tickettypes) is not None:
+            encoded["tickettypes"] = encode(value)
+        if (value := self.pagination) is not None:
+            encoded["pagination"] = value.to_dict() if type(value) is Pagination else encode(value)
+        return encoded
+
+
+from .pagination import Pagination
+from .ticket_type import TicketType
