@@ -10,7 +10,7 @@ COMPILE := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.1
 	--no-strip-extras --no-emit-index-url --no-emit-find-links --custom-compile-command 'make pin' --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench pace soak contract diff docs matrix release generate format build pin clean
+.PHONY: help demo test campaigns check bench pace soak contract diff docs matrix release generate format build pin clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -32,8 +32,10 @@ demo: $(READY) ## Regenerate, start a fake Desk, convert a handful of conversati
 	@$(BIN)/python openapi/generate.py
 	@$(BIN)/python examples/demo.py
 
-test: $(READY) ## Run all tests, with branch coverage
+test: $(READY) ## Run the tests, with branch coverage
 	$(BIN)/python -m pytest -m 'not campaign' -n auto --dist loadfile --cov
+
+campaigns: $(READY) ## Run the campaigns: thousands of calls with random faults
 	$(BIN)/python -m pytest -m campaign -n auto
 
 bench: $(BENCH_VENV)/ready ## Compare the speed with httpx and other SDKs, and write benchmarks/results.md (BENCH=--quick for a short run)
@@ -42,7 +44,7 @@ bench: $(BENCH_VENV)/ready ## Compare the speed with httpx and other SDKs, and w
 pace: $(READY) ## Measure requests per conversion and conversions per rate window, and update benchmarks/results.md
 	$(BIN)/python benchmarks/pace.py
 
-soak: $(READY) ## Run campaigns with random faults for SECONDS (120) on both transports, and print their results
+soak: $(READY) ## Run further campaigns for SECONDS (120) on both transports, and print their results
 	$(BIN)/python tests/campaign.py --seconds $(or $(SECONDS),120)
 	$(BIN)/python tests/campaign.py --seconds $(or $(SECONDS),120) --transport aiohttp
 
