@@ -20,24 +20,6 @@ from ..types import (
     ignore,
 )
 
-_KNOWN = frozenset(
-    {
-        "id",
-        "type",
-        "value",
-        "isMain",
-        "pmfield",
-        "state",
-        "createdAt",
-        "createdBy",
-        "updatedAt",
-        "updatedBy",
-        "deletedAt",
-        "deletedBy",
-        "filter_args",
-    }
-)
-
 
 @_frozen(kw_only=True, slots=False)
 class Contact:
@@ -76,30 +58,36 @@ class Contact:
     def from_dict(cls, source: Mapping[str, Any], at: At = None, hook: Hook = ignore) -> Self:
         """Decode leniently from a JSON object. Values that the contract does not allow are reported to the hook."""
         self = cls.__new__(cls)
-        # The values are checked where they are, and only some are replaced: an __init__ would take twice as long.
+        # Storing the fields directly takes half the time of calling __init__ with them.
         fields = self.__dict__
-        fields.update(source)
-        pop = fields.pop
-        rest: dict[str, Any] = (
-            {} if _KNOWN.issuperset(source) else {key: fields.pop(key) for key in source if key not in _KNOWN}
+        rest = {**source}
+        pop = rest.pop
+        fields["id"] = (
+            value if (value := pop("id", None)) is None or type(value) is int else decode_int(value, at, "id", hook)
         )
-        get = fields.get
-        value: Any
-        if type(value := get("id")) is not int:
-            fields["id"] = None if value is None else decode_int(value, at, "id", hook)
-        if type(value := get("type")) is not str:
-            fields["type"] = None if value is None else decode_str(value, at, "type", hook)
-        if type(value := get("value")) is not str:
-            fields["value"] = None if value is None else decode_str(value, at, "value", hook)
+        fields["type"] = (
+            value if (value := pop("type", None)) is None or type(value) is str else decode_str(value, at, "type", hook)
+        )
+        fields["value"] = (
+            value
+            if (value := pop("value", None)) is None or type(value) is str
+            else decode_str(value, at, "value", hook)
+        )
         fields["is_main"] = (
             value
             if (value := pop("isMain", None)) is None or type(value) is bool
             else decode_bool(value, at, "isMain", hook)
         )
-        if type(value := get("pmfield")) is not str:
-            fields["pmfield"] = None if value is None else decode_str(value, at, "pmfield", hook)
-        if type(value := get("state")) is not str:
-            fields["state"] = None if value is None else decode_str(value, at, "state", hook)
+        fields["pmfield"] = (
+            value
+            if (value := pop("pmfield", None)) is None or type(value) is str
+            else decode_str(value, at, "pmfield", hook)
+        )
+        fields["state"] = (
+            value
+            if (value := pop("state", None)) is None or type(value) is str
+            else decode_str(value, at, "state", hook)
+        )
         fields["created_at"] = (
             None if (value := pop("createdAt", None)) is None else decode_datetime(value, at, "createdAt", hook)
         )
@@ -126,7 +114,7 @@ class Contact:
         )
         fields["filter_args"] = (
             None
-            if (value := get("filter_args")) is None
+            if (value := pop("filter_args", None)) is None
             else decode_object(FilterArgs.from_dict, value, at, "filter_args", hook)
         )
         fields["additional_properties"] = rest

@@ -20,27 +20,6 @@ from ..types import (
     ignore,
 )
 
-_KNOWN = frozenset(
-    {
-        "id",
-        "ticket_id",
-        "state",
-        "contact",
-        "contactId",
-        "messages",
-        "users",
-        "token",
-        "socket_id",
-        "createdAt",
-        "createdBy",
-        "updatedAt",
-        "updatedBy",
-        "deletedAt",
-        "deletedBy",
-        "filter_args",
-    }
-)
-
 
 @_frozen(kw_only=True, slots=False)
 class Conversation:
@@ -85,23 +64,27 @@ class Conversation:
     def from_dict(cls, source: Mapping[str, Any], at: At = None, hook: Hook = ignore) -> Self:
         """Decode leniently from a JSON object. Values that the contract does not allow are reported to the hook."""
         self = cls.__new__(cls)
-        # The values are checked where they are, and only some are replaced: an __init__ would take twice as long.
+        # Storing the fields directly takes half the time of calling __init__ with them.
         fields = self.__dict__
-        fields.update(source)
-        pop = fields.pop
-        rest: dict[str, Any] = (
-            {} if _KNOWN.issuperset(source) else {key: fields.pop(key) for key in source if key not in _KNOWN}
+        rest = {**source}
+        pop = rest.pop
+        fields["id"] = (
+            value if (value := pop("id", None)) is None or type(value) is int else decode_int(value, at, "id", hook)
         )
-        get = fields.get
-        value: Any
-        if type(value := get("id")) is not int:
-            fields["id"] = None if value is None else decode_int(value, at, "id", hook)
-        if type(value := get("ticket_id")) is not int:
-            fields["ticket_id"] = None if value is None else decode_int(value, at, "ticket_id", hook)
-        if type(value := get("state")) is not str:
-            fields["state"] = None if value is None else decode_str(value, at, "state", hook)
+        fields["ticket_id"] = (
+            value
+            if (value := pop("ticket_id", None)) is None or type(value) is int
+            else decode_int(value, at, "ticket_id", hook)
+        )
+        fields["state"] = (
+            value
+            if (value := pop("state", None)) is None or type(value) is str
+            else decode_str(value, at, "state", hook)
+        )
         fields["contact"] = (
-            None if (value := get("contact")) is None else decode_object(Contact.from_dict, value, at, "contact", hook)
+            None
+            if (value := pop("contact", None)) is None
+            else decode_object(Contact.from_dict, value, at, "contact", hook)
         )
         fields["contact_id"] = (
             value
@@ -110,18 +93,24 @@ class Conversation:
         )
         fields["messages"] = (
             None
-            if (value := get("messages")) is None
+            if (value := pop("messages", None)) is None
             else decode_list_of_objects(EntityRef.from_dict, value, at, "messages", hook)
         )
         fields["users"] = (
             None
-            if (value := get("users")) is None
+            if (value := pop("users", None)) is None
             else decode_list_of_objects(EntityRef.from_dict, value, at, "users", hook)
         )
-        if type(value := get("token")) is not str:
-            fields["token"] = None if value is None else decode_str(value, at, "token", hook)
-        if type(value := get("socket_id")) is not str:
-            fields["socket_id"] = None if value is None else decode_str(value, at, "socket_id", hook)
+        fields["token"] = (
+            value
+            if (value := pop("token", None)) is None or type(value) is str
+            else decode_str(value, at, "token", hook)
+        )
+        fields["socket_id"] = (
+            value
+            if (value := pop("socket_id", None)) is None or type(value) is str
+            else decode_str(value, at, "socket_id", hook)
+        )
         fields["created_at"] = (
             None if (value := pop("createdAt", None)) is None else decode_datetime(value, at, "createdAt", hook)
         )
@@ -148,7 +137,7 @@ class Conversation:
         )
         fields["filter_args"] = (
             None
-            if (value := get("filter_args")) is None
+            if (value := pop("filter_args", None)) is None
             else decode_object(FilterArgs.from_dict, value, at, "filter_args", hook)
         )
         fields["additional_properties"] = rest

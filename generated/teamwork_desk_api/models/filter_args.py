@@ -19,24 +19,6 @@ from ..types import (
     ignore,
 )
 
-_KNOWN = frozenset(
-    {
-        "aggregate",
-        "bulkDryExecute",
-        "fields",
-        "filter",
-        "id",
-        "ids",
-        "includes",
-        "orderBy",
-        "orderMode",
-        "page",
-        "pageOffset",
-        "pageSize",
-        "skipAggregation",
-    }
-)
-
 
 @_frozen(kw_only=True, slots=False)
 class FilterArgs:
@@ -75,18 +57,13 @@ class FilterArgs:
     def from_dict(cls, source: Mapping[str, Any], at: At = None, hook: Hook = ignore) -> Self:
         """Decode leniently from a JSON object. Values that the contract does not allow are reported to the hook."""
         self = cls.__new__(cls)
-        # The values are checked where they are, and only some are replaced: an __init__ would take twice as long.
+        # Storing the fields directly takes half the time of calling __init__ with them.
         fields = self.__dict__
-        fields.update(source)
-        pop = fields.pop
-        rest: dict[str, Any] = (
-            {} if _KNOWN.issuperset(source) else {key: fields.pop(key) for key in source if key not in _KNOWN}
-        )
-        get = fields.get
-        value: Any
+        rest = {**source}
+        pop = rest.pop
         fields["aggregate"] = (
             None
-            if (value := get("aggregate")) is None
+            if (value := pop("aggregate", None)) is None
             else decode_object(Aggregate.from_dict, value, at, "aggregate", hook)
         )
         fields["bulk_dry_execute"] = (
@@ -95,16 +72,17 @@ class FilterArgs:
             else decode_bool(value, at, "bulkDryExecute", hook)
         )
         fields["fields"] = (
-            None if (value := get("fields")) is None else decode_list(value, at, "fields", hook, decode_str)
+            None if (value := pop("fields", None)) is None else decode_list(value, at, "fields", hook, decode_str)
         )
         fields["filter"] = (
-            None if (value := get("filter")) is None else decode_list(value, at, "filter", hook, decode_str)
+            None if (value := pop("filter", None)) is None else decode_list(value, at, "filter", hook, decode_str)
         )
-        if type(value := get("id")) is not int:
-            fields["id"] = None if value is None else decode_int(value, at, "id", hook)
-        fields["ids"] = None if (value := get("ids")) is None else decode_list(value, at, "ids", hook, decode_int)
+        fields["id"] = (
+            value if (value := pop("id", None)) is None or type(value) is int else decode_int(value, at, "id", hook)
+        )
+        fields["ids"] = None if (value := pop("ids", None)) is None else decode_list(value, at, "ids", hook, decode_int)
         fields["includes"] = (
-            None if (value := get("includes")) is None else decode_list(value, at, "includes", hook, decode_str)
+            None if (value := pop("includes", None)) is None else decode_list(value, at, "includes", hook, decode_str)
         )
         fields["order_by"] = (
             value
@@ -116,8 +94,9 @@ class FilterArgs:
             if (value := pop("orderMode", None)) is None or type(value) is str
             else decode_str(value, at, "orderMode", hook)
         )
-        if type(value := get("page")) is not int:
-            fields["page"] = None if value is None else decode_int(value, at, "page", hook)
+        fields["page"] = (
+            value if (value := pop("page", None)) is None or type(value) is int else decode_int(value, at, "page", hook)
+        )
         fields["page_offset"] = (
             value
             if (value := pop("pageOffset", None)) is None or type(value) is int

@@ -8,8 +8,6 @@ from attrs import frozen as _frozen
 
 from ..types import At, Hook, decode_bool, decode_int, decode_object, encode, encode_values, ignore
 
-_KNOWN = frozenset({"records", "pageSize", "pages", "page", "hasMorePages"})
-
 
 @_frozen(kw_only=True, slots=False)
 class Pagination:
@@ -32,26 +30,28 @@ class Pagination:
     def from_dict(cls, source: Mapping[str, Any], at: At = None, hook: Hook = ignore) -> Self:
         """Decode leniently from a JSON object. Values that the contract does not allow are reported to the hook."""
         self = cls.__new__(cls)
-        # The values are checked where they are, and only some are replaced: an __init__ would take twice as long.
+        # Storing the fields directly takes half the time of calling __init__ with them.
         fields = self.__dict__
-        fields.update(source)
-        pop = fields.pop
-        rest: dict[str, Any] = (
-            {} if _KNOWN.issuperset(source) else {key: fields.pop(key) for key in source if key not in _KNOWN}
+        rest = {**source}
+        pop = rest.pop
+        fields["records"] = (
+            value
+            if (value := pop("records", None)) is None or type(value) is int
+            else decode_int(value, at, "records", hook)
         )
-        get = fields.get
-        value: Any
-        if type(value := get("records")) is not int:
-            fields["records"] = None if value is None else decode_int(value, at, "records", hook)
         fields["page_size"] = (
             value
             if (value := pop("pageSize", None)) is None or type(value) is int
             else decode_int(value, at, "pageSize", hook)
         )
-        if type(value := get("pages")) is not int:
-            fields["pages"] = None if value is None else decode_int(value, at, "pages", hook)
-        if type(value := get("page")) is not int:
-            fields["page"] = None if value is None else decode_int(value, at, "page", hook)
+        fields["pages"] = (
+            value
+            if (value := pop("pages", None)) is None or type(value) is int
+            else decode_int(value, at, "pages", hook)
+        )
+        fields["page"] = (
+            value if (value := pop("page", None)) is None or type(value) is int else decode_int(value, at, "page", hook)
+        )
         fields["has_more_pages"] = (
             value
             if (value := pop("hasMorePages", None)) is None or type(value) is bool

@@ -18,8 +18,6 @@ from ..types import (
     ignore,
 )
 
-_KNOWN = frozenset({"name", "child", "children", "branches", "owner"})
-
 
 @_frozen(kw_only=True, slots=False)
 class Tree:
@@ -37,30 +35,29 @@ class Tree:
     def from_dict(cls, source: Mapping[str, Any], at: At = None, hook: Hook = ignore) -> Self:
         """Decode leniently from a JSON object. Values that the contract does not allow are reported to the hook."""
         self = cls.__new__(cls)
-        # The values are checked where they are, and only some are replaced: an __init__ would take twice as long.
+        # Storing the fields directly takes half the time of calling __init__ with them.
         fields = self.__dict__
-        fields.update(source)
-        get = fields.get
-        value: Any
-        if type(value := get("name")) is not str:
-            fields["name"] = None if value is None else decode_str(value, at, "name", hook)
+        rest = {**source}
+        pop = rest.pop
+        fields["name"] = (
+            value if (value := pop("name", None)) is None or type(value) is str else decode_str(value, at, "name", hook)
+        )
         fields["child"] = (
-            None if (value := get("child")) is None else decode_object(Tree.from_dict, value, at, "child", hook)
+            None if (value := pop("child", None)) is None else decode_object(Tree.from_dict, value, at, "child", hook)
         )
         fields["children"] = (
             None
-            if (value := get("children")) is None
+            if (value := pop("children", None)) is None
             else decode_list_of_objects(Tree.from_dict, value, at, "children", hook)
         )
         fields["branches"] = (
             None
-            if (value := get("branches")) is None
+            if (value := pop("branches", None)) is None
             else decode_map_of_objects(Tree.from_dict, value, at, "branches", hook)
         )
         fields["owner"] = (
-            None if (value := get("owner")) is None else decode_object(Owner.from_dict, value, at, "owner", hook)
+            None if (value := pop("owner", None)) is None else decode_object(Owner.from_dict, value, at, "owner", hook)
         )
-        rest: dict[str, Any] = {} if len(fields) == 5 else {key: fields.pop(key) for key in source if key not in _KNOWN}
         fields["additional_properties"] = rest
         return self
 
