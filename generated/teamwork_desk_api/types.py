@@ -223,6 +223,7 @@ def decode_list_of_objects(model: Model[T], value: Json, at: At, key: str, hook:
     inner: At = (at, key)
     place: At = (inner, "[]")
     items: list[T] = []
+    entry: Json
     for entry in value:
         if type(entry) is dict:
             try:
@@ -259,6 +260,7 @@ def decode_map_of_objects(model: Model[T], value: Json, at: At, key: str, hook: 
     inner: At = (at, key)
     place: At = (inner, "*")
     entries: dict[str, T] = {}
+    entry: Json
     for name, entry in value.items():
         if type(entry) is dict:
             try:
@@ -337,7 +339,7 @@ def decode_answer(model: Model[T], payload: Json, hook: Hook, *, envelope: str, 
     return decoded
 
 
-def encode(value: Any) -> Any:
+def encode(value: object) -> Any:
     """Turn a value into plain JSON values.
 
     Raises:

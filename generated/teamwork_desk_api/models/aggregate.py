@@ -30,6 +30,7 @@ class Aggregate:
         fields = self.__dict__
         rest = {**source}
         pop = rest.pop
+        value: Any
         fields["distinct"] = (
             value
             if (value := pop("Distinct", None)) is None or type(value) is bool
@@ -55,12 +56,13 @@ class Aggregate:
 
     def to_dict(self) -> dict[str, Any]:
         """Turn the model into a plain JSON object. Fields that are None are omitted."""
-        encoded: dict[str, Any] = encode_values(rest) if (rest := self.additional_properties) else {}
+        fields = self.__dict__
         value: Any
-        if (value := self.distinct) is not None:
+        encoded: dict[str, Any] = encode_values(rest) if (rest := fields["additional_properties"]) else {}
+        if (value := fields["distinct"]) is not None:
             encoded["Distinct"] = value if type(value) is bool else encode(value)
-        if (value := self.field) is not None:
+        if (value := fields["field"]) is not None:
             encoded["Field"] = value if type(value) is str else encode(value)
-        if (value := self.operation) is not None:
+        if (value := fields["operation"]) is not None:
             encoded["Operation"] = value if type(value) is str else encode(value)
         return encoded

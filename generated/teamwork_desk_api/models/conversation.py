@@ -68,6 +68,7 @@ class Conversation:
         fields = self.__dict__
         rest = {**source}
         pop = rest.pop
+        value: Any
         fields["id"] = (
             value if (value := pop("id", None)) is None or type(value) is int else decode_int(value, at, "id", hook)
         )
@@ -150,39 +151,40 @@ class Conversation:
 
     def to_dict(self) -> dict[str, Any]:
         """Turn the model into a plain JSON object. Fields that are None are omitted."""
-        encoded: dict[str, Any] = encode_values(rest) if (rest := self.additional_properties) else {}
+        fields = self.__dict__
         value: Any
-        if (value := self.id) is not None:
+        encoded: dict[str, Any] = encode_values(rest) if (rest := fields["additional_properties"]) else {}
+        if (value := fields["id"]) is not None:
             encoded["id"] = value if type(value) is int else encode(value)
-        if (value := self.ticket_id) is not None:
+        if (value := fields["ticket_id"]) is not None:
             encoded["ticket_id"] = value if type(value) is int else encode(value)
-        if (value := self.state) is not None:
+        if (value := fields["state"]) is not None:
             encoded["state"] = value if type(value) is str else encode(value)
-        if (value := self.contact) is not None:
+        if (value := fields["contact"]) is not None:
             encoded["contact"] = value.to_dict() if type(value) is Contact else encode(value)
-        if (value := self.contact_id) is not None:
+        if (value := fields["contact_id"]) is not None:
             encoded["contactId"] = value if type(value) is int else encode(value)
-        if (value := self.messages) is not None:
+        if (value := fields["messages"]) is not None:
             encoded["messages"] = encode(value)
-        if (value := self.users) is not None:
+        if (value := fields["users"]) is not None:
             encoded["users"] = encode(value)
-        if (value := self.token) is not None:
+        if (value := fields["token"]) is not None:
             encoded["token"] = value if type(value) is str else encode(value)
-        if (value := self.socket_id) is not None:
+        if (value := fields["socket_id"]) is not None:
             encoded["socket_id"] = value if type(value) is str else encode(value)
-        if (value := self.created_at) is not None:
+        if (value := fields["created_at"]) is not None:
             encoded["createdAt"] = encode(value)
-        if (value := self.created_by) is not None:
+        if (value := fields["created_by"]) is not None:
             encoded["createdBy"] = value.to_dict() if type(value) is EntityRef else encode(value)
-        if (value := self.updated_at) is not None:
+        if (value := fields["updated_at"]) is not None:
             encoded["updatedAt"] = encode(value)
-        if (value := self.updated_by) is not None:
+        if (value := fields["updated_by"]) is not None:
             encoded["updatedBy"] = value.to_dict() if type(value) is EntityRef else encode(value)
-        if (value := self.deleted_at) is not None:
+        if (value := fields["deleted_at"]) is not None:
             encoded["deletedAt"] = encode(value)
-        if (value := self.deleted_by) is not None:
+        if (value := fields["deleted_by"]) is not None:
             encoded["deletedBy"] = value.to_dict() if type(value) is EntityRef else encode(value)
-        if (value := self.filter_args) is not None:
+        if (value := fields["filter_args"]) is not None:
             encoded["filter_args"] = value.to_dict() if type(value) is FilterArgs else encode(value)
         return encoded
 

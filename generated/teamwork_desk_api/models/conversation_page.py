@@ -42,6 +42,7 @@ class ConversationPage:
         fields = self.__dict__
         rest = {**source}
         pop = rest.pop
+        value: Any
         fields["conversations"] = (
             None
             if (value := pop("conversations", None)) is None
@@ -68,15 +69,16 @@ class ConversationPage:
 
     def to_dict(self) -> dict[str, Any]:
         """Turn the model into a plain JSON object. Fields that are None are omitted."""
-        encoded: dict[str, Any] = encode_values(rest) if (rest := self.additional_properties) else {}
+        fields = self.__dict__
         value: Any
-        if (value := self.conversations) is not None:
+        encoded: dict[str, Any] = encode_values(rest) if (rest := fields["additional_properties"]) else {}
+        if (value := fields["conversations"]) is not None:
             encoded["conversations"] = encode(value)
-        if (value := self.included) is not None:
+        if (value := fields["included"]) is not None:
             encoded["included"] = encode(value)
-        if (value := self.pagination) is not None:
+        if (value := fields["pagination"]) is not None:
             encoded["pagination"] = value.to_dict() if type(value) is Pagination else encode(value)
-        if (value := self.meta) is not None:
+        if (value := fields["meta"]) is not None:
             encoded["meta"] = encode(value)
         return encoded
 

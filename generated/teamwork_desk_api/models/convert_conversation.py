@@ -86,6 +86,7 @@ class ConvertConversation:
         fields = self.__dict__
         rest = {**source}
         pop = rest.pop
+        value: Any
         fields["agent"] = (
             None
             if (value := pop("agent", None)) is None
@@ -211,53 +212,54 @@ class ConvertConversation:
 
     def to_dict(self) -> dict[str, Any]:
         """Turn the model into a plain JSON object. Fields that are None are omitted."""
-        encoded: dict[str, Any] = encode_values(rest) if (rest := self.additional_properties) else {}
+        fields = self.__dict__
         value: Any
-        if (value := self.agent) is not None:
+        encoded: dict[str, Any] = encode_values(rest) if (rest := fields["additional_properties"]) else {}
+        if (value := fields["agent"]) is not None:
             encoded["agent"] = value.to_dict() if type(value) is EntityRef else encode(value)
-        if (value := self.bcc) is not None:
+        if (value := fields["bcc"]) is not None:
             encoded["bcc"] = encode(value)
-        if (value := self.cc) is not None:
+        if (value := fields["cc"]) is not None:
             encoded["cc"] = encode(value)
-        if (value := self.customer) is not None:
+        if (value := fields["customer"]) is not None:
             encoded["customer"] = value.to_dict() if type(value) is CustomerRef else encode(value)
-        if (value := self.customfields) is not None:
+        if (value := fields["customfields"]) is not None:
             encoded["customfields"] = encode(value)
-        if (value := self.edit_method) is not None:
+        if (value := fields["edit_method"]) is not None:
             encoded["editMethod"] = value if type(value) is str else encode(value)
-        if (value := self.email) is not None:
+        if (value := fields["email"]) is not None:
             encoded["email"] = value if type(value) is str else encode(value)
-        if (value := self.files) is not None:
+        if (value := fields["files"]) is not None:
             encoded["files"] = encode(value)
-        if (value := self.from_thread_id) is not None:
+        if (value := fields["from_thread_id"]) is not None:
             encoded["fromThreadId"] = value if type(value) is int else encode(value)
-        if (value := self.from_ticket_id) is not None:
+        if (value := fields["from_ticket_id"]) is not None:
             encoded["fromTicketId"] = value if type(value) is int else encode(value)
-        if (value := self.inbox) is not None:
+        if (value := fields["inbox"]) is not None:
             encoded["inbox"] = value.to_dict() if type(value) is EntityRef else encode(value)
-        if (value := self.message) is not None:
+        if (value := fields["message"]) is not None:
             encoded["message"] = value if type(value) is str else encode(value)
-        if (value := self.notify_customer) is not None:
+        if (value := fields["notify_customer"]) is not None:
             encoded["notifyCustomer"] = value if type(value) is bool else encode(value)
-        if (value := self.parent) is not None:
+        if (value := fields["parent"]) is not None:
             encoded["parent"] = value.to_dict() if type(value) is EntityRef else encode(value)
-        if (value := self.priority) is not None:
+        if (value := fields["priority"]) is not None:
             encoded["priority"] = value.to_dict() if type(value) is EntityRef else encode(value)
-        if (value := self.scheduled_email) is not None:
+        if (value := fields["scheduled_email"]) is not None:
             encoded["scheduledEmail"] = encode(value)
-        if (value := self.send_from) is not None:
+        if (value := fields["send_from"]) is not None:
             encoded["sendFrom"] = value if type(value) is str else encode(value)
-        if (value := self.source) is not None:
+        if (value := fields["source"]) is not None:
             encoded["source"] = value.to_dict() if type(value) is EntityRef else encode(value)
-        if (value := self.status) is not None:
+        if (value := fields["status"]) is not None:
             encoded["status"] = value.to_dict() if type(value) is EntityRef else encode(value)
-        if (value := self.subject) is not None:
+        if (value := fields["subject"]) is not None:
             encoded["subject"] = value if type(value) is str else encode(value)
-        if (value := self.tags) is not None:
+        if (value := fields["tags"]) is not None:
             encoded["tags"] = encode(value)
-        if (value := self.tickettemplate) is not None:
+        if (value := fields["tickettemplate"]) is not None:
             encoded["tickettemplate"] = value.to_dict() if type(value) is EntityRef else encode(value)
-        if (value := self.type) is not None:
+        if (value := fields["type"]) is not None:
             encoded["type"] = value.to_dict() if type(value) is EntityRef else encode(value)
         return encoded
 

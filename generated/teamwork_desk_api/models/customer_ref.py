@@ -28,6 +28,7 @@ class CustomerRef:
         fields = self.__dict__
         rest = {**source}
         pop = rest.pop
+        value: Any
         fields["id"] = (
             value if (value := pop("id", None)) is None or type(value) is int else decode_int(value, at, "id", hook)
         )
@@ -46,10 +47,11 @@ class CustomerRef:
 
     def to_dict(self) -> dict[str, Any]:
         """Turn the model into a plain JSON object. Fields that are None are omitted."""
-        encoded: dict[str, Any] = encode_values(rest) if (rest := self.additional_properties) else {}
+        fields = self.__dict__
         value: Any
-        if (value := self.id) is not None:
+        encoded: dict[str, Any] = encode_values(rest) if (rest := fields["additional_properties"]) else {}
+        if (value := fields["id"]) is not None:
             encoded["id"] = value if type(value) is int else encode(value)
-        if (value := self.email) is not None:
+        if (value := fields["email"]) is not None:
             encoded["email"] = value if type(value) is str else encode(value)
         return encoded

@@ -45,6 +45,7 @@ class EntityRef:
         fields = self.__dict__
         rest = {**source}
         pop = rest.pop
+        value: Any
         fields["id"] = (
             value if (value := pop("id", None)) is None or type(value) is int else decode_int(value, at, "id", hook)
         )
@@ -71,15 +72,16 @@ class EntityRef:
 
     def to_dict(self) -> dict[str, Any]:
         """Turn the model into a plain JSON object. Fields that are None are omitted."""
-        encoded: dict[str, Any] = encode_values(rest) if (rest := self.additional_properties) else {}
+        fields = self.__dict__
         value: Any
-        if (value := self.id) is not None:
+        encoded: dict[str, Any] = encode_values(rest) if (rest := fields["additional_properties"]) else {}
+        if (value := fields["id"]) is not None:
             encoded["id"] = value if type(value) is int else encode(value)
-        if (value := self.type) is not None:
+        if (value := fields["type"]) is not None:
             encoded["type"] = encode(value)
-        if (value := self.delete) is not None:
+        if (value := fields["delete"]) is not None:
             encoded["delete"] = value if type(value) is bool else encode(value)
-        if (value := self.meta) is not None:
+        if (value := fields["meta"]) is not None:
             encoded["meta"] = encode(value)
         return encoded
 

@@ -61,6 +61,7 @@ class FilterArgs:
         fields = self.__dict__
         rest = {**source}
         pop = rest.pop
+        value: Any
         fields["aggregate"] = (
             None
             if (value := pop("aggregate", None)) is None
@@ -122,33 +123,34 @@ class FilterArgs:
 
     def to_dict(self) -> dict[str, Any]:
         """Turn the model into a plain JSON object. Fields that are None are omitted."""
-        encoded: dict[str, Any] = encode_values(rest) if (rest := self.additional_properties) else {}
+        fields = self.__dict__
         value: Any
-        if (value := self.aggregate) is not None:
+        encoded: dict[str, Any] = encode_values(rest) if (rest := fields["additional_properties"]) else {}
+        if (value := fields["aggregate"]) is not None:
             encoded["aggregate"] = value.to_dict() if type(value) is Aggregate else encode(value)
-        if (value := self.bulk_dry_execute) is not None:
+        if (value := fields["bulk_dry_execute"]) is not None:
             encoded["bulkDryExecute"] = value if type(value) is bool else encode(value)
-        if (value := self.fields) is not None:
+        if (value := fields["fields"]) is not None:
             encoded["fields"] = encode(value)
-        if (value := self.filter) is not None:
+        if (value := fields["filter"]) is not None:
             encoded["filter"] = encode(value)
-        if (value := self.id) is not None:
+        if (value := fields["id"]) is not None:
             encoded["id"] = value if type(value) is int else encode(value)
-        if (value := self.ids) is not None:
+        if (value := fields["ids"]) is not None:
             encoded["ids"] = encode(value)
-        if (value := self.includes) is not None:
+        if (value := fields["includes"]) is not None:
             encoded["includes"] = encode(value)
-        if (value := self.order_by) is not None:
+        if (value := fields["order_by"]) is not None:
             encoded["orderBy"] = value if type(value) is str else encode(value)
-        if (value := self.order_mode) is not None:
+        if (value := fields["order_mode"]) is not None:
             encoded["orderMode"] = value if type(value) is str else encode(value)
-        if (value := self.page) is not None:
+        if (value := fields["page"]) is not None:
             encoded["page"] = value if type(value) is int else encode(value)
-        if (value := self.page_offset) is not None:
+        if (value := fields["page_offset"]) is not None:
             encoded["pageOffset"] = value if type(value) is int else encode(value)
-        if (value := self.page_size) is not None:
+        if (value := fields["page_size"]) is not None:
             encoded["pageSize"] = value if type(value) is int else encode(value)
-        if (value := self.skip_aggregation) is not None:
+        if (value := fields["skip_aggregation"]) is not None:
             encoded["skipAggregation"] = value if type(value) is bool else encode(value)
         return encoded
 

@@ -34,6 +34,7 @@ class Pagination:
         fields = self.__dict__
         rest = {**source}
         pop = rest.pop
+        value: Any
         fields["records"] = (
             value
             if (value := pop("records", None)) is None or type(value) is int
@@ -67,16 +68,17 @@ class Pagination:
 
     def to_dict(self) -> dict[str, Any]:
         """Turn the model into a plain JSON object. Fields that are None are omitted."""
-        encoded: dict[str, Any] = encode_values(rest) if (rest := self.additional_properties) else {}
+        fields = self.__dict__
         value: Any
-        if (value := self.records) is not None:
+        encoded: dict[str, Any] = encode_values(rest) if (rest := fields["additional_properties"]) else {}
+        if (value := fields["records"]) is not None:
             encoded["records"] = value if type(value) is int else encode(value)
-        if (value := self.page_size) is not None:
+        if (value := fields["page_size"]) is not None:
             encoded["pageSize"] = value if type(value) is int else encode(value)
-        if (value := self.pages) is not None:
+        if (value := fields["pages"]) is not None:
             encoded["pages"] = value if type(value) is int else encode(value)
-        if (value := self.page) is not None:
+        if (value := fields["page"]) is not None:
             encoded["page"] = value if type(value) is int else encode(value)
-        if (value := self.has_more_pages) is not None:
+        if (value := fields["has_more_pages"]) is not None:
             encoded["hasMorePages"] = value if type(value) is bool else encode(value)
         return encoded

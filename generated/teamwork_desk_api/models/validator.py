@@ -28,6 +28,7 @@ class Validator:
         fields = self.__dict__
         rest = {**source}
         pop = rest.pop
+        value: Any
         fields["errors"] = (
             None
             if (value := pop("errors", None)) is None
@@ -45,9 +46,10 @@ class Validator:
 
     def to_dict(self) -> dict[str, Any]:
         """Turn the model into a plain JSON object. Fields that are None are omitted."""
-        encoded: dict[str, Any] = encode_values(rest) if (rest := self.additional_properties) else {}
+        fields = self.__dict__
         value: Any
-        if (value := self.errors) is not None:
+        encoded: dict[str, Any] = encode_values(rest) if (rest := fields["additional_properties"]) else {}
+        if (value := fields["errors"]) is not None:
             encoded["errors"] = encode(value)
         return encoded
 

@@ -29,6 +29,7 @@ class Book:
         fields = self.__dict__
         rest = {**source}
         pop = rest.pop
+        value: Any
         fields["id"] = (
             value if (value := pop("id", None)) is None or type(value) is int else decode_int(value, at, "id", hook)
         )
@@ -60,16 +61,17 @@ class Book:
 
     def to_dict(self) -> dict[str, Any]:
         """Turn the model into a plain JSON object. Fields that are None are omitted."""
-        encoded: dict[str, Any] = encode_values(rest) if (rest := self.additional_properties) else {}
+        fields = self.__dict__
         value: Any
-        if (value := self.id) is not None:
+        encoded: dict[str, Any] = encode_values(rest) if (rest := fields["additional_properties"]) else {}
+        if (value := fields["id"]) is not None:
             encoded["id"] = value if type(value) is int else encode(value)
-        if (value := self.pin) is not None:
+        if (value := fields["pin"]) is not None:
             encoded["pin"] = value if type(value) is str else encode(value)
-        if (value := self.state) is not None:
+        if (value := fields["state"]) is not None:
             encoded["state"] = value if type(value) is str else encode(value)
-        if (value := self.pages) is not None:
+        if (value := fields["pages"]) is not None:
             encoded["pages"] = value if type(value) is int else encode(value)
-        if (value := self.password) is not None:
+        if (value := fields["password"]) is not None:
             encoded["password"] = value if type(value) is str else encode(value)
         return encoded

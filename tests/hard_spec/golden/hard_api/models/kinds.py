@@ -70,6 +70,7 @@ class Kinds:
         fields = self.__dict__
         rest = {**source}
         pop = rest.pop
+        value: Any
         fields["anything"] = pop("anything", None)
         fields["boolean"] = (
             value
@@ -220,53 +221,54 @@ class Kinds:
 
     def to_dict(self) -> dict[str, Any]:
         """Turn the model into a plain JSON object. Fields that are None are omitted."""
-        encoded: dict[str, Any] = encode_values(rest) if (rest := self.additional_properties) else {}
+        fields = self.__dict__
         value: Any
-        if (value := self.anything) is not None:
+        encoded: dict[str, Any] = encode_values(rest) if (rest := fields["additional_properties"]) else {}
+        if (value := fields["anything"]) is not None:
             encoded["anything"] = encode(value)
-        if (value := self.boolean) is not None:
+        if (value := fields["boolean"]) is not None:
             encoded["boolean"] = value if type(value) is bool else encode(value)
-        if (value := self.integer) is not None:
+        if (value := fields["integer"]) is not None:
             encoded["integer"] = value if type(value) is int else encode(value)
-        if (value := self.number) is not None:
+        if (value := fields["number"]) is not None:
             encoded["number"] = value if type(value) is float else encode(value)
-        if (value := self.string) is not None:
+        if (value := fields["string"]) is not None:
             encoded["string"] = value if type(value) is str else encode(value)
-        if (value := self.date) is not None:
+        if (value := fields["date"]) is not None:
             encoded["date"] = encode(value)
-        if (value := self.moment) is not None:
+        if (value := fields["moment"]) is not None:
             encoded["moment"] = encode(value)
-        if (value := self.uuid) is not None:
+        if (value := fields["uuid"]) is not None:
             encoded["uuid"] = encode(value)
-        if (value := self.key) is not None:
+        if (value := fields["key"]) is not None:
             encoded["key"] = encode(value)
-        if (value := self.old) is not None:
+        if (value := fields["old"]) is not None:
             encoded["old"] = value if type(value) is str else encode(value)
-        if (value := self.open) is not None:
+        if (value := fields["open"]) is not None:
             encoded["open"] = value if type(value) is str else encode(value)
-        if (value := self.level) is not None:
+        if (value := fields["level"]) is not None:
             encoded["level"] = value if type(value) is int else encode(value)
-        if (value := self.matrix) is not None:
+        if (value := fields["matrix"]) is not None:
             encoded["matrix"] = encode(value)
-        if (value := self.moments) is not None:
+        if (value := fields["moments"]) is not None:
             encoded["moments"] = encode(value)
-        if (value := self.list_) is not None:
+        if (value := fields["list_"]) is not None:
             encoded["list"] = value.to_dict() if type(value) is List else encode(value)
-        if (value := self.scalar) is not None:
+        if (value := fields["scalar"]) is not None:
             encoded["scalar"] = encode(value)
-        if (value := self.either) is not None:
+        if (value := fields["either"]) is not None:
             encoded["either"] = encode(value)
-        if (value := self.mixed) is not None:
+        if (value := fields["mixed"]) is not None:
             encoded["mixed"] = encode(value)
-        if (value := self.one_or_many) is not None:
+        if (value := fields["one_or_many"]) is not None:
             encoded["one_or_many"] = encode(value)
-        if (value := self.map_or_moment) is not None:
+        if (value := fields["map_or_moment"]) is not None:
             encoded["map_or_moment"] = encode(value)
-        if (value := self.grid) is not None:
+        if (value := fields["grid"]) is not None:
             encoded["grid"] = encode(value)
-        if (value := self.branches) is not None:
+        if (value := fields["branches"]) is not None:
             encoded["branches"] = encode(value)
-        if (value := self.shelf) is not None:
+        if (value := fields["shelf"]) is not None:
             encoded["shelf"] = value.to_dict() if type(value) is Shelf else encode(value)
         return encoded
 

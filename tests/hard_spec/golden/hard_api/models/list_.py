@@ -25,6 +25,7 @@ class List:
         fields = self.__dict__
         rest = {**source}
         pop = rest.pop
+        value: Any
         fields["list_"] = (
             None
             if (value := pop("list", None)) is None
@@ -40,8 +41,9 @@ class List:
 
     def to_dict(self) -> dict[str, Any]:
         """Turn the model into a plain JSON object. Fields that are None are omitted."""
-        encoded: dict[str, Any] = encode_values(rest) if (rest := self.additional_properties) else {}
+        fields = self.__dict__
         value: Any
-        if (value := self.list_) is not None:
+        encoded: dict[str, Any] = encode_values(rest) if (rest := fields["additional_properties"]) else {}
+        if (value := fields["list_"]) is not None:
             encoded["list"] = encode(value)
         return encoded

@@ -65,6 +65,7 @@ class Names:
         fields = self.__dict__
         rest = {**source}
         pop = rest.pop
+        value: Any
         fields["dollar"] = (
             value
             if (value := pop("$dollar", None)) is None or type(value) is str
@@ -187,62 +188,63 @@ class Names:
 
     def to_dict(self) -> dict[str, Any]:
         """Turn the model into a plain JSON object. Fields that are None are omitted."""
-        encoded: dict[str, Any] = encode_values(rest) if (rest := self.additional_properties) else {}
+        fields = self.__dict__
         value: Any
-        if (value := self.dollar) is not None:
+        encoded: dict[str, Any] = encode_values(rest) if (rest := fields["additional_properties"]) else {}
+        if (value := fields["dollar"]) is not None:
             encoded["$dollar"] = value if type(value) is str else encode(value)
-        if (value := self.field_9lives) is not None:
+        if (value := fields["field_9lives"]) is not None:
             encoded["9lives"] = value if type(value) is str else encode(value)
-        if (value := self.ab) is not None:
+        if (value := fields["ab"]) is not None:
             encoded["a-b"] = value if type(value) is str else encode(value)
-        if (value := self.a_b) is not None:
+        if (value := fields["a_b"]) is not None:
             encoded["a_b"] = value if type(value) is str else encode(value)
-        if (value := self.additional_properties_) is not None:
+        if (value := fields["additional_properties_"]) is not None:
             encoded["additional_properties"] = value if type(value) is str else encode(value)
-        if (value := self.at) is not None:
+        if (value := fields["at"]) is not None:
             encoded["at"] = value if type(value) is str else encode(value)
-        if (value := self.body_) is not None:
+        if (value := fields["body_"]) is not None:
             encoded["body"] = value if type(value) is str else encode(value)
-        if (value := self.class_) is not None:
+        if (value := fields["class_"]) is not None:
             encoded["class"] = value if type(value) is str else encode(value)
-        if (value := self.cls) is not None:
+        if (value := fields["cls"]) is not None:
             encoded["cls"] = value if type(value) is str else encode(value)
-        if (value := self.datetime_) is not None:
+        if (value := fields["datetime_"]) is not None:
             encoded["datetime"] = encode(value)
-        if (value := self.decode_) is not None:
+        if (value := fields["decode_"]) is not None:
             encoded["decode"] = value if type(value) is str else encode(value)
-        if (value := self.dict_) is not None:
+        if (value := fields["dict_"]) is not None:
             encoded["dict"] = value if type(value) is str else encode(value)
-        if (value := self.enum) is not None:
+        if (value := fields["enum"]) is not None:
             encoded["enum"] = value if type(value) is str else encode(value)
-        if (value := self.example) is not None:
+        if (value := fields["example"]) is not None:
             encoded["example"] = value if type(value) is str else encode(value)
-        if (value := self.field) is not None:
+        if (value := fields["field"]) is not None:
             encoded["field"] = value if type(value) is str else encode(value)
-        if (value := self.from_dict_) is not None:
+        if (value := fields["from_dict_"]) is not None:
             encoded["from_dict"] = value if type(value) is str else encode(value)
-        if (value := self.hook) is not None:
+        if (value := fields["hook"]) is not None:
             encoded["hook"] = value if type(value) is str else encode(value)
-        if (value := self.ignore_) is not None:
+        if (value := fields["ignore_"]) is not None:
             encoded["ignore"] = value if type(value) is str else encode(value)
-        if (value := self.list_) is not None:
+        if (value := fields["list_"]) is not None:
             encoded["list"] = encode(value)
-        if (value := self.naïve_quoted) is not None:
+        if (value := fields["naïve_quoted"]) is not None:
             encoded['naïve "quoted"'] = value if type(value) is str else encode(value)
-        if (value := self.properties) is not None:
+        if (value := fields["properties"]) is not None:
             encoded["properties"] = value if type(value) is str else encode(value)
-        if (value := self.self_) is not None:
+        if (value := fields["self_"]) is not None:
             encoded["self"] = value if type(value) is str else encode(value)
-        if (value := self.title) is not None:
+        if (value := fields["title"]) is not None:
             encoded["title"] = value if type(value) is str else encode(value)
-        if (value := self.to_dict_) is not None:
+        if (value := fields["to_dict_"]) is not None:
             encoded["to_dict"] = value if type(value) is str else encode(value)
-        if (value := self.type) is not None:
+        if (value := fields["type"]) is not None:
             encoded["type"] = value if type(value) is str else encode(value)
-        if (value := self.uuid) is not None:
+        if (value := fields["uuid"]) is not None:
             encoded["uuid"] = encode(value)
-        if (value := self.with_space) is not None:
+        if (value := fields["with_space"]) is not None:
             encoded["with space"] = value if type(value) is str else encode(value)
-        if (value := self.x_secret) is not None:
+        if (value := fields["x_secret"]) is not None:
             encoded["x-secret"] = value if type(value) is str else encode(value)
         return encoded

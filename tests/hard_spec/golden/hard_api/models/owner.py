@@ -26,6 +26,7 @@ class Owner:
         fields = self.__dict__
         rest = {**source}
         pop = rest.pop
+        value: Any
         fields["owns"] = (
             None if (value := pop("owns", None)) is None else decode_object(Tree.from_dict, value, at, "owns", hook)
         )
@@ -44,11 +45,12 @@ class Owner:
 
     def to_dict(self) -> dict[str, Any]:
         """Turn the model into a plain JSON object. Fields that are None are omitted."""
-        encoded: dict[str, Any] = encode_values(rest) if (rest := self.additional_properties) else {}
+        fields = self.__dict__
         value: Any
-        if (value := self.owns) is not None:
+        encoded: dict[str, Any] = encode_values(rest) if (rest := fields["additional_properties"]) else {}
+        if (value := fields["owns"]) is not None:
             encoded["owns"] = value.to_dict() if type(value) is Tree else encode(value)
-        if (value := self.friend) is not None:
+        if (value := fields["friend"]) is not None:
             encoded["friend"] = value.to_dict() if type(value) is Owner else encode(value)
         return encoded
 

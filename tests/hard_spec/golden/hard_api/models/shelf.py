@@ -25,6 +25,7 @@ class Shelf:
         fields = self.__dict__
         rest = {**source}
         pop = rest.pop
+        value: Any
         fields["width"] = (
             value
             if (value := pop("width", None)) is None or type(value) is int
@@ -40,9 +41,10 @@ class Shelf:
 
     def to_dict(self) -> dict[str, Any]:
         """Turn the model into a plain JSON object. Fields that are None are omitted."""
-        encoded: dict[str, Any] = encode_values(rest) if (rest := self.additional_properties) else {}
+        fields = self.__dict__
         value: Any
-        if (value := self.width) is not None:
+        encoded: dict[str, Any] = encode_values(rest) if (rest := fields["additional_properties"]) else {}
+        if (value := fields["width"]) is not None:
             encoded["width"] = value if type(value) is int else encode(value)
         return encoded
 

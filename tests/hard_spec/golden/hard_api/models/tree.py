@@ -39,6 +39,7 @@ class Tree:
         fields = self.__dict__
         rest = {**source}
         pop = rest.pop
+        value: Any
         fields["name"] = (
             value if (value := pop("name", None)) is None or type(value) is str else decode_str(value, at, "name", hook)
         )
@@ -68,17 +69,18 @@ class Tree:
 
     def to_dict(self) -> dict[str, Any]:
         """Turn the model into a plain JSON object. Fields that are None are omitted."""
-        encoded: dict[str, Any] = encode_values(rest) if (rest := self.additional_properties) else {}
+        fields = self.__dict__
         value: Any
-        if (value := self.name) is not None:
+        encoded: dict[str, Any] = encode_values(rest) if (rest := fields["additional_properties"]) else {}
+        if (value := fields["name"]) is not None:
             encoded["name"] = value if type(value) is str else encode(value)
-        if (value := self.child) is not None:
+        if (value := fields["child"]) is not None:
             encoded["child"] = value.to_dict() if type(value) is Tree else encode(value)
-        if (value := self.children) is not None:
+        if (value := fields["children"]) is not None:
             encoded["children"] = encode(value)
-        if (value := self.branches) is not None:
+        if (value := fields["branches"]) is not None:
             encoded["branches"] = encode(value)
-        if (value := self.owner) is not None:
+        if (value := fields["owner"]) is not None:
             encoded["owner"] = value.to_dict() if type(value) is Owner else encode(value)
         return encoded
 
