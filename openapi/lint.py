@@ -233,6 +233,8 @@ KINDS: dict[str, dict[str, Keyword]] = {
 SCHEMA_KINDS = ("component", "part", "property", "schema", "items", "values", "member")
 LISTS = {**dict.fromkeys(SCHEMA_KINDS, ("required",)), "contract": ("security",), "operation": ("security", "tags")}
 """The other keywords of each kind whose value is a list."""
+TEXTS = frozenset({"$ref", "name", "in", "operationId", "summary", "description", "format", "style", "url"})
+"""The keywords whose value is a text."""
 SECTIONS = {"parameter": "parameters", "response": "responses", "body": "requestBodies"}
 """Where the references of each kind must lead; those of all other kinds lead to a schema."""
 
@@ -278,7 +280,7 @@ def lint(contract: Node) -> list[str]:
         A line for each fault, with the path of the part that has it.
     """
     # The other checks follow references, so a reference must lead to something, and not back to itself.
-    faults = [*_reference_faults(contract)] or [*_all_faults(contract)]
+    faults = [*_structure_faults(contract)] or [*_circles(contract)] or [*_all_faults(contract)]
     return [f"{'/'.join(path)}: {fault}" for path, fault in faults]
 
 
@@ -301,8 +303,8 @@ def walk(node: Any, kind: str = "contract", path: Path = ()) -> Iterator[tuple[P
                 yield from walk(inner, keyword.kind, (*here, str(name)))
 
 
-def _reference_faults(contract: Node) -> Iterator[Fault]:
-    """Yield the references that lead nowhere or in a circle, and the objects that are none."""
+def _structure_faults(contract: Node) -> Iterator[Fault]:
+    """Yield the references that lead nowhere, and the values that are not of the type that the other checks rely on."""
     for path, kind, node in walk(contract):
         if kind == "values" and type(node) is bool:
             continue
@@ -316,17 +318,24 @@ def _reference_faults(contract: Node) -> Iterator[Fault]:
             yield from _shape_faults(path, kind, fields)
             if "$ref" in fields and kind != "path":
                 yield from ((path, fault) for fault in _ref_faults(contract, kind, fields))
-    yield from _circles(contract)
 
 
 def _shape_faults(path: Path, kind: str, node: Node) -> Iterator[Fault]:
-    """Yield the values of keywords that are not of the type that the other checks rely on."""
+    """Yield the values of keywords that have the wrong type."""
     for key, value in node.items():
         keyword = KINDS[kind].get(str(key), OBEYED)
         here = (*path, str(key))
         is_list = keyword.shape is list or key in LISTS.get(kind, ())
+        is_types = key == "type" and type(value) is list
         if (is_list or keyword.shape) and type(value) is not (list if is_list else dict):
             yield here, f"expected {'a list' if is_list else 'an object'}, got {value!r}"
+        elif (key in TEXTS or (key == "type" and not is_types)) and type(value) is not str:
+            yield here, f"expected a text, got {value!r}"
+        elif is_types or (is_list and keyword.shape is None):
+            expected = dict if key == "security" else str
+            yield from (
+                (here, f"unexpected item {item!r}") for item in cast("list[Any]", value) if type(item) is not expected
+            )
         elif keyword.shape is dict:
             for name in cast("dict[Any, Any]", value):
                 if type(name) is not str and not (type(name) is int and keyword.kind == "response"):
