@@ -6,7 +6,7 @@ from typing import Any, Self
 from attrs import field as _field
 from attrs import frozen as _frozen
 
-from ..types import At, Hook, decode_bool, decode_object, decode_str, encode, ignore
+from ..types import At, Hook, decode_bool, decode_object, decode_str, encode, encode_values, ignore
 
 
 @_frozen(kw_only=True, slots=False)
@@ -25,20 +25,29 @@ class Aggregate:
     @classmethod
     def from_dict(cls, source: Mapping[str, Any], at: At = None, hook: Hook = ignore) -> Self:
         """Decode leniently from a JSON object. Values that the contract does not allow are reported to the hook."""
+        self = cls.__new__(cls)
+        # Storing the fields directly takes half the time of calling __init__ with them.
+        fields = self.__dict__
         rest = {**source}
         pop = rest.pop
-        return cls(
-            distinct=value
+        value: Any
+        fields["distinct"] = (
+            value
             if (value := pop("Distinct", None)) is None or type(value) is bool
-            else decode_bool(value, at, "Distinct", hook),
-            field=value
-            if (value := pop("Field", None)) is None or type(value) is str
-            else decode_str(value, at, "Field", hook),
-            operation=value
-            if (value := pop("Operation", None)) is None or type(value) is str
-            else decode_str(value, at, "Operation", hook),
-            additional_properties=rest,
+            else decode_bool(value, at, "Distinct", hook)
         )
+        fields["field"] = (
+            value
+            if (value := pop("Field", None)) is None or type(value) is str
+            else decode_str(value, at, "Field", hook)
+        )
+        fields["operation"] = (
+            value
+            if (value := pop("Operation", None)) is None or type(value) is str
+            else decode_str(value, at, "Operation", hook)
+        )
+        fields["additional_properties"] = rest
+        return self
 
     @classmethod
     def decode(cls, value: Any, at: At, key: str, hook: Hook) -> Self | None:
@@ -47,12 +56,13 @@ class Aggregate:
 
     def to_dict(self) -> dict[str, Any]:
         """Turn the model into a plain JSON object. Fields that are None are omitted."""
-        encoded: dict[str, Any] = {key: encode(entry) for key, entry in self.additional_properties.items()}
+        fields = self.__dict__
         value: Any
-        if (value := self.distinct) is not None:
+        encoded: dict[str, Any] = encode_values(rest) if (rest := fields["additional_properties"]) else {}
+        if (value := fields["distinct"]) is not None:
             encoded["Distinct"] = value if type(value) is bool else encode(value)
-        if (value := self.field) is not None:
+        if (value := fields["field"]) is not None:
             encoded["Field"] = value if type(value) is str else encode(value)
-        if (value := self.operation) is not None:
+        if (value := fields["operation"]) is not None:
             encoded["Operation"] = value if type(value) is str else encode(value)
         return encoded

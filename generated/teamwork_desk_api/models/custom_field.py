@@ -6,7 +6,7 @@ from typing import Any, Self
 from attrs import field as _field
 from attrs import frozen as _frozen
 
-from ..types import At, Hook, decode_int, decode_object, encode, ignore
+from ..types import At, Hook, decode_int, decode_object, encode, encode_values, ignore
 
 
 @_frozen(kw_only=True, slots=False)
@@ -18,20 +18,27 @@ class CustomField:
     meta: CustomFieldMeta | None = None
     """The object that holds the value."""
     additional_properties: dict[str, Any] = _field(factory=dict[str, Any], repr=False)
-    """Properties that the contract does not describe."""
+    """Properties that the contract does not describe. None is sent as null, while a field that is None is omitted."""
 
     @classmethod
     def from_dict(cls, source: Mapping[str, Any], at: At = None, hook: Hook = ignore) -> Self:
         """Decode leniently from a JSON object. Values that the contract does not allow are reported to the hook."""
+        self = cls.__new__(cls)
+        # Storing the fields directly takes half the time of calling __init__ with them.
+        fields = self.__dict__
         rest = {**source}
         pop = rest.pop
-        return cls(
-            id=value if (value := pop("id", None)) is None or type(value) is int else decode_int(value, at, "id", hook),
-            meta=None
-            if (value := pop("meta", None)) is None
-            else decode_object(CustomFieldMeta.from_dict, value, at, "meta", hook),
-            additional_properties=rest,
+        value: Any
+        fields["id"] = (
+            value if (value := pop("id", None)) is None or type(value) is int else decode_int(value, at, "id", hook)
         )
+        fields["meta"] = (
+            None
+            if (value := pop("meta", None)) is None
+            else decode_object(CustomFieldMeta.from_dict, value, at, "meta", hook)
+        )
+        fields["additional_properties"] = rest
+        return self
 
     @classmethod
     def decode(cls, value: Any, at: At, key: str, hook: Hook) -> Self | None:
@@ -40,11 +47,12 @@ class CustomField:
 
     def to_dict(self) -> dict[str, Any]:
         """Turn the model into a plain JSON object. Fields that are None are omitted."""
-        encoded: dict[str, Any] = {key: encode(entry) for key, entry in self.additional_properties.items()}
+        fields = self.__dict__
         value: Any
-        if (value := self.id) is not None:
+        encoded: dict[str, Any] = encode_values(rest) if (rest := fields["additional_properties"]) else {}
+        if (value := fields["id"]) is not None:
             encoded["id"] = value if type(value) is int else encode(value)
-        if (value := self.meta) is not None:
+        if (value := fields["meta"]) is not None:
             encoded["meta"] = value.to_dict() if type(value) is CustomFieldMeta else encode(value)
         return encoded
 

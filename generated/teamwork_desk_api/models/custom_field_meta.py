@@ -6,7 +6,7 @@ from typing import Any, Self
 from attrs import field as _field
 from attrs import frozen as _frozen
 
-from ..types import At, Hook, decode_any, decode_object, encode, ignore
+from ..types import At, Hook, decode_object, encode, encode_values, ignore
 
 
 @_frozen(kw_only=True, slots=False)
@@ -16,17 +16,19 @@ class CustomFieldMeta:
     value: Any | None = _field(default=None, repr=False)
     """The value. Its JSON type depends on the custom field: text for a text field, the option's id for a dropdown."""
     additional_properties: dict[str, Any] = _field(factory=dict[str, Any], repr=False)
-    """Properties that the contract does not describe."""
+    """Properties that the contract does not describe. None is sent as null, while a field that is None is omitted."""
 
     @classmethod
     def from_dict(cls, source: Mapping[str, Any], at: At = None, hook: Hook = ignore) -> Self:
         """Decode leniently from a JSON object. Values that the contract does not allow are reported to the hook."""
+        self = cls.__new__(cls)
+        # Storing the fields directly takes half the time of calling __init__ with them.
+        fields = self.__dict__
         rest = {**source}
         pop = rest.pop
-        return cls(
-            value=None if (value := pop("value", None)) is None else decode_any(value, at, "value", hook),
-            additional_properties=rest,
-        )
+        fields["value"] = pop("value", None)
+        fields["additional_properties"] = rest
+        return self
 
     @classmethod
     def decode(cls, value: Any, at: At, key: str, hook: Hook) -> Self | None:
@@ -35,8 +37,9 @@ class CustomFieldMeta:
 
     def to_dict(self) -> dict[str, Any]:
         """Turn the model into a plain JSON object. Fields that are None are omitted."""
-        encoded: dict[str, Any] = {key: encode(entry) for key, entry in self.additional_properties.items()}
+        fields = self.__dict__
         value: Any
-        if (value := self.value) is not None:
+        encoded: dict[str, Any] = encode_values(rest) if (rest := fields["additional_properties"]) else {}
+        if (value := fields["value"]) is not None:
             encoded["value"] = encode(value)
         return encoded

@@ -17,6 +17,7 @@ from ..types import (
     decode_str,
     decode_union,
     encode,
+    encode_values,
     ignore,
 )
 
@@ -34,24 +35,35 @@ class EntityRef:
     meta: JsonObject | None = _field(default=None, repr=False)
     """Other data about the object."""
     additional_properties: dict[str, Any] = _field(factory=dict[str, Any], repr=False)
-    """Properties that the contract does not describe."""
+    """Properties that the contract does not describe. None is sent as null, while a field that is None is omitted."""
 
     @classmethod
     def from_dict(cls, source: Mapping[str, Any], at: At = None, hook: Hook = ignore) -> Self:
         """Decode leniently from a JSON object. Values that the contract does not allow are reported to the hook."""
+        self = cls.__new__(cls)
+        # Storing the fields directly takes half the time of calling __init__ with them.
+        fields = self.__dict__
         rest = {**source}
         pop = rest.pop
-        return cls(
-            id=value if (value := pop("id", None)) is None or type(value) is int else decode_int(value, at, "id", hook),
-            type=value
-            if (value := pop("type", None)) is None or type(value) is str or type(value) is int
-            else decode_union(value, at, "type", hook, {str: decode_str, int: decode_int}),
-            delete=value
-            if (value := pop("delete", None)) is None or type(value) is bool
-            else decode_bool(value, at, "delete", hook),
-            meta=None if (value := pop("meta", None)) is None else decode_map(value, at, "meta", hook, decode_any),
-            additional_properties=rest,
+        value: Any
+        fields["id"] = (
+            value if (value := pop("id", None)) is None or type(value) is int else decode_int(value, at, "id", hook)
         )
+        fields["type"] = (
+            value
+            if (value := pop("type", None)) is None or type(value) is str or type(value) is int
+            else decode_union(value, at, "type", hook, {str: decode_str, int: decode_int})
+        )
+        fields["delete"] = (
+            value
+            if (value := pop("delete", None)) is None or type(value) is bool
+            else decode_bool(value, at, "delete", hook)
+        )
+        fields["meta"] = (
+            None if (value := pop("meta", None)) is None else decode_map(value, at, "meta", hook, decode_any)
+        )
+        fields["additional_properties"] = rest
+        return self
 
     @classmethod
     def decode(cls, value: Any, at: At, key: str, hook: Hook) -> Self | None:
@@ -60,15 +72,16 @@ class EntityRef:
 
     def to_dict(self) -> dict[str, Any]:
         """Turn the model into a plain JSON object. Fields that are None are omitted."""
-        encoded: dict[str, Any] = {key: encode(entry) for key, entry in self.additional_properties.items()}
+        fields = self.__dict__
         value: Any
-        if (value := self.id) is not None:
+        encoded: dict[str, Any] = encode_values(rest) if (rest := fields["additional_properties"]) else {}
+        if (value := fields["id"]) is not None:
             encoded["id"] = value if type(value) is int else encode(value)
-        if (value := self.type) is not None:
+        if (value := fields["type"]) is not None:
             encoded["type"] = encode(value)
-        if (value := self.delete) is not None:
+        if (value := fields["delete"]) is not None:
             encoded["delete"] = value if type(value) is bool else encode(value)
-        if (value := self.meta) is not None:
+        if (value := fields["meta"]) is not None:
             encoded["meta"] = encode(value)
         return encoded
 

@@ -6,7 +6,7 @@ from typing import Any, Self
 from attrs import field as _field
 from attrs import frozen as _frozen
 
-from ..types import At, Hook, decode_bool, decode_int, decode_object, encode, ignore
+from ..types import At, Hook, decode_bool, decode_int, decode_object, encode, encode_values, ignore
 
 
 @_frozen(kw_only=True, slots=False)
@@ -29,26 +29,37 @@ class Pagination:
     @classmethod
     def from_dict(cls, source: Mapping[str, Any], at: At = None, hook: Hook = ignore) -> Self:
         """Decode leniently from a JSON object. Values that the contract does not allow are reported to the hook."""
+        self = cls.__new__(cls)
+        # Storing the fields directly takes half the time of calling __init__ with them.
+        fields = self.__dict__
         rest = {**source}
         pop = rest.pop
-        return cls(
-            records=value
+        value: Any
+        fields["records"] = (
+            value
             if (value := pop("records", None)) is None or type(value) is int
-            else decode_int(value, at, "records", hook),
-            page_size=value
-            if (value := pop("pageSize", None)) is None or type(value) is int
-            else decode_int(value, at, "pageSize", hook),
-            pages=value
-            if (value := pop("pages", None)) is None or type(value) is int
-            else decode_int(value, at, "pages", hook),
-            page=value
-            if (value := pop("page", None)) is None or type(value) is int
-            else decode_int(value, at, "page", hook),
-            has_more_pages=value
-            if (value := pop("hasMorePages", None)) is None or type(value) is bool
-            else decode_bool(value, at, "hasMorePages", hook),
-            additional_properties=rest,
+            else decode_int(value, at, "records", hook)
         )
+        fields["page_size"] = (
+            value
+            if (value := pop("pageSize", None)) is None or type(value) is int
+            else decode_int(value, at, "pageSize", hook)
+        )
+        fields["pages"] = (
+            value
+            if (value := pop("pages", None)) is None or type(value) is int
+            else decode_int(value, at, "pages", hook)
+        )
+        fields["page"] = (
+            value if (value := pop("page", None)) is None or type(value) is int else decode_int(value, at, "page", hook)
+        )
+        fields["has_more_pages"] = (
+            value
+            if (value := pop("hasMorePages", None)) is None or type(value) is bool
+            else decode_bool(value, at, "hasMorePages", hook)
+        )
+        fields["additional_properties"] = rest
+        return self
 
     @classmethod
     def decode(cls, value: Any, at: At, key: str, hook: Hook) -> Self | None:
@@ -57,16 +68,17 @@ class Pagination:
 
     def to_dict(self) -> dict[str, Any]:
         """Turn the model into a plain JSON object. Fields that are None are omitted."""
-        encoded: dict[str, Any] = {key: encode(entry) for key, entry in self.additional_properties.items()}
+        fields = self.__dict__
         value: Any
-        if (value := self.records) is not None:
+        encoded: dict[str, Any] = encode_values(rest) if (rest := fields["additional_properties"]) else {}
+        if (value := fields["records"]) is not None:
             encoded["records"] = value if type(value) is int else encode(value)
-        if (value := self.page_size) is not None:
+        if (value := fields["page_size"]) is not None:
             encoded["pageSize"] = value if type(value) is int else encode(value)
-        if (value := self.pages) is not None:
+        if (value := fields["pages"]) is not None:
             encoded["pages"] = value if type(value) is int else encode(value)
-        if (value := self.page) is not None:
+        if (value := fields["page"]) is not None:
             encoded["page"] = value if type(value) is int else encode(value)
-        if (value := self.has_more_pages) is not None:
+        if (value := fields["has_more_pages"]) is not None:
             encoded["hasMorePages"] = value if type(value) is bool else encode(value)
         return encoded

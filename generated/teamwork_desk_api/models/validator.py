@@ -6,7 +6,7 @@ from typing import Any, Self
 from attrs import field as _field
 from attrs import frozen as _frozen
 
-from ..types import At, Hook, decode_list, decode_map, decode_object, decode_str, encode, ignore
+from ..types import At, Hook, decode_list, decode_map, decode_object, decode_str, encode, encode_values, ignore
 
 
 @_frozen(kw_only=True, slots=False)
@@ -23,16 +23,21 @@ class Validator:
     @classmethod
     def from_dict(cls, source: Mapping[str, Any], at: At = None, hook: Hook = ignore) -> Self:
         """Decode leniently from a JSON object. Values that the contract does not allow are reported to the hook."""
+        self = cls.__new__(cls)
+        # Storing the fields directly takes half the time of calling __init__ with them.
+        fields = self.__dict__
         rest = {**source}
         pop = rest.pop
-        return cls(
-            errors=None
+        value: Any
+        fields["errors"] = (
+            None
             if (value := pop("errors", None)) is None
             else decode_map(
                 value, at, "errors", hook, lambda value, at, key, hook: decode_list(value, at, key, hook, decode_str)
-            ),
-            additional_properties=rest,
+            )
         )
+        fields["additional_properties"] = rest
+        return self
 
     @classmethod
     def decode(cls, value: Any, at: At, key: str, hook: Hook) -> Self | None:
@@ -41,9 +46,10 @@ class Validator:
 
     def to_dict(self) -> dict[str, Any]:
         """Turn the model into a plain JSON object. Fields that are None are omitted."""
-        encoded: dict[str, Any] = {key: encode(entry) for key, entry in self.additional_properties.items()}
+        fields = self.__dict__
         value: Any
-        if (value := self.errors) is not None:
+        encoded: dict[str, Any] = encode_values(rest) if (rest := fields["additional_properties"]) else {}
+        if (value := fields["errors"]) is not None:
             encoded["errors"] = encode(value)
         return encoded
 

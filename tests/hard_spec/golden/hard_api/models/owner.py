@@ -6,7 +6,7 @@ from typing import Any, Self
 from attrs import field as _field
 from attrs import frozen as _frozen
 
-from ..types import At, Hook, decode_object, encode, ignore
+from ..types import At, Hook, decode_object, encode, encode_values, ignore
 
 
 @_frozen(kw_only=True, slots=False)
@@ -21,17 +21,22 @@ class Owner:
     @classmethod
     def from_dict(cls, source: Mapping[str, Any], at: At = None, hook: Hook = ignore) -> Self:
         """Decode leniently from a JSON object. Values that the contract does not allow are reported to the hook."""
+        self = cls.__new__(cls)
+        # Storing the fields directly takes half the time of calling __init__ with them.
+        fields = self.__dict__
         rest = {**source}
         pop = rest.pop
-        return cls(
-            owns=None
-            if (value := pop("owns", None)) is None
-            else decode_object(Tree.from_dict, value, at, "owns", hook),
-            friend=None
-            if (value := pop("friend", None)) is None
-            else decode_object(Owner.from_dict, value, at, "friend", hook),
-            additional_properties=rest,
+        value: Any
+        fields["owns"] = (
+            None if (value := pop("owns", None)) is None else decode_object(Tree.from_dict, value, at, "owns", hook)
         )
+        fields["friend"] = (
+            None
+            if (value := pop("friend", None)) is None
+            else decode_object(Owner.from_dict, value, at, "friend", hook)
+        )
+        fields["additional_properties"] = rest
+        return self
 
     @classmethod
     def decode(cls, value: Any, at: At, key: str, hook: Hook) -> Self | None:
@@ -40,11 +45,12 @@ class Owner:
 
     def to_dict(self) -> dict[str, Any]:
         """Turn the model into a plain JSON object. Fields that are None are omitted."""
-        encoded: dict[str, Any] = {key: encode(entry) for key, entry in self.additional_properties.items()}
+        fields = self.__dict__
         value: Any
-        if (value := self.owns) is not None:
+        encoded: dict[str, Any] = encode_values(rest) if (rest := fields["additional_properties"]) else {}
+        if (value := fields["owns"]) is not None:
             encoded["owns"] = value.to_dict() if type(value) is Tree else encode(value)
-        if (value := self.friend) is not None:
+        if (value := fields["friend"]) is not None:
             encoded["friend"] = value.to_dict() if type(value) is Owner else encode(value)
         return encoded
 

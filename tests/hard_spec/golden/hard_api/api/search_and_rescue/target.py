@@ -12,12 +12,12 @@ def target(*, body_: float | None = None) -> Request[Kinds]:
     """Finds.
 
     Args:
-        body_: body
+        body_: Not the body.
 
     Returns:
         The request, ready to be sent.
     """
-    return Request(operation="target", method="GET", target=_target("/search", {"body": body_}), decode=_decode)
+    return Request(operation="target", method="GET", target=_target("/api/search", {"body": body_}), decode=_decode)
 
 
 def _decode(payload: Any, hook: Hook) -> Kinds:
