@@ -18,8 +18,8 @@ def operations(contract: Node) -> Iterator[tuple[str, str, Node, Node]]:
     """Yield every operation, as its path, method, path item and itself."""
     for path, item in objects(contract.get("paths")):
         for method in METHODS:
-            if type(item.get(method)) is dict:
-                yield path, method, item, item[method]
+            for name, operation in objects({method: item.get(method)}):
+                yield path, name, item, operation
 
 
 def objects(node: Any) -> Iterator[tuple[str, Node]]:
@@ -32,7 +32,8 @@ def objects(node: Any) -> Iterator[tuple[str, Node]]:
 
 def schemas(contract: Node) -> Node:
     """Return the named schemas."""
-    return cast("Node", (contract.get("components") or {}).get("schemas") or {})
+    components: Node = contract.get("components") or {}
+    return components.get("schemas") or {}
 
 
 def parameters(contract: Node, item: Node, operation: Node) -> list[Node]:
@@ -101,7 +102,7 @@ def properties(contract: Node, schema: Any) -> dict[str, list[Node]]:
     for part in schema.get("allOf") or ():
         for name, known in properties(contract, part).items():
             found.setdefault(name, []).extend(known)
-    for name, own in (schema.get("properties") or {}).items():
+    for name, own in objects(schema.get("properties")):
         found.setdefault(str(name), []).append(own)
     return found
 

@@ -23,7 +23,7 @@ from typing import Any, cast
 import griffe
 import yaml
 from attrs import evolve, frozen
-from contract import Node, json_types, operations, parameters, resolve, schemas
+from contract import Node, json_types, objects, operations, parameters, resolve, schemas
 from generate import differences
 from packaging.version import Version
 
@@ -336,14 +336,14 @@ def _wire(contract: Node, parameter: Node, schema: Any) -> str:
 
 def _json_schema(part: Node) -> Any:
     """Return the schema of the JSON content of a part; every value is allowed if it has none."""
-    return next((media.get("schema", {}) for kind, media in part.get("content", {}).items() if _is_json(kind)), {})
+    return next((media.get("schema") for kind, media in objects(part.get("content")) if _is_json(kind)), None)
 
 
 def _content_types(part: Node) -> frozenset[str]:
     """Return the types of a body or of a response. Content that is not JSON has its media type as its type."""
     types = [
         _types(media.get("schema", {})) if _is_json(kind) else frozenset({kind})
-        for kind, media in part.get("content", {}).items()
+        for kind, media in objects(part.get("content"))
     ]
     return frozenset[str]().union(*types) or frozenset({"nothing"})
 

@@ -106,7 +106,7 @@ def changed(*changes: tuple[tuple[Any, ...], Any]) -> Any:
             node = node[key]
         if value is REMOVED:
             del node[last]
-        elif isinstance(node, list) and last == len(node):
+        elif last == "+":
             node.append(value)
         else:
             node[last] = value
@@ -137,7 +137,7 @@ TABLE: list[tuple[str, Any, str, Any]] = [
     ("parameter joined", ((*IDS, "style"), "pipeDelimited"), "putThing(ids): sent in the query as pipe", PATCH),
     ("shared parameter narrowed", ((*SHARED, "schema", "maximum"), 9), "putThing(shared): narrowed, maximum", MAJOR),
     ("shared parameter removed", ((*PUT[:2], "parameters"), REMOVED), "putThing(shared): removed", MAJOR),
-    ("shared parameter replaced", ((*PUT, "parameters", 3), OWN), "putThing(shared): changed from integer", MAJOR),
+    ("shared parameter replaced", ((*PUT, "parameters", "+"), OWN), "putThing(shared): changed from integer", MAJOR),
     ("parameter unbound", ((*PUT, "parameters", 0, "schema", "minimum"), REMOVED), "putThing(id): widened", MINOR),
     # Bodies and responses
     ("body removed", ((*PUT, "requestBody"), REMOVED), "putThing body: removed", MAJOR),
