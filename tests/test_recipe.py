@@ -5,8 +5,6 @@ What needs Node is in `make contract`, which judges the same clone.
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from recipe import ADDED, Clone
 
