@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import json
 import re
 import shutil
 import subprocess
@@ -21,7 +22,8 @@ from typing import Any, cast
 
 import griffe
 import yaml
-from attrs import frozen
+from attrs import evolve, frozen
+from contract import Node, json_types, objects, operations, parameters, resolve, schemas
 from generate import differences
 from packaging.version import Version
 
@@ -44,6 +46,8 @@ WIDER = {"integer": "number", "int": "float"}
 """For each type the type that also accepts all its values."""
 NOTHING: frozenset[str] = frozenset()
 BOTH_WAYS = frozenset({"sent", "read"})
+CALLED = frozenset({"called"})
+"""The ways of an operation."""
 
 
 class Level(IntEnum):
@@ -78,6 +82,10 @@ class Fact:
         deprecated: Whether it is deprecated.
         values: The values that are known today. It is empty if every value is allowed.
         limits: Its limits, such as a maximum length.
+        wire: How a parameter is sent. Callers do not see it.
+        envelope: The name under which a response may be wrapped; empty if it is never wrapped, and None if it is not a
+            whole response.
+        secret: Whether it is left out of every repr.
     """
 
     types: frozenset[str]
@@ -87,6 +95,9 @@ class Fact:
     deprecated: bool = False
     values: frozenset[str] = NOTHING
     limits: frozenset[tuple[str, float]] = frozenset()
+    wire: str = ""
+    envelope: str | None = None
+    secret: bool = False
 
 
 # The rules
@@ -94,6 +105,10 @@ class Fact:
 
 def compare(old: Mapping[str, Fact], new: Mapping[str, Fact]) -> Iterator[Change]:
     """Yield the changes between the facts of two contracts."""
+    for name, renamed in _renamed(old, new).items():
+        yield Change(Level.MAJOR, f"{name}: renamed to {renamed}; callers use the function of this name")
+        # Compare the rest of the operation as if it always had its new name.
+        old = {renamed + each[len(name) :] if _owner(each) == name else each: fact for each, fact in old.items()}
     for name in sorted(old.keys() | new.keys()):
         owner = _owner(name)
         if owner != name and (owner in old) != (owner in new):
@@ -111,6 +126,13 @@ def compare(old: Mapping[str, Fact], new: Mapping[str, Fact]) -> Iterator[Change
 def _owner(name: str) -> str:
     """Return the operation or the schema that a name belongs to."""
     return re.split(r"[.( ]", name, maxsplit=1)[0]
+
+
+def _renamed(old: Mapping[str, Fact], new: Mapping[str, Fact]) -> dict[str, str]:
+    """Return the new names of the operations that have another name for the same method and path."""
+    added = {fact.types: name for name, fact in new.items() if fact.ways == CALLED and name not in old}
+    removed = {name: fact.types for name, fact in old.items() if fact.ways == CALLED and name not in new}
+    return {name: added[address] for name, address in removed.items() if address in added}
 
 
 def _added(name: str, fact: Fact) -> Change:
@@ -141,6 +163,34 @@ def changes(name: str, before: Fact, after: Fact) -> Iterator[Change]:
         sent = "; callers may send them" if "sent" in ways else ""
         yield Change(Level.MAJOR if sent else Level.PATCH, f"{name}: no longer has {', '.join(sorted(lost))}{sent}")
     yield from _limited(name, dict(before.limits), dict(after.limits), ways)
+    if before.wire != after.wire:
+        yield Change(Level.PATCH, f"{name}: sent {after.wire} instead of {before.wire}; callers pass the same value")
+    yield from _wrapped(name, before.envelope, after.envelope)
+    if before.secret != after.secret:
+        yield _hidden(name, ways, is_secret=after.secret)
+
+
+def _wrapped(name: str, before: str | None, after: str | None) -> Iterator[Change]:
+    """Yield the changes of an envelope. A response without an envelope is read either way."""
+    if before is None or after is None or before == after:
+        return
+    if before:
+        text = f'responses in the envelope "{before}" are no longer read'
+        yield Change(Level.MAJOR, f"{name}: {text}, so that calls fail if Desk sends it")
+    if after:
+        yield Change(Level.PATCH, f'{name}: responses in the envelope "{after}" are read, too')
+
+
+def _hidden(name: str, ways: frozenset[str], *, is_secret: bool) -> Change:
+    """Return the change of a mark for a secret.
+
+    A secret that appears does not break any code. But an application that logs reprs would start to store personal data
+    with an update that nobody reads about, so that it is a breaking change.
+    """
+    if is_secret:
+        return Change(Level.PATCH, f"{name}: PRIVACY: now secret; its value is left out of every repr")
+    text = "no longer secret; its value appears in reprs, and so in logs and tracebacks of callers"
+    return Change(Level.MAJOR if ways else Level.PATCH, f"{name}: PRIVACY: {text}")
 
 
 def _retyped(name: str, before: frozenset[str], after: frozenset[str], ways: frozenset[str]) -> Change:
@@ -156,7 +206,16 @@ def _retyped(name: str, before: frozenset[str], after: frozenset[str], ways: fro
 
 
 def _accepts(types: frozenset[str], value_type: str) -> bool:
-    return value_type in types or bool(ANY & types) or WIDER.get(value_type) in types
+    if value_type in types or ANY & types or WIDER.get(value_type) in types:
+        return True
+    container = re.match(r"(array|map) of (?=\w)", value_type)
+    if container is None:
+        return False
+    prefix = container[0]
+    return _accepts(
+        frozenset(each.removeprefix(prefix) for each in types if each.startswith(prefix)),
+        value_type.removeprefix(prefix),
+    )
 
 
 def _joined(types: frozenset[str]) -> str:
@@ -182,27 +241,41 @@ def _limited(
 # The contract
 
 
-def facts(contract: Any) -> dict[str, Fact]:
+def facts(contract: Node) -> dict[str, Fact]:
     """Flatten a contract into a fact for each name in it, such as `listThings(page)` or `Thing.id`."""
     found: dict[str, Fact] = {}
-    for address, methods in contract["paths"].items():
-        for method, operation in methods.items():
-            name = operation["operationId"]
-            found[name] = Fact(
-                types=frozenset({f"{method.upper()} {address}"}),
-                ways=frozenset({"called"}),
-                deprecated=operation.get("deprecated", False),
-            )
-            for raw in operation.get("parameters", ()):
-                parameter = _resolved(contract, raw)
-                found[f"{name}({parameter['name']})"] = _fact(parameter["schema"], {"sent"}, parameter)
-            for label, part, ways in _contents(contract, operation):
-                content = part.get("content", {}).get("application/json", {})
-                found[f"{name} {label}"] = _fact(content.get("schema", {"type": "nothing"}), ways, part)
+    results: set[str] = set()
+    for address, method, item, operation in operations(contract):
+        name = operation["operationId"]
+        found[name] = Fact(
+            types=frozenset({f"{method.upper()} {address}"}),
+            ways=CALLED,
+            deprecated=operation.get("deprecated", False),
+        )
+        for parameter in parameters(contract, item, operation):
+            schema = parameter.get("schema", _json_schema(parameter))
+            fact = _fact(schema, {"sent"}, parameter)
+            found[f"{name}({parameter['name']})"] = evolve(fact, wire=_wire(contract, parameter, schema))
+        if "requestBody" in operation:
+            body = resolve(contract, operation["requestBody"])
+            found[f"{name} body"] = evolve(_fact({}, {"sent"}, body), types=_content_types(body))
+        for status, response in _responses(contract, operation):
+            # An error becomes an exception, and callers get the result of every success in the same way.
+            types = NOTHING if _is_success(status) else _content_types(response)
+            found[f"{name} -> {status}"] = Fact(types=types, ways=NOTHING)
+        result = frozenset[str]().union(
+            *(_content_types(each) for status, each in _responses(contract, operation) if _is_success(status))
+        )
+        found[f"{name} result"] = Fact(types=result, ways=frozenset({"read"}))
+        results |= result
     ways_of = schema_ways(contract)
-    for name, schema in contract["components"]["schemas"].items():
+    for name, schema in schemas(contract).items():
         ways = ways_of.get(name, NOTHING)
-        found[name] = Fact(types=_types(schema), ways=ways)
+        # The values of a map have a fact of their own.
+        own = {key: value for key, value in schema.items() if key != "additionalProperties"}
+        # The SDK removes the envelope of a whole response, and of nothing else.
+        envelope = schema.get("x-envelope", "") if name in results else None
+        found[name] = evolve(_fact(own, ways, {}), envelope=envelope)
         for part in (schema, *(part for part in schema.get("allOf", ()) if "$ref" not in part)):
             required = part.get("required", ())
             for field, value in part.get("properties", {}).items():
@@ -212,77 +285,132 @@ def facts(contract: Any) -> dict[str, Fact]:
     return found
 
 
-def schema_ways(contract: Any) -> dict[str, frozenset[str]]:
-    """Return for each schema whether callers send it, read it, or both."""
+def schema_ways(contract: Node) -> dict[str, frozenset[str]]:
+    """Return for each schema whether callers send it, read it, or both. Errors are not read: they become exceptions."""
     found: dict[str, frozenset[str]] = {}
-    for methods in contract["paths"].values():
-        for operation in methods.values():
-            for _, part, ways in _contents(contract, operation):
-                _mark_schemas(contract, part, ways, found)
-    return found
+    for _, _, item, operation in operations(contract):
+        sent: list[Any] = [parameters(contract, item, operation), operation.get("requestBody")]
+        read = [response for status, response in _responses(contract, operation) if _is_success(status)]
+        _mark_schemas(contract, sent, frozenset({"sent"}), found)
+        _mark_schemas(contract, read, frozenset({"read"}), found)
+    prefix = "#/components/schemas/"
+    return {ref.removeprefix(prefix): ways for ref, ways in found.items() if ref.startswith(prefix)}
 
 
-def _contents(contract: Any, operation: Any) -> Iterator[tuple[str, Any, frozenset[str]]]:
-    """Yield the body and the responses. Callers read only the 2xx ones: errors become exceptions."""
-    if "requestBody" in operation:
-        yield "body", _resolved(contract, operation["requestBody"]), frozenset({"sent"})
-    for status, response in operation["responses"].items():
-        yield f"-> {status}", _resolved(contract, response), frozenset({"read"}) if status[0] == "2" else NOTHING
+def _responses(contract: Node, operation: Node) -> Iterator[tuple[str, Node]]:
+    for status, response in operation.get("responses", {}).items():
+        yield str(status), resolve(contract, response)
 
 
-def _mark_schemas(contract: Any, node: Any, ways: frozenset[str], found: dict[str, frozenset[str]]) -> None:
-    """Add the ways to every schema that a part of the contract refers to, directly or through other schemas."""
+def _is_success(status: str) -> bool:
+    return status.startswith("2")
+
+
+def _mark_schemas(contract: Node, node: Any, ways: frozenset[str], found: dict[str, frozenset[str]]) -> None:
+    """Add the ways to every reference in a part of the contract, and to those in the components that it leads to."""
     if isinstance(node, list):
-        for part in cast("Iterable[Any]", node):
+        for part in cast("Any", node):
             _mark_schemas(contract, part, ways, found)
     elif isinstance(node, dict):
         for key, part in cast("dict[str, Any]", node).items():
             if key == "$ref":
-                name = part.rpartition("/")[2]
-                # A schema that already has these ways is not visited again, so a circle of schemas ends.
-                if not ways <= found.get(name, NOTHING):
-                    found[name] = found.get(name, NOTHING) | ways
-                    _mark_schemas(contract, _resolved(contract, node), ways, found)
-            elif key not in ("example", "examples"):
+                # A component that already has these ways is not visited again, so a circle of schemas ends.
+                if not ways <= found.get(part, NOTHING):
+                    found[part] = found.get(part, NOTHING) | ways
+                    _mark_schemas(contract, resolve(contract, node), ways, found)
+            elif key == "properties":
+                _mark_schemas(contract, [*part.values()], ways, found)  # A property may be called "example".
+            elif key not in ("default", "example", "examples"):
                 _mark_schemas(contract, part, ways, found)
 
 
-def _resolved(contract: Any, node: Any) -> Any:
-    if "$ref" in node:
-        for key in node["$ref"].split("/")[1:]:
-            contract = contract[key]
-        return contract
-    return node
+def _wire(contract: Node, parameter: Node, schema: Any) -> str:
+    """Describe how a parameter is sent, with the defaults of OpenAPI."""
+    place = parameter.get("in", "query")
+    style = parameter.get("style", "form" if place in ("query", "cookie") else "simple")
+    if {"array", "object"} & set(json_types(contract, schema)):
+        parts = "one by one" if parameter.get("explode", style == "form") else "together"
+        return f"in the {place} as {style}, its parts {parts}"
+    return f"in the {place} as {style}"
 
 
-def _fact(schema: Any, ways: Iterable[str], holder: Any) -> Fact:
-    types = _types(schema)
+def _json_schema(part: Node) -> Any:
+    """Return the schema of the JSON content of a part; every value is allowed if it has none."""
+    return next((media.get("schema") for kind, media in objects(part.get("content")) if _is_json(kind)), None)
+
+
+def _content_types(part: Node) -> frozenset[str]:
+    """Return the types of a body or of a response. Content that is not JSON has its media type as its type."""
+    types = [
+        _types(media.get("schema", {})) if _is_json(kind) else frozenset({kind})
+        for kind, media in objects(part.get("content"))
+    ]
+    return frozenset[str]().union(*types) or frozenset({"nothing"})
+
+
+def _is_json(media_type: str) -> bool:
+    return media_type.partition(";")[0].strip().endswith(("/json", "+json"))
+
+
+def _fact(schema: Any, ways: Iterable[str], holder: Node) -> Fact:
+    types, fields = _types(schema), _object(schema)
     return Fact(
         types=types - {"null"},
         ways=frozenset(ways),
         required=holder.get("required", False),
         nullable="null" in types,
-        deprecated=schema.get("deprecated", holder.get("deprecated", False)),
-        values=frozenset(map(str, schema.get("x-extensible-enum", ()))),
-        limits=frozenset((limit, schema[limit]) for limit in LIMITS if limit in schema),
+        deprecated=bool(fields.get("deprecated", holder.get("deprecated"))),
+        values=frozenset(str(value) for _, part in _parts(fields) for value in part.get("x-extensible-enum", ())),
+        limits=frozenset(
+            (where + limit, part[limit]) for where, part in _parts(fields) for limit in LIMITS if limit in part
+        ),
+        secret=fields.get("x-secret", False) is True,
     )
 
 
+def _object(schema: Any) -> Node:
+    """Return a schema as an object: `true` is a schema, too, and allows every value."""
+    return cast("Node", schema) if isinstance(schema, dict) else {}
+
+
+def _parts(schema: Node, where: str = "") -> Iterator[tuple[str, Node]]:
+    """Yield a schema and the schemas in it, such as that of an array's items, with a prefix for their limits."""
+    yield where, schema
+    for key in ("items", "additionalProperties"):
+        if isinstance(schema.get(key), dict):
+            yield from _parts(schema[key], f"{where}{key}.")
+    for key in ("allOf", "anyOf", "oneOf", "prefixItems"):
+        for part in schema.get(key, ()):
+            yield from _parts(_object(part), f"{where}{key}." if key == "prefixItems" else where)
+
+
 def _types(schema: Any) -> frozenset[str]:
+    schema = _object(schema)
     if "$ref" in schema:
         return frozenset({schema["$ref"].rpartition("/")[2]})
     if "allOf" in schema:
         return frozenset({" & ".join(sorted(_joined(_types(part)) for part in schema["allOf"]))})
     if parts := schema.get("anyOf", schema.get("oneOf")):
         return frozenset[str]().union(*map(_types, parts))
+    if "const" in schema:
+        return frozenset({json.dumps(schema["const"])})
     kinds = schema.get("type", "any")
     types: set[str] = set()
     for kind in [kinds] if isinstance(kinds, str) else kinds:
         if kind == "array":
-            types |= {f"array of {item}" for item in _types(schema["items"])}
+            types |= _array_types(schema)
+        elif kind == "object" and isinstance(schema.get("additionalProperties"), dict):
+            types |= {f"map of {value}" for value in _types(schema["additionalProperties"])}
         else:
             types.add(f"{kind} ({schema['format']})" if kind == "string" and "format" in schema else kind)
     return frozenset(types)
+
+
+def _array_types(schema: Node) -> set[str]:
+    if first := schema.get("prefixItems"):
+        others = [f"then {_joined(_types(schema['items']))}"] if "items" in schema else []
+        return {f"array of ({', '.join([*(_joined(_types(part)) for part in first), *others])})"}
+    return {f"array of {item}" for item in _types(schema.get("items", {}))}
 
 
 # The Python surface

@@ -10,7 +10,16 @@ import httpx
 import pytest
 
 from teamwork_desk import DeskError, NotSentError, ResponseDecodeError, StatusError, TransportError
-from teamwork_desk._outcome import Effect, Exchange, effect_of_failure, effect_of_status, may_be_repeated, seems_sent
+from teamwork_desk._outcome import (
+    Effect,
+    Exchange,
+    effect_of_failure,
+    effect_of_status,
+    is_idempotent,
+    may_be_repeated,
+    seems_sent,
+)
+from teamwork_desk_api.types import Request
 
 # The effect of a status
 
@@ -219,3 +228,15 @@ def test_a_request_that_did_nothing_is_repeated_only_if_its_effect_allows_it(
     effect: Effect, error: DeskError, may_help: bool
 ) -> None:
     assert may_be_repeated(effect, error) is may_help
+
+
+@pytest.mark.parametrize(
+    ("method", "may_be_sent_twice"),
+    [
+        ("GET", True), ("HEAD", True), ("OPTIONS", True), ("PUT", True), ("DELETE", True),
+        ("POST", False), ("PATCH", False), ("UNKNOWN", False),
+    ],
+)  # fmt: skip
+def test_a_method_is_idempotent_as_the_rfc_says(method: str, *, may_be_sent_twice: bool) -> None:
+    request: Request[None] = Request(operation="try", method=method, target="/", decode=lambda payload, hook: None)
+    assert is_idempotent(request) is may_be_sent_twice

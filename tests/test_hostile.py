@@ -38,7 +38,7 @@ from teamwork_desk._problems import MOST_REASONS
 from teamwork_desk._session import MOST_DRIFT
 from teamwork_desk._wire import MAX_CHUNKS, MAX_RESPONSE_BYTES, MAX_VALUES
 from teamwork_desk_api import types
-from teamwork_desk_api.types import DecodeError, Hook
+from teamwork_desk_api.types import DecodeError
 
 MOST_MEMORY = 100_000_000
 GIGABYTE = 1 << 30
@@ -559,9 +559,9 @@ async def test_an_error_keeps_a_bounded_part_of_a_large_response(response: bytes
 
 async def test_drift_is_logged_up_to_a_limit(caplog: pytest.LogCaptureFixture) -> None:
     async with AsyncDesk("http://localhost", token="t") as desk:
-        report: Hook = vars(desk)["_session"].report_drift
+        report: Callable[..., None] = vars(desk)["_session"].report_drift
         for number in range(3 * MOST_DRIFT):
-            report(f"field{number}", "string", "integer")
+            report("get_thing", f"field{number}", "string", "integer")
     records = [record for record in caplog.records if record.name == "teamwork_desk.drift"]
     assert len(records) == MOST_DRIFT + 1
     assert "no more" in records[-1].getMessage()

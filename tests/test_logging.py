@@ -25,6 +25,7 @@ from teamwork_desk import (
 )
 from teamwork_desk._observe import log_to_stderr
 from teamwork_desk.testing import FakeDesk
+from teamwork_desk_api.types import Hook, Request
 
 ORIGIN = "https://acme.teamwork.com"
 CONVERT = "/desk/api/v2/conversations/42/convert.json"
@@ -198,8 +199,24 @@ async def test_a_value_that_the_contract_does_not_expect_logs_one_warning_per_cl
     async with a_desk(fake) as desk:
         await desk.conversations.convert(42)
         await desk.conversations.convert(42)
-    assert log_lines(info, logging.WARNING, "teamwork_desk.drift") == ["state: expected string, got integer"]
+    assert log_lines(info, logging.WARNING, "teamwork_desk.drift") == [
+        "convert_conversation: state: expected string, got integer"
+    ]
     assert log_lines(info, logging.WARNING) == []
+
+
+async def test_a_value_that_two_operations_return_logs_one_warning_for_each(info: pytest.LogCaptureFixture) -> None:
+    def report(_: object, hook: Hook) -> None:
+        hook("state", "string", "integer")
+
+    async with a_desk(FakeDesk()) as desk:
+        for _ in range(2):
+            for operation in ("get_thing", "change_thing"):
+                await desk.send(Request(operation=operation, method="GET", target=LIST, decode=report))
+    assert log_lines(info, logging.WARNING, "teamwork_desk.drift") == [
+        "get_thing: state: expected string, got integer",
+        "change_thing: state: expected string, got integer",
+    ]
 
 
 # TEAMWORK_DESK_LOG

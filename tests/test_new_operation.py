@@ -217,7 +217,12 @@ async def change() -> None:
 
 async def delete() -> None:
     async with calling() as caller:
-        assert await caller.call(operation("delete_ticket")(7), httpx.Response(204)) is None
+        request = operation("delete_ticket")(7)
+        assert await caller.call(request, httpx.Response(204)) is None
+        # A DELETE is idempotent, so it is sent again after its response was lost.
+        assert await caller.call(request, LOST, httpx.Response(204)) is None
+        error = await caller.call(request, LOST, LOST)
+        assert (type(error), error.maybe_applied, error.attempts) == (OutcomeUnknownError, True, 2)
 
 
 SCENARIOS: dict[str, Callable[[], Awaitable[None]]] = {

@@ -608,8 +608,122 @@ def decode_nothing(payload: Any, hook: Hook) -> None:
 
 
 async def test_an_operation_that_nobody_can_verify_reports_an_unknown_outcome() -> None:
-    request = Request[Any](operation="delete_ticket", method="DELETE", target="/tickets/7.json", decode=decode_nothing)
+    request = Request[Any](operation="merge_ticket", method="POST", target="/tickets/7.json", decode=decode_nothing)
     async with AsyncDesk("https://acme.teamwork.com", token="t", transport=Loses(), verify_first=False) as desk:
-        with pytest.raises(OutcomeUnknownError, match="whether the request was carried out: DELETE /tickets") as caught:
+        with pytest.raises(OutcomeUnknownError, match="whether the request was carried out: POST /tickets") as caught:
             await desk.send(request)
     assert (caught.value.attempts, caught.value.maybe_applied, caught.value.conversation_id) == (1, True, None)
+
+
+# Methods that are idempotent
+
+LOST, HUNG, INCOMPLETE = httpx.ReadError("lost"), httpx.ReadTimeout("hung"), "incomplete"
+NO_CONNECTION = httpx.ConnectError("no connection")
+
+
+class IncompleteBody(httpx.AsyncByteStream):
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield b"{"
+        raise LOST
+
+
+class Steps(httpx.AsyncBaseTransport):
+    """A transport that takes one step for each request: a status, an incomplete response, or an exception."""
+
+    def __init__(self, steps: list[Any]) -> None:
+        self.steps = steps
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        step = self.steps.pop(0)
+        if step is NO_CONNECTION:
+            raise step
+        await request.aread()
+        if isinstance(step, Exception):
+            raise step
+        if step == INCOMPLETE:
+            return httpx.Response(200, stream=IncompleteBody())
+        return httpx.Response(step, headers={"Retry-After": "0"}, json={} if step < 300 else {"errors": []})
+
+
+# The steps after the first lost response, the result of a repeated request, and maybe_applied
+REPEATED: dict[str, tuple[list[Any], type, bool]] = {
+    "lost": ([LOST, 200], dict, False),
+    "lost three times": ([LOST, HUNG, LOST, 200], dict, False),
+    "no response in time": ([HUNG, 200], dict, False),
+    "incomplete response": ([INCOMPLETE, 200], dict, False),
+    "gateway": ([504, 200], dict, False),
+    "no connection after a lost response": ([LOST, NO_CONNECTION, 200], dict, False),
+    "refused after a lost response": ([LOST, 429, 200], dict, False),
+    "lost forever": ([LOST] * 4, OutcomeUnknownError, True),
+    "gateway forever": ([503] * 4, OutcomeUnknownError, True),
+    "incomplete forever": ([INCOMPLETE] * 4, OutcomeUnknownError, True),
+    "no connection forever after a lost response": ([LOST, *[NO_CONNECTION] * 3], OutcomeUnknownError, True),
+    "refused forever after a lost response": ([LOST, *[429] * 3], OutcomeUnknownError, True),
+    # The status says what the object is like now: a DELETE whose response was lost may be the reason for the 404.
+    "not found after a lost response": ([LOST, 404], NotFoundError, True),
+    "redirect": ([303], OutcomeUnknownError, True),
+    "nothing was lost": ([404], NotFoundError, False),
+    "no connection": ([NO_CONNECTION] * 4, NotSentError, False),
+}
+
+
+@pytest.mark.parametrize("on_unknown", ["verify", "raise"])
+@pytest.mark.parametrize("method", ["PUT", "DELETE"])
+@pytest.mark.parametrize(("steps", "kind", "maybe_applied"), REPEATED.values(), ids=REPEATED)
+async def test_an_idempotent_request_is_repeated_after_a_lost_response(
+    steps: list[Any], kind: type, method: str, on_unknown: Any, *, maybe_applied: bool
+) -> None:
+    transport = Steps([*steps])
+    result = await send(transport, method, on_unknown=on_unknown)
+    assert type(result) is kind
+    assert transport.steps == []
+    if isinstance(result, DeskError):
+        assert (result.maybe_applied, result.attempts) == (maybe_applied, len(steps))
+
+
+@pytest.mark.parametrize("method", ["POST", "PATCH"])
+@pytest.mark.parametrize("step", [LOST, HUNG, 504, 303], ids=repr)
+async def test_a_request_that_is_not_idempotent_is_never_repeated_after_a_lost_response(step: Any, method: str) -> None:
+    result = await send(Steps([step]), method)
+    assert type(result) is OutcomeUnknownError
+    assert (result.maybe_applied, result.attempts) == (True, 1)
+
+
+async def test_a_deadline_after_a_lost_response_leaves_the_outcome_of_an_idempotent_request_unknown() -> None:
+    result = await send(Steps([LOST]), "PUT", backoff_base=1e9, backoff_cap=1e9)
+    assert type(result) is OutcomeUnknownError
+    assert (result.maybe_applied, result.attempts) == (True, 1)
+    # The rate window is used up after the lost response, so that the second attempt gets no turn.
+    full = {"X-Rate-Limit-Limit": "120", "X-Rate-Limit-Remaining": "0", "X-Rate-Limit-Reset": "3000"}
+    result = await send(httpx.MockTransport(lambda request: httpx.Response(503, headers=full)), "PUT")
+    assert type(result) is OutcomeUnknownError
+    assert (result.maybe_applied, result.attempts) == (True, 1)
+
+
+async def test_the_error_of_a_deadline_that_passes_while_an_idempotent_request_is_repeated_is_unknown() -> None:
+    class LostThenHanging(Steps):
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            if self.steps:
+                return await super().handle_async_request(request)
+            await anyio.sleep_forever()
+            raise AssertionError
+
+    result = await send(LostThenHanging([LOST]), "DELETE", deadline=0.2)
+    assert type(result) is OutcomeUnknownError
+    assert result.maybe_applied
+
+
+async def send(transport: httpx.AsyncBaseTransport, method: str, *, deadline: float = 60, **policy: Any) -> Any:
+    """Send a request with this method, and return its result or its error."""
+    request: Request[Any] = Request(
+        operation="try", method=method, target="/desk/api/v2/x", body={}, decode=lambda payload, hook: payload
+    )
+    options: dict[str, Any] = {"backoff_base": 0.001, **policy}
+    retry = RetryPolicy(**options)
+    async with AsyncDesk(
+        "https://acme.teamwork.com", token="t", retry=retry, deadline=deadline, transport=transport
+    ) as desk:
+        try:
+            return await desk.send(request)
+        except DeskError as error:
+            return error

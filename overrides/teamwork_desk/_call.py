@@ -6,6 +6,7 @@ import random
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, TypeAlias, TypeVar
 
 import anyio
@@ -14,10 +15,17 @@ from teamwork_desk_api.types import DecodeError, Request
 
 from ._attempt import attempt
 from ._auth import Token
-from ._errors import DeadlineExceeded, DeskError, NotSentError, OutcomeUnknownError, drop_frames
+from ._errors import (
+    DeadlineExceeded,
+    DeskError,
+    NotSentError,
+    OutcomeUnknownError,
+    ResponseDecodeError,
+    drop_frames,
+)
 from ._headers import retry_after
 from ._observe import always, never
-from ._outcome import Effect, Exchange, error_of, is_safe, may_be_repeated, unreadable
+from ._outcome import Effect, Exchange, error_of, is_idempotent, is_safe, may_be_repeated, unreadable
 from ._scope import Scope
 from ._wire import Body, decode_json, encode_json
 
@@ -66,7 +74,8 @@ class Call(Scope):
             try:
                 await self._wait_for_turn()
             except DeadlineExceeded as late:
-                raise late from failed  # the failure that made this attempt necessary
+                expired = self.outcome_unknown(str(late)) if self.is_response_lost else late
+                raise expired from failed  # the failure that made this attempt necessary
             # The place of the request is taken, so nothing may wait until the attempt begins.
             request = request if prepare is None else prepare()
             exchange = await self._watched_attempt(request, body, token)
@@ -74,29 +83,47 @@ class Call(Scope):
             error = failed = error_of(request, exchange)
             if error is None:
                 try:
-                    result = request.decode(decode_json(exchange.content), session.report_drift)
+                    result = request.decode(
+                        decode_json(exchange.content), partial(session.report_drift, request.operation)
+                    )
                 except DecodeError as reason:
                     error = self.unreadable(request, reason)
                 else:
                     session.quota.give_back(self._retries)
+                    self.is_response_lost = False
                     return result
             effect, was_sent = exchange.effect, body is not None and body.was_sent
-            if was_sent and effect.is_unknown:
+            if was_sent and effect.is_unknown and is_idempotent(request):
+                # Nobody has to find out what it did, because a repetition has the same result.
+                self.is_response_lost = True
+            elif was_sent and effect.is_unknown:
                 found = await self._find_out(verify, exchange, error, body)
                 if found is not None:
                     return found
             self._unresolved = None
             self.was_refused = was_sent and (effect is Effect.REFUSED or exchange.status_code == 401)
             if not await self._renew(token, exchange, error):
+                failed = self._with_lost_response(effect, error)
                 if not may_be_repeated(effect, error):
-                    raise error
-                await self._back_off(exchange, error, ended)
+                    raise failed
+                await self._back_off(exchange, failed, ended)
             # Nothing is sent again only because of a response: a gateway may refuse what the server has carried out.
             if was_sent and not effect.is_unknown:
                 found = await self._find_out(verify, exchange, error, body)
                 if found is not None:
                     return found
                 self.was_refused = False
+
+    def _with_lost_response(self, effect: Effect, error: DeskError) -> DeskError:
+        """Return the error for an attempt, which is another one if an earlier response was lost.
+
+        A status such as 404 remains what it is, because it says what the object is like now.
+        """
+        if not self.is_response_lost or effect is Effect.FINAL or isinstance(error, ResponseDecodeError):
+            return error
+        unknown = self.outcome_unknown(str(error))
+        unknown.__cause__ = error
+        return unknown
 
     async def _renew(self, token: Token, exchange: Exchange, error: DeskError) -> bool:
         """Ask for a new token after the first 401, and return whether there is one."""

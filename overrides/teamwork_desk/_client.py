@@ -157,7 +157,10 @@ class AsyncDesk:
         return self._session.pacer.rate_limit
 
     async def send(self, request: Request[T]) -> T:
-        """Send a request of a generated operation. If its outcome is unknown, the client does not look it up.
+        """Send a request of a generated operation. If its response is lost, the client does not look its outcome up.
+
+        GET, PUT and DELETE are sent again, because they are idempotent (RFC 9110, 9.2.2). POST and PATCH are not, and
+        the error is an `OutcomeUnknownError`.
 
         Args:
             request: The request, which a function of `teamwork_desk_api.api` returns.

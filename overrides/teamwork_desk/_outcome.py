@@ -160,6 +160,11 @@ def is_safe(request: Request[Any]) -> bool:
     return request.method in ("GET", "HEAD", "OPTIONS")
 
 
+def is_idempotent(request: Request[Any]) -> bool:
+    """Return whether carrying a request out twice is the same as once (RFC 9110, 9.2.2), so that it may be repeated."""
+    return is_safe(request) or request.method in ("PUT", "DELETE")
+
+
 def error_of(request: Request[Any], exchange: Exchange) -> DeskError | None:
     """Return the error for an exchange; None for a success whose body was received.
 
@@ -179,7 +184,7 @@ def error_of(request: Request[Any], exchange: Exchange) -> DeskError | None:
         error = TransportError(f"{name} was sent, but no response came: {reason}")
     elif not is_success:
         error = _status_error(name, status, exchange)
-    elif is_safe(request):
+    elif is_idempotent(request):
         error = TransportError(f"{name} got a response, but the response is incomplete: {reason}")
     else:
         error = ResponseDecodeError(f"{name} succeeded, but its response is incomplete: {reason}")

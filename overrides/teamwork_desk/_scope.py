@@ -55,6 +55,8 @@ class Scope:
         self._latest = now() + self._deadline - anyio.current_time()
         # The body of the last attempt while its effect is not known; None if the request changes nothing.
         self._unresolved: Body | None = None
+        # Whether an attempt of an idempotent request may have been carried out, and no later attempt has succeeded.
+        self.is_response_lost = False
         # Whether the server has refused an attempt, and nobody has looked yet whether that is true.
         self.was_refused = False
         self._retries: int = 0
@@ -108,8 +110,8 @@ class Scope:
 
     @property
     def is_unresolved(self) -> bool:
-        """Whether the last request has left, and its effect is not known yet."""
-        return self._unresolved is not None and self._unresolved.was_sent
+        """Whether a request has left, and its effect is not known yet."""
+        return self.is_response_lost or (self._unresolved is not None and self._unresolved.was_sent)
 
     @property
     def maybe_applied(self) -> bool:

@@ -15,7 +15,7 @@ from ._pacing import Pacer
 from ._retry import RetryPolicy, RetryQuota
 
 MOST_DRIFT = 200
-"""The most values that are logged because the contract does not describe them. It bounds the memory and the log."""
+"""The most kinds of values that are logged because the contract does not describe them: a bound of memory and log."""
 
 
 @frozen(kw_only=True)
@@ -45,7 +45,7 @@ class Session:
             ("Accept-Encoding", "gzip"),
             ("User-Agent", user_agent),
         ]
-        self._drift: set[tuple[str, str, str]] = set()
+        self._drift: set[tuple[str, str, str, str]] = set()
         self.loop: ServedLoop = connections.loop
         self.loop.on_change(auth.begin_anew)
         self.loop.on_change(self._begin_anew)
@@ -65,12 +65,20 @@ class Session:
     def _begin_anew(self, change: Change) -> None:
         self.pacer = self.pacer.moved(change.seconds)
 
-    def report_drift(self, path: str, expected: str, got: str) -> None:
-        """Log a value that the contract does not describe, once per path and kind, up to a limit."""
-        if (path, expected, got) in self._drift or len(self._drift) > MOST_DRIFT:
+    def report_drift(self, operation: str, path: str, expected: str, got: str) -> None:
+        """Log a value that the contract does not describe, once per operation, path and types, up to a limit.
+
+        Args:
+            operation: The operation whose response has the value.
+            path: Where the value is in the response.
+            expected: The JSON type that the contract describes.
+            got: The JSON type of the value.
+        """
+        kind = (operation, path, expected, got)
+        if kind in self._drift or len(self._drift) > MOST_DRIFT:
             return
-        self._drift.add((path, expected, got))
+        self._drift.add(kind)
         if len(self._drift) > MOST_DRIFT:
             warn_of_drift("%d kinds of unexpected values were logged: this client logs no more of them", MOST_DRIFT)
         else:
-            warn_of_drift("%s: expected %s, got %s", path, expected, got)
+            warn_of_drift("%s: %s: expected %s, got %s", operation, path, expected, got)

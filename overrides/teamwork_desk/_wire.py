@@ -79,9 +79,10 @@ class Body(httpx.AsyncByteStream):
 
     @property
     def headers(self) -> list[tuple[str, str]]:
-        """The headers that describe the body."""
-        if not self._content:
-            return []
+        """The headers that describe the body. Desk rejects a POST, PUT or DELETE without them, even if it is empty.
+
+        Source: `contenttype/contentType.go` in Teamwork/middleware.
+        """
         return [("Content-Type", "application/json"), ("Content-Length", str(len(self._content)))]
 
     def __aiter__(self) -> Self:
