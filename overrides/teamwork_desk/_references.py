@@ -222,7 +222,7 @@ def not_found(
     if not there:
         known = f"there are no {kind.plural}"
     elif kind.is_personal or not is_complete:
-        known = f"{len(there)} {kind.plural} were compared{'' if is_complete else ', and there are more'}"
+        known = f"{kind.plural} compared: {len(there)}{'' if is_complete else ', and there are more'}"
     else:
         known = f"there are {_shown(kind, there)}"
     return NotFoundError(f"{argument}: {reason}; {known}", status_code=404)

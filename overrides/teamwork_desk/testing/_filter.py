@@ -60,9 +60,10 @@ def _combined(combine: Callable[[Iterable[bool]], bool], conditions: list[_Condi
 
 def _compared(name: str, compare: Callable[[Any, Any], bool], operand: Any, each: Mapping[str, Any]) -> bool:
     value = _comparable(name, each.get(name))
+    # A field such as "inboxes.id" has several values, and it is enough if one of them matches.
+    values: Any = value if type(value) is list else [value]
     try:
-        # A field such as "inboxes.id" has several values, and one that matches is enough.
-        return any(compare(one, operand) for one in value) if type(value) is list else compare(value, operand)
+        return any(compare(part, operand) for part in values)
     except TypeError:
         # The two values have no order, such as null and a number: then the object does not match.
         return False
