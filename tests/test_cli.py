@@ -161,7 +161,7 @@ def test_convert_has_an_option_for_each_argument_that_text_can_express() -> None
 @pytest.mark.parametrize(
     ("option", "text"),
     [
-        ("--agent", "The agent who gets the ticket, by id."),
+        ("--agent", "The agent who gets the ticket, by id or name."),
         ("--customer", "The customer, by id or by email address."),
         ("--edit-method", "The default input method for editing tickets: html or markdown."),
         ("--file", "The attachments, by id; may be repeated."),
@@ -181,7 +181,7 @@ def test_the_help_needs_no_docstrings(command: Command, monkeypatch: pytest.Monk
     def convert(**arguments: Any) -> None: ...
 
     options = inspect.signature(with_options_of_convert(convert)).parameters
-    assert options["agent"].default.help == ", by id."
+    assert options["agent"].default.help == ", by id or name."
 
 
 @pytest.mark.parametrize(
@@ -1281,7 +1281,7 @@ def test_the_jobs_of_jsonl_lines(line: str | bytes, job: object) -> None:
     ("name", "content"),
     [
         ("jobs.jsonl", '{"inbox": {"nme": 1}, "conversation_id": 7}'),
-        ("jobs.csv", "inbox,conversation_id\nx,7\n"),
+        ("jobs.csv", "parent,conversation_id\nx,7\n"),
     ],
 )
 def test_a_line_that_is_not_a_job_keeps_its_conversation(name: str, content: str) -> None:
