@@ -1,13 +1,16 @@
-"""The rules for seconds, counts, ids, and text that may be shown. Every module uses these functions."""
+"""The rules for seconds, counts, ids, files, hosts, and text that may be shown. Every module uses these functions."""
 
 from __future__ import annotations
 
+import ipaddress
 import math
 from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Any, TypeGuard
 
 LARGEST_ID = 2**63 - 1
+LARGEST_FILE = 20 * 1024 * 1024
+"""The most bytes of an attachment. Source: https://support.teamwork.com/desk/live-chat/using-live-chat"""
 LONGEST_TEXT = 2000
 """The most characters of foreign text that are shown, so that a huge response does not fill a terminal or a log."""
 
@@ -25,6 +28,14 @@ def is_count(value: object) -> TypeGuard[int]:
 def is_id(value: object) -> TypeGuard[int]:
     """Return whether a value can be an id of Desk: a positive int of at most 64 bits."""
     return is_count(value) and value <= LARGEST_ID
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether a host is this machine, so that nobody can read plain http on the way."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def is_list(value: Any) -> TypeGuard[list[Any]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import re
 from types import TracebackType
@@ -15,12 +14,13 @@ from teamwork_desk_api.types import Request
 
 from ._auth import BearerAuth, TokenProvider
 from ._call import Call
-from ._checks import is_id, is_seconds
+from ._checks import is_id, is_loopback, is_seconds
 from ._connections import HttpxOptions, connect
 from ._conversations import Conversations
 from ._conversion import ConversationOptions
 from ._email_fallback import EmailFallback
 from ._errors import ConfigurationError, RequestError
+from ._files import Files
 from ._headers import RateLimit
 from ._loops import ServedLoop
 from ._memory import Memory
@@ -66,6 +66,9 @@ class AsyncDesk:
 
     conversations: Conversations
     """Chats with customers, which can become tickets."""
+
+    files: Files
+    """Attachments."""
 
     def __init__(
         self,
@@ -117,6 +120,7 @@ class AsyncDesk:
         self._memory = memory
         self._options = options
         self.conversations = Conversations(session, memory, options)
+        self.files = Files(session, options)
 
     def with_options(
         self,
@@ -228,19 +232,12 @@ def parse_origin(url: object) -> str:
         raise ConfigurationError("url: expected an origin, without user, query or fragment")
     if parsed.path.rstrip("/") not in ("", API_PATH):
         raise ConfigurationError(f"url: expected an origin, with or without {API_PATH}")
-    if parsed.scheme == "http" and not _is_loopback(parsed.host):
+    if parsed.scheme == "http" and not is_loopback(parsed.host):
         raise ConfigurationError("url: plain http would send the token unencrypted; use https")
     host = parsed.raw_host.decode()
     if not _HOST.fullmatch(host) or (port is not None and not 0 < port < 65536):
         raise ConfigurationError("url: its host or port is invalid")
     return f"{parsed.scheme}://{f'[{host}]' if ':' in host else host}{f':{port}' if port else ''}"
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _from_environment(variable: str, argument: str) -> str:

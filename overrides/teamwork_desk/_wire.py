@@ -81,7 +81,8 @@ class Body(httpx.AsyncByteStream):
     def headers(self) -> list[tuple[str, str]]:
         """The headers that describe the body."""
         if not self._content:
-            return []
+            # A server may expect a length with these methods (RFC 9110, 8.6).
+            return [("Content-Length", "0")]
         return [("Content-Type", "application/json"), ("Content-Length", str(len(self._content)))]
 
     def __aiter__(self) -> Self:
