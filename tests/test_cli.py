@@ -161,7 +161,7 @@ def test_convert_has_an_option_for_each_argument_that_text_can_express() -> None
 @pytest.mark.parametrize(
     ("option", "text"),
     [
-        ("--agent", "The agent who gets the ticket, by id."),
+        ("--agent", "The agent who gets the ticket, by id or name."),
         ("--customer", "The customer, by id or by email address."),
         ("--edit-method", "The default input method for editing tickets: html or markdown."),
         ("--file", "The attachments, by id; may be repeated."),
@@ -181,7 +181,7 @@ def test_the_help_needs_no_docstrings(command: Command, monkeypatch: pytest.Monk
     def convert(**arguments: Any) -> None: ...
 
     options = inspect.signature(with_options_of_convert(convert)).parameters
-    assert options["agent"].default.help == ", by id."
+    assert options["agent"].default.help == ", by id or name."
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,23 @@
 
 import typing as _typing
 
-from teamwork_desk_api.models import Contact, Conversation, CustomerRef, CustomField, CustomFieldMeta, EntityRef
+from teamwork_desk_api.models import (
+    Contact,
+    Conversation,
+    Customer,
+    CustomerRef,
+    CustomField,
+    CustomFieldDefinition,
+    CustomFieldMeta,
+    EntityRef,
+    Inbox,
+    Tag,
+    TicketPriority,
+    TicketSource,
+    TicketStatus,
+    TicketType,
+    User,
+)
 
 from ._client import AsyncDesk
 from ._errors import (
@@ -25,6 +41,7 @@ from ._errors import (
     ValidationError,
 )
 from ._headers import RateLimit
+from ._resources import Resource
 from ._retry import RetryPolicy
 from ._tickets import ConvertedConversation
 
@@ -37,11 +54,14 @@ __all__ = [
     "Conversation",
     "ConvertedConversation",
     "CustomField",
+    "CustomFieldDefinition",
     "CustomFieldMeta",
+    "Customer",
     "CustomerRef",
     "DeadlineExceeded",
     "DeskError",
     "EntityRef",
+    "Inbox",
     "NotFoundError",
     "NotSentError",
     "OutcomeUnknownError",
@@ -49,12 +69,19 @@ __all__ = [
     "RateLimit",
     "RateLimitedError",
     "RequestError",
+    "Resource",
     "ResponseDecodeError",
     "RetryPolicy",
     "ServerError",
     "StatusError",
+    "Tag",
+    "TicketPriority",
+    "TicketSource",
+    "TicketStatus",
+    "TicketType",
     "TransportError",
     "UnprocessableError",
+    "User",
     "ValidationError",
 ]
 

@@ -1,8 +1,7 @@
-"""The rules for seconds, counts, ids, files, hosts, and text that may be shown. Every module uses these functions."""
+"""The rules for seconds, counts, ids, files, and text that may be shown. Every module uses these functions."""
 
 from __future__ import annotations
 
-import ipaddress
 import math
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -28,14 +27,6 @@ def is_count(value: object) -> TypeGuard[int]:
 def is_id(value: object) -> TypeGuard[int]:
     """Return whether a value can be an id of Desk: a positive int of at most 64 bits."""
     return is_count(value) and value <= LARGEST_ID
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether a host is this machine, so that nobody can read plain http on the way."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def is_list(value: Any) -> TypeGuard[list[Any]]:

@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import os
-import re
 from types import TracebackType
 from typing import Any, NoReturn, Self, TypeVar, Unpack, cast
 
 import httpx
 from attrs import evolve
 
+from teamwork_desk_api.models import (
+    Customer,
+    CustomFieldDefinition,
+    Inbox,
+    Tag,
+    TicketPriority,
+    TicketSource,
+    TicketStatus,
+    TicketType,
+    User,
+)
 from teamwork_desk_api.types import Request
 
 from ._auth import BearerAuth, TokenProvider
 from ._call import Call
-from ._checks import is_id, is_loopback, is_seconds
+from ._checks import is_id, is_seconds
 from ._connections import HttpxOptions, connect
 from ._conversations import Conversations
 from ._conversion import ConversationOptions
@@ -25,13 +35,13 @@ from ._headers import RateLimit
 from ._loops import ServedLoop
 from ._memory import Memory
 from ._observe import Observer, log_to_stderr
+from ._origin import parse_origin
+from ._references import KINDS
+from ._resources import Resource
 from ._retry import RetryPolicy
 from ._session import Session
 
 T = TypeVar("T")
-
-_HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+")
-API_PATH = "/desk/api/v2"
 
 
 class AsyncDesk:
@@ -66,7 +76,24 @@ class AsyncDesk:
 
     conversations: Conversations
     """Chats with customers, which can become tickets."""
-
+    inboxes: Resource[Inbox]
+    """The inboxes, which receive tickets."""
+    statuses: Resource[TicketStatus]
+    """The statuses of tickets."""
+    priorities: Resource[TicketPriority]
+    """The priorities of tickets."""
+    types: Resource[TicketType]
+    """The types of tickets."""
+    sources: Resource[TicketSource]
+    """The sources of tickets, such as chat."""
+    tags: Resource[Tag]
+    """The tags of tickets."""
+    users: Resource[User]
+    """The users of Teamwork Desk, such as agents."""
+    customers: Resource[Customer]
+    """The customers."""
+    custom_fields: Resource[CustomFieldDefinition]
+    """The custom fields of tickets."""
     files: Files
     """Attachments."""
 
@@ -121,6 +148,8 @@ class AsyncDesk:
         self._options = options
         self.conversations = Conversations(session, memory, options)
         self.files = Files(session, options)
+        for attribute, kind in KINDS.items():
+            setattr(self, attribute, Resource(session, options, kind))
 
     def with_options(
         self,
@@ -213,31 +242,6 @@ class AsyncDesk:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("an AsyncDesk holds a token and open connections, and cannot be pickled or copied")
-
-
-def parse_origin(url: object) -> str:
-    """Return the origin of an installation's URL.
-
-    Raises:
-        ConfigurationError: The URL is not just an origin, or plain http would send the token unencrypted.
-    """
-    try:
-        parsed = httpx.URL(url) if isinstance(url, str) else httpx.URL()
-        port = parsed.port
-    except (httpx.InvalidURL, ValueError):
-        raise ConfigurationError("url: expected a valid URL") from None
-    if parsed.scheme not in ("http", "https") or not parsed.host:
-        raise ConfigurationError("url: expected an origin such as https://acme.teamwork.com")
-    if parsed.userinfo or parsed.query or parsed.fragment:
-        raise ConfigurationError("url: expected an origin, without user, query or fragment")
-    if parsed.path.rstrip("/") not in ("", API_PATH):
-        raise ConfigurationError(f"url: expected an origin, with or without {API_PATH}")
-    if parsed.scheme == "http" and not is_loopback(parsed.host):
-        raise ConfigurationError("url: plain http would send the token unencrypted; use https")
-    host = parsed.raw_host.decode()
-    if not _HOST.fullmatch(host) or (port is not None and not 0 < port < 65536):
-        raise ConfigurationError("url: its host or port is invalid")
-    return f"{parsed.scheme}://{f'[{host}]' if ':' in host else host}{f':{port}' if port else ''}"
 
 
 def _from_environment(variable: str, argument: str) -> str:

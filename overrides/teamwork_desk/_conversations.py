@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Mapping, Sequence
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Literal, Required, TypedDict, cast
 
 from teamwork_desk_api.api.conversations.list_conversations import list_conversations
@@ -15,18 +16,17 @@ from teamwork_desk_api.models import (
     CustomField,
     EntityRef,
 )
-from teamwork_desk_api.types import Request
 
 from ._arguments import SequenceNotStr, check_id, convert_request, custom_fields, reference, references
 from ._call import Call
 from ._conversion import ConversationOptions, Conversion, subject_of
 from ._email_fallback import resolve_customer
 from ._errors import RequestError
-from ._lookup import PAGE_SIZE, filter_by_ids, not_listed
+from ._lookup import filter_by_ids, not_listed
 from ._memory import Memory
+from ._paging import objects_of_pages, page_request
 from ._session import Session
 from ._tickets import ConvertedConversation, with_ticket_ids
-from ._wire import encode_json
 
 if TYPE_CHECKING:
     from ._backlog import Outcome
@@ -259,30 +259,14 @@ class Conversations:
             RequestError: The filter has no JSON form, or `order_by` or `order_mode` is not valid text.
             DeskError: Any other error of the error tree.
         """
-        page_number = 1
-        while True:
+
+        async def fetch(number: int) -> ConversationPage:
             with Call(self._session, self._options, "list") as call:
-                page = await call.send(_page(filter, order_by, order_mode, page_number))
-            for conversation in page.conversations or ():
+                request = page_request(
+                    list_conversations, number, filter=filter, order_by=order_by, order_mode=order_mode
+                )
+                return await call.send(with_ticket_ids(request))
+
+        async with aclosing(objects_of_pages(fetch, lambda page: page.conversations)) as listing:
+            async for conversation in listing:
                 yield conversation
-            where = page.pagination
-            if (
-                not page.conversations
-                or where is None
-                or not where.has_more_pages
-                or where.page not in (None, page_number)
-            ):
-                return
-            page_number += 1
-
-
-def _page(
-    filter: Mapping[str, Any] | None, order_by: str | None, order_mode: str | None, page: int
-) -> Request[ConversationPage]:
-    text = None if filter is None else encode_json(filter).decode()
-    try:
-        return with_ticket_ids(
-            list_conversations(filter=text, order_by=order_by, order_mode=order_mode, page=page, page_size=PAGE_SIZE)
-        )
-    except (TypeError, ValueError):
-        raise RequestError("order_by, order_mode: expected valid text") from None

@@ -29,12 +29,10 @@ from ._errors import (
     ValidationError,
 )
 from ._observe import never
+from ._paging import PAGE_SIZE
 from ._session import Options
 from ._tickets import read_ticket_id
 from ._wire import decoded_by
-
-PAGE_SIZE = 100
-"""The most that Desk returns: it clamps a larger page size without an error."""
 
 ALONE_FOR = 300.0
 """Seconds for which lookups go alone after a listing of many failed for a reason that may pass."""

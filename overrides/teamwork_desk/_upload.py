@@ -12,7 +12,7 @@ from attrs import field, frozen
 from teamwork_desk_api.models import FileReference
 from teamwork_desk_api.types import DecodeError
 
-from ._checks import is_id, is_loopback, printable
+from ._checks import is_id, printable
 from ._connections import Handshake
 from ._errors import (
     ConfigurationError,
@@ -24,6 +24,7 @@ from ._errors import (
     TransportError,
     drop_frames,
 )
+from ._origin import is_loopback
 from ._outcome import LONGEST_REQUEST_ID, Exchange, reason_of
 from ._redaction import HiddenURL, scrub
 from ._scope import Scope

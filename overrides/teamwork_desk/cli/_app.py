@@ -14,6 +14,8 @@ from teamwork_desk.probe import probe_and_print
 from teamwork_desk.testing import FakeDesk
 
 from ._convert_many import convert_many
+from ._ids import ids
+from ._names import ids_for_names, kinds_named, list_kinds
 from ._options import with_options_of_convert
 from ._shell import TOKEN, URL, Url, VerifyFirst, ask_for_token, print_json, run, ticket_url
 
@@ -79,7 +81,8 @@ def convert(
 ) -> None:
     """Convert one conversation, and print its ticket as JSON.
 
-    This mails real customers and cannot be undone.
+    This mails real customers and cannot be undone. Names of an inbox, a status and so on are looked up first; the
+    command ids lists them.
 
     Example: `teamwork-desk convert 42 --subject Refund --customer jo@example.com --tag billing --tag urgent`
     """
@@ -87,7 +90,8 @@ def convert(
 
     async def work() -> None:
         async with AsyncDesk(url, token=token) as desk:
-            conversation = await desk.conversations.convert(conversation_id, verify_first=verify_first, **arguments)
+            fields = ids_for_names(arguments, await list_kinds(desk, kinds_named(arguments)))
+            conversation = await desk.conversations.convert(conversation_id, verify_first=verify_first, **fields)
             ticket_id, page = conversation.ticket_id, ticket_url(desk, conversation.ticket_id)
         result = {"conversation_id": conversation_id, "created": conversation.created}
         try:
@@ -100,6 +104,7 @@ def convert(
 
 
 app.command("convert-many")(convert_many)
+app.command()(ids)
 
 
 @app.command()

@@ -22,6 +22,7 @@ from teamwork_desk import AsyncDesk
 from ._errors import CommandError
 from ._jobs import Line, read_jobs
 from ._ledger import Ledger
+from ._names import kinds_named, lines_with_ids, list_kinds
 from ._place import LedgerLostError
 from ._run import JobState, Report, Result, Run, convert_in_memory
 from ._shell import (
@@ -82,7 +83,8 @@ def convert_many(
     """Convert a file of conversations, each only once, even if the command is run several times.
 
     Each line of a JSONL file is an object with conversation_id and the arguments of convert. A CSV file has these names
-    in its header; separate several values in a cell with ; and leave cells empty to omit them.
+    in its header; separate several values in a cell with ; and leave cells empty to omit them. An inbox, a status, a
+    priority, a type, a source, an agent and tags may also be given by name: each kind is listed once, before the run.
 
     The ledger records each conversion before and after. You can kill a run at any moment and start it again: it skips
     what is done, retries what failed, and always looks up first what was left open or unknown. The ledger holds no
@@ -96,15 +98,18 @@ def convert_many(
     if not math.isfinite(settle):
         raise typer.BadParameter("expected a number of seconds", param_hint="--settle")
     with exit_on_error():
-        total, lines = _read(jobs)
+        total, kinds, lines = _read(jobs)
     token = None if dry_run else ask_for_token()
 
     async def work() -> int:
         if dry_run:
             with Ledger.in_memory(ledger) as copy, _reporting(jobs, total, results, None) as (report, display):
-                await convert_in_memory(copy, lines, report)
+                if names := sorted(kinds - {"tags"}):
+                    display.note(f"a dry run does not look up names of {', '.join(names)}")
+                await convert_in_memory(copy, lines_with_ids(lines, None), report)
             return _status_of_all(display.counts)
         async with AsyncDesk(url, token=token) as desk:
+            listed = await list_kinds(desk, kinds)
             with (
                 Ledger(ledger, _origin(os.environ[URL] if url is None else url)) as opened,
                 _reporting(jobs, total, results, desk) as (report, display),
@@ -127,7 +132,7 @@ def convert_many(
 
                 try:
                     with _first_interrupt(stop):
-                        await backlog.convert_all(lines, concurrency=concurrency)
+                        await backlog.convert_all(lines_with_ids(lines, listed), concurrency=concurrency)
                 except (CommandError, OSError) as error:
                     display.note(str(error))
                     status, is_lost = INVALID, isinstance(error, LedgerLostError)
@@ -154,16 +159,18 @@ def _check_paths(jobs: Path, ledger: Path, results: str | None) -> None:
         )
 
 
-def _read(jobs: Path) -> tuple[int, Iterable[Line]]:
-    """Return the number of the jobs, and the jobs.
+def _read(jobs: Path) -> tuple[int, set[str], Iterable[Line]]:
+    """Return the number of the jobs, the kinds of objects that they name, and the jobs.
 
     The file is read once before anything is sent, so that an invalid file is rejected as a whole. A pipe is held in
     memory: it can be read only once, and waiting for its writer would block the event loop.
     """
-    if jobs.is_file():
-        return sum(1 for _ in read_jobs(jobs)), read_jobs(jobs)
-    lines = list(read_jobs(jobs))
-    return len(lines), lines
+    lines = read_jobs(jobs) if jobs.is_file() else list(read_jobs(jobs))
+    total, kinds = 0, set[str]()
+    for line in lines:
+        total += 1
+        kinds |= kinds_named(line.job or {})
+    return total, kinds, read_jobs(jobs) if jobs.is_file() else lines
 
 
 @contextmanager

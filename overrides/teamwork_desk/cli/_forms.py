@@ -12,14 +12,33 @@ Form: TypeAlias = Literal["text", "texts", "number", "numbers", "id or text", "b
 NUMBER = re.compile(r"[0-9]{1,19}")
 
 
-def form_of(hint: Any) -> Form | None:
-    """Return the form in text of the arguments that have this type hint; None if only JSON can express them."""
+NAMED = {
+    "agent": "users",
+    "inbox": "inboxes",
+    "priority": "priorities",
+    "source": "sources",
+    "status": "statuses",
+    "tags": "tags",
+    "type": "types",
+}
+"""The arguments that may have a name instead of an id, with the client's attribute that lists their objects."""
+
+
+def form_of(hint: Any, *, is_named: bool = False) -> Form | None:
+    """Return the form in text of an argument; None if only JSON can express it.
+
+    Args:
+        hint: Its type hint.
+        is_named: Whether it may have a name instead of an id.
+    """
     kind = kind_of(hint)
     if str in kind.types:
         if kind.is_list:
             return "texts"
         return "id or text" if int in kind.types else "text"
     if int in kind.types:
+        if is_named and not kind.is_list:
+            return "id or text"
         return "numbers" if kind.is_list else "number"
     return "boolean" if bool in kind.types and not kind.is_list else None
 

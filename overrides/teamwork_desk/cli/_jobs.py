@@ -17,7 +17,7 @@ from teamwork_desk._checks import is_id, name_only
 from teamwork_desk.backlog import Job
 
 from ._errors import CommandError
-from ._forms import NUMBER, Form, form_of, id_or_text
+from ._forms import NAMED, NUMBER, Form, form_of, id_or_text
 
 _BOM = b"\xef\xbb\xbf"
 ID = "conversation_id"
@@ -138,7 +138,9 @@ _READERS: dict[Form, Callable[[str], Any]] = {
     "id or text": id_or_text,
     "boolean": _boolean,
 }
-_FORMS: dict[str, Form | None] = {name: form_of(hint) for name, hint in get_type_hints(Job).items()}
+_FORMS: dict[str, Form | None] = {
+    name: form_of(hint, is_named=name in NAMED) for name, hint in get_type_hints(Job).items()
+}
 COLUMNS = {name: _READERS[form] for name, form in _FORMS.items() if form is not None}
 ONLY_IN_JSON = {name for name, form in _FORMS.items() if form is None}
 

@@ -13,7 +13,7 @@ from teamwork_desk import AsyncDesk, EntityRef
 from teamwork_desk._arguments import Kind, kind_of
 from teamwork_desk.backlog import ConvertedFields
 
-from ._forms import Form, form_of, id_or_text
+from ._forms import NAMED, Form, form_of, id_or_text
 
 Command = TypeVar("Command", bound=Callable[..., None])
 
@@ -41,13 +41,13 @@ def _options() -> Iterator[inspect.Parameter]:
     conversations = get_type_hints(AsyncDesk)["conversations"]
     descriptions = _descriptions(conversations.convert.__doc__ or "")
     for name, hint in get_type_hints(ConvertedFields).items():
-        form = form_of(hint)
+        form = form_of(hint, is_named=name in NAMED)
         if form is None:
             continue
         option = typer.Option(
             None,
             _flag(name, form),
-            help=_help(descriptions.get(name, ""), form, kind_of(hint)),
+            help=_help(name, descriptions.get(name, ""), kind_of(hint)),
             metavar=_METAVARS.get(form),
             parser=id_or_text if form == "id or text" else None,
         )
@@ -68,14 +68,14 @@ def _flag(name: str, form: Form) -> str:
     return f"--{flag}/--no-{flag}" if form == "boolean" else f"--{flag}"
 
 
-def _help(description: str, form: Form, kind: Kind) -> str:
+def _help(name: str, description: str, kind: Kind) -> str:
     """Return the help of an option: the description, with the choices and the form of the value added."""
     first, dot, rest = description.partition(". ")
     text = first.removesuffix(".")
     if kind.choices:
         text += f": {' or '.join(kind.choices)}"
-    if EntityRef in kind.types and form in ("number", "numbers"):
-        text += ", by id"
+    if EntityRef in kind.types and str not in kind.types:
+        text += ", by id or name" if name in NAMED else ", by id"
     if kind.is_list:
         text += "; may be repeated"
     return f"{text}.{dot and ' '}{rest}"

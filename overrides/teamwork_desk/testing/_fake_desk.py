@@ -19,9 +19,10 @@ from attrs import evolve
 
 from ..backlog import ConvertedFields
 from ._assertions import no_ticket, the_one_ticket
+from ._directory import LISTINGS, Directory
 from ._faults import RATE_LIMITED, TOKEN_REFUSED, Fault, Faults, InjectedFault, fault_by_name
 from ._limiter import LIMITERS, LimiterName
-from ._listing import page_response
+from ._listing import CONVERSATIONS, page_response
 from ._records import RecordedRequest, Ticket
 from ._responses import (
     ErrorShape,
@@ -46,7 +47,7 @@ _LIST = "/desk/api/v2/conversations.json"
 _CONVERT = re.compile(r"/desk/api/v2/conversations/([0-9]{1,19})/convert\.json")
 
 
-class FakeDesk:
+class FakeDesk(Directory):
     """A Teamwork Desk in memory.
 
     It follows the documented rules of Desk. If there is no rule, it chooses the worse behaviour: every convert request
@@ -57,6 +58,16 @@ class FakeDesk:
             nothing.
         requests: The requests that arrived, oldest first, those to the upload host included.
         files: The files by their ids.
+        inboxes: The inboxes. This list and the next eight are plain lists of objects, which a test may change at any
+            time: `fake.inboxes.append(Inbox(id=9, name="Sales"))`.
+        statuses: The ticket statuses.
+        priorities: The ticket priorities.
+        types: The ticket types.
+        sources: The ticket sources.
+        tags: The tags.
+        users: The users, such as agents.
+        customers: The customers.
+        custom_fields: The custom fields.
     """
 
     def __init__(
@@ -95,6 +106,7 @@ class FakeDesk:
             clock: A function that returns the seconds since the epoch. Without it, the time moves with the clock of the
                 event loop, which may be virtual.
         """
+        super().__init__()
         self._token = token
         self._limiter = LIMITERS[limiter](rate_limit, window)
         self._old_installation = old_installation
@@ -389,17 +401,13 @@ class FakeDesk:
 
     def _carry_out(self, method: str, path: str, arguments: Mapping[str, str], body: Any) -> FakeResponse:
         """Carry out a request that is within the rate limit and has a valid token."""
-        if path == _LIST:
-            return (
-                page_response(
-                    self._conversations.values(),
-                    arguments,
-                    refused_operators=self._refused_operators,
-                    error_shape=self._error_shape,
-                )
-                if method == "GET"
-                else rejection(405, "the method must be GET", Allow="GET")
-            )
+        if path == _LIST or path in LISTINGS:
+            if method != "GET":
+                return rejection(405, "the method must be GET", Allow="GET")
+            rules = partial(page_response, refused_operators=self._refused_operators, error_shape=self._error_shape)
+            if path in LISTINGS:
+                return self._page_of(path, arguments, rules)
+            return rules(CONVERSATIONS, self._conversations.values(), arguments)
         if match := _CONVERT.fullmatch(path):
             if method != "POST":
                 return rejection(405, "the method must be POST", Allow="POST")

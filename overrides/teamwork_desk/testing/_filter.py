@@ -1,4 +1,4 @@
-"""How a listing filters and sorts conversations."""
+"""How a listing filters and sorts its objects."""
 
 from __future__ import annotations
 
@@ -8,17 +8,16 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any, cast
 
-FILTERABLE = ("contactId", "createdAt", "deletedAt", "id", "state", "ticket_id", "token", "updatedAt")
-
 _Condition = Callable[[Mapping[str, Any]], bool]
-"""Returns whether a conversation matches."""
+"""Returns whether an object matches."""
 
 
-def compile_filter(query: Any, *, refused: Collection[str] = ()) -> _Condition:
-    """Turn a filter into a function that returns whether a conversation matches it.
+def compile_filter(query: Any, *, fields: Collection[str], refused: Collection[str] = ()) -> _Condition:
+    """Turn a filter into a function that returns whether an object matches it.
 
     Args:
         query: The filter, decoded from JSON.
+        fields: The fields that a filter may have.
         refused: Operators that are treated like unknown operators.
 
     Raises:
@@ -30,9 +29,9 @@ def compile_filter(query: Any, *, refused: Collection[str] = ()) -> _Condition:
     for key, value in cast("dict[str, Any]", query).items():
         if key in ("$and", "$or") and type(value) is list:
             combine = all if key == "$and" else any
-            parts = [compile_filter(part, refused=refused) for part in cast("Sequence[Any]", value)]
+            parts = [compile_filter(part, fields=fields, refused=refused) for part in cast("Sequence[Any]", value)]
             conditions.append(partial(_combined, combine, parts))
-        elif key in FILTERABLE and type(value) is dict:
+        elif key in fields and type(value) is dict:
             for name, operand in cast("dict[str, Any]", value).items():
                 if name not in _OPERATORS or name in refused or (name in ("$in", "$nin") and type(operand) is not list):
                     raise ValueError("unknown operator or operand")
@@ -55,17 +54,18 @@ _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
 }
 
 
-def _combined(
-    combine: Callable[[Iterable[bool]], bool], conditions: list[_Condition], conversation: Mapping[str, Any]
-) -> bool:
-    return combine(condition(conversation) for condition in conditions)
+def _combined(combine: Callable[[Iterable[bool]], bool], conditions: list[_Condition], each: Mapping[str, Any]) -> bool:
+    return combine(condition(each) for condition in conditions)
 
 
-def _compared(name: str, compare: Callable[[Any, Any], bool], operand: Any, conversation: Mapping[str, Any]) -> bool:
+def _compared(name: str, compare: Callable[[Any, Any], bool], operand: Any, each: Mapping[str, Any]) -> bool:
+    value = _comparable(name, each.get(name))
+    # A field such as "inboxes.id" has several values, and it is enough if one of them matches.
+    values: Any = value if type(value) is list else [value]
     try:
-        return compare(_comparable(name, conversation.get(name)), operand)
+        return any(compare(part, operand) for part in values)
     except TypeError:
-        # The two values have no order, such as null and a number: then the conversation does not match.
+        # The two values have no order, such as null and a number: then the object does not match.
         return False
 
 
@@ -88,11 +88,11 @@ def _comparable(name: str, value: Any) -> Any:
     return value
 
 
-def sort_key(name: str, conversation: Mapping[str, Any]) -> tuple[str, Any]:
-    """Return the key that sorts a conversation by a field.
+def sort_key(name: str, each: Mapping[str, Any]) -> tuple[str, Any]:
+    """Return the key that sorts an object by a field.
 
     The key begins with the type of the value, because values of different types, such as null and a number, have no
     order. Null comes first.
     """
-    value = _comparable(name, conversation.get(name))
+    value = _comparable(name, each.get(name))
     return ("" if value is None else type(value).__name__, value)

@@ -1,0 +1,86 @@
+"""Listings that come in pages: the request for a page, and the objects of all pages."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
+
+from teamwork_desk_api.models import Pagination
+from teamwork_desk_api.types import Request
+
+from ._errors import RequestError
+from ._wire import encode_json
+
+PAGE_SIZE = 100
+"""The most that Desk returns: it clamps a larger page size without an error."""
+
+
+class Page(Protocol):
+    """One page of any listing."""
+
+    @property
+    def pagination(self) -> Pagination | None: ...
+
+
+T = TypeVar("T")
+P = TypeVar("P", bound=Page)
+
+
+class ListOperation(Protocol[P]):
+    """A generated function that makes the request for a page of a listing."""
+
+    def __call__(
+        self,
+        *,
+        filter: str | None = None,
+        order_by: str | None = None,
+        order_mode: str | None = None,
+        page: int | None = None,
+        page_size: int | None = None,
+    ) -> Request[P]: ...
+
+
+def page_request(
+    operation: ListOperation[P],
+    page: int,
+    *,
+    filter: Mapping[str, Any] | None = None,
+    order_by: str | None = None,
+    order_mode: str | None = None,
+) -> Request[P]:
+    """Return the request for a page.
+
+    Raises:
+        RequestError: The filter has no JSON form, or `order_by` or `order_mode` is not valid text.
+    """
+    text = None if filter is None else encode_json(filter).decode()
+    try:
+        return operation(filter=text, order_by=order_by, order_mode=order_mode, page=page, page_size=PAGE_SIZE)
+    except (TypeError, ValueError):
+        raise RequestError("order_by, order_mode: expected valid text") from None
+
+
+async def objects_of_pages(
+    fetch: Callable[[int], Awaitable[P]], listed: Callable[[P], Sequence[T] | None]
+) -> AsyncGenerator[T]:
+    """Yield the objects of all pages, with one page in memory at a time.
+
+    It also stops if the server sends the same page again, because such a listing would never end.
+
+    Args:
+        fetch: Returns the page with a number.
+        listed: Returns the objects of a page.
+    """
+    number, before = 1, None
+    while True:
+        page = await fetch(number)
+        objects = listed(page)
+        if not objects or objects == before:
+            return
+        for each in objects:
+            yield each
+        where = page.pagination
+        if where is None or not where.has_more_pages or where.page not in (None, number):
+            return
+        number += 1
+        before = objects

@@ -1,0 +1,88 @@
+"""`teamwork-desk ids`: print the ids of inboxes, statuses and the other objects that a ticket refers to."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Sequence
+from typing import Annotated, Any, Literal, cast
+
+import attrs
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from teamwork_desk import AsyncDesk, Resource
+from teamwork_desk._checks import is_list, printable
+
+from ._shell import Url, ask_for_token, print_json, run
+
+_UNLIMITED = 10_000
+"""The width of a table in a file or a pipe, which has no lines that could wrap."""
+
+Row = dict[str, Any]
+
+
+def ids(
+    kind: Annotated[
+        Literal["inboxes", "statuses", "priorities", "types", "sources", "tags", "users", "customers", "custom-fields"],
+        typer.Argument(help="The kind of the objects.", show_default=False),
+    ],
+    name: Annotated[
+        str | None,
+        typer.Argument(help="Only the object with this name, email address, code or label.", show_default=False),
+    ] = None,
+    *,
+    url: Url = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSONL instead of a table.")] = False,
+) -> None:
+    """Print the ids of all inboxes, statuses and so on, or of the object with a name.
+
+    Example: `teamwork-desk ids inboxes Support`
+    """
+    token = ask_for_token()
+
+    async def work() -> None:
+        async with AsyncDesk(url, token=token) as desk:
+            rows: list[Row] = []
+            async for each in _objects(getattr(desk, kind.replace("-", "_")), name):
+                # What the contract does not describe is left out: it may hold a mailbox's settings.
+                row = attrs.evolve(each, additional_properties={}).to_dict()
+                if as_json:
+                    print_json(row)
+                rows.append(row)
+        if not rows:
+            typer.echo(f"there are no {kind}", err=True)
+        elif not as_json:
+            _print_table(rows)
+
+    run(work())
+
+
+async def _objects(resource: Resource[Any], name: str | None) -> AsyncGenerator[Any]:
+    if name is not None:
+        yield await resource.find(name)
+        return
+    async for each in resource.list():
+        yield each
+
+
+def _print_table(rows: Sequence[Row]) -> None:
+    console = Console(emoji=False, highlight=False, markup=False)
+    if not console.is_terminal:
+        console.width = _UNLIMITED
+    table = Table()
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    for column in columns:
+        table.add_column(column, justify="right" if column == "id" else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(_cell(row.get(column))) for column in columns))
+    console.print(table)
+
+
+def _cell(value: Any) -> str:
+    if is_list(value):
+        # The only lists are references, such as the inboxes of a type.
+        return ", ".join(_cell(cast("Row", part).get("id")) for part in value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "" if value is None else printable(str(value))
