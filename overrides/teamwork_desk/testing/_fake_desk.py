@@ -412,9 +412,8 @@ class FakeDesk(Directory):
             if method != "POST":
                 return rejection(405, "the method must be POST", Allow="POST")
             return self._convert(int(match[1]), body)
-        if response := self._uploads.carry_out(method, path, body, self._error_shape):
-            return response
-        return rejection(404, "the path is unknown")
+        response = self._uploads.carry_out(method, path, body, self._error_shape)
+        return response or rejection(404, "the path is unknown")
 
     def _convert(self, conversation_id: int, body: Any) -> FakeResponse:
         conversation = self._conversations.get(conversation_id)
