@@ -9,7 +9,7 @@ from typing import Any, Self, cast
 import httpx
 from attrs import field, frozen
 
-from teamwork_desk_api.models import FileReference
+from teamwork_desk_api.models import File, FileReference
 from teamwork_desk_api.types import DecodeError
 
 from ._checks import is_id, printable
@@ -73,13 +73,17 @@ def target_of(reference: FileReference, params: Any) -> Target:
     Raises:
         DecodeError: The reference cannot be used. The message does not quote it.
     """
-    if reference.file is None or not is_id(reference.file.id):
+    # Decoding has rejected a reference without one of the three.
+    file, fields, address = cast(
+        "tuple[File, dict[str, str | int], str]", (reference.file, reference.params, reference.url)
+    )
+    if not is_id(file.id):
         raise DecodeError("file.id: expected a positive int of at most 64 bits")
-    if reference.params is None or len(reference.params) < len(params):
+    if len(fields) < len(params):
         raise DecodeError("params: expected texts and ints")
     url = None
     try:
-        url = HiddenURL(reference.url or "")
+        url = HiddenURL(address)
         port = url.port
     except (httpx.InvalidURL, ValueError):
         port = 0
@@ -89,7 +93,7 @@ def target_of(reference: FileReference, params: Any) -> Target:
         raise DecodeError("url: expected a URL without a user")
     if url.scheme != "https" and not (url.scheme == "http" and is_loopback(url.host)):
         raise DecodeError("url: expected https, because plain http would send the file unencrypted")
-    return Target(reference.file.id, url, reference.params)
+    return Target(file.id, url, fields)
 
 
 class Form(httpx.AsyncByteStream):

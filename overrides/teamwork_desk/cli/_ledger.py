@@ -1,9 +1,9 @@
 """The ledger: a file with the state of each conversation, written before and after each conversion.
 
 It holds ids, states, error classes, times and hashes of attached files, and no personal data. Only one run at a time
-can use it: SQLite's exclusive lock lasts until the connection is closed, and the operating system releases the lock of a
-killed process. The ledger uses write-ahead logging, which makes a commit durable with one fsync. A rollback journal could
-lose the last commit in a power failure, and this commit may say that a request is about to be sent.
+can use it: SQLite's exclusive lock lasts until the connection is closed, and the operating system releases the lock of
+a killed process. The ledger uses write-ahead logging, which makes a commit durable with one fsync. A rollback journal
+could lose the last commit in a power failure, and this commit may say that a request is about to be sent.
 
 SQLite's lock belongs to the file, and a user can move or remove the file while a run uses it. So there is a second lock
 on the name (on Linux), and `begin` first checks that the ledger is still at its path. A gap is left where the second
