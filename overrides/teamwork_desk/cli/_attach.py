@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import stat
+import sys
 from collections.abc import AsyncIterator, Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -92,9 +93,9 @@ async def attach(
     files: object = arguments.get("files")
     if not isinstance(files, list | tuple | None):
         return None  # `convert` rejects it, so that an upload would be in vain
-    attached = [*cast("Sequence[Any]", files or ())]
+    known, attached = {**known}, [*cast("Sequence[Any]", files or ())]
     for number, path in enumerate(paths, 1):
-        fingerprint = await anyio.to_thread.run_sync(_fingerprint, path)
+        fingerprint = await anyio.to_thread.run_sync(fingerprint_of, path)
         if fingerprint is None:
             raise RequestError(f"{ATTACH}: file {number} cannot be read any more")
         file_id = known.get(fingerprint)
@@ -102,7 +103,9 @@ async def attach(
             file_id = (await desk.files.upload(path)).id
             assert file_id is not None, "an uploaded file has an id"  # noqa: S101
             keep(fingerprint, file_id)
-        attached.append(file_id)
+            known[fingerprint] = file_id
+        if file_id not in attached:
+            attached.append(file_id)
     arguments["files"] = attached
     return None
 
@@ -128,7 +131,7 @@ async def convert_with_files(
         raise
 
 
-def _fingerprint(path: Path) -> str | None:
+def fingerprint_of(path: Path) -> str | None:
     """Return what distinguishes a file from every other file: a hash of its name and its content.
 
     Size and time would not be enough, because two files from one archive may have both in common.
@@ -153,7 +156,10 @@ def upload_progress(console: Console, *, is_used: bool) -> Generator[dict[str, A
     if not (is_used and console.is_interactive):
         yield {}
         return
-    with Progress(TextColumn("upload"), BarColumn(), DownloadColumn(), console=console, transient=True) as progress:
+    columns = TextColumn("upload"), BarColumn(), DownloadColumn()
+    # A file or a pipe must not pass through rich.
+    is_shown = sys.stdout is not None and sys.stdout.isatty()
+    with Progress(*columns, console=console, transient=True, redirect_stdout=is_shown) as progress:
 
         async def count(request: httpx.Request) -> None:
             if request.headers.get("content-type", "").startswith("multipart/form-data"):

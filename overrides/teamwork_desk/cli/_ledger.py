@@ -246,7 +246,8 @@ class Ledger:
         """Return the ids of the files that were uploaded for a conversation, by their fingerprints."""
         with self._command_errors():
             rows = self._connection.execute(
-                "SELECT fingerprint, file_id FROM upload WHERE conversation_id = ?", (conversation_id,)
+                "SELECT fingerprint, file_id FROM upload WHERE conversation_id = ? ORDER BY file_id",
+                (conversation_id,),
             ).fetchall()
         return dict(rows)
 
