@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import pty
@@ -14,9 +15,10 @@ from typing import Any
 
 import pytest
 from anyio.from_thread import BlockingPortal, start_blocking_portal
+from rich.console import Console
 from typer.testing import CliRunner, Result
 
-from teamwork_desk import RequestError
+from teamwork_desk import AsyncDesk, RequestError
 from teamwork_desk._checks import LARGEST_FILE
 from teamwork_desk.cli import _app, _attach
 from teamwork_desk.cli._jobs import read_jobs
@@ -329,3 +331,21 @@ def test_the_ledger_holds_no_name_of_a_file(tmp_path: Path) -> None:
         ledger.keep_upload(42, fingerprint, 9)
         assert (ledger.uploads(42), ledger.uploads(43)) == ({fingerprint: 9}, {})
     assert b"jo.txt" not in path.read_bytes()
+
+
+async def test_the_bar_counts_the_bytes_of_the_form_only(fake_desk: FakeDesk) -> None:
+    console = Console(file=io.StringIO(), force_terminal=True, force_interactive=True, width=80)
+    with _attach.upload_progress(console, is_used=True) as options:
+        async with AsyncDesk(ORIGIN, token="t", transport=fake_desk.transport, **options) as desk:
+            await desk.files.upload(bytes(1_234_567), filename="a.bin")
+    assert isinstance(console.file, io.StringIO)
+    assert "1.2/1.2 MB" in console.file.getvalue()
+    assert "bytes" not in console.file.getvalue()  # the small requests to Desk have no bar
+    assert fake_desk.files[501].content == bytes(1_234_567)
+
+
+@pytest.mark.parametrize("is_used", [True, False])
+def test_there_is_no_bar_without_a_terminal_or_without_files(is_used: bool) -> None:
+    console = Console(file=io.StringIO(), force_terminal=not is_used)
+    with _attach.upload_progress(console, is_used=is_used) as options:
+        assert options == {}
