@@ -66,7 +66,9 @@ async def listed(fake: FakeDesk, **query: str | int) -> httpx.Response:
 
 
 def test_the_package_exports_these_names() -> None:
-    assert teamwork_desk.testing.__all__ == ["FakeDesk", "Fault", "RecordedRequest", "Ticket", "VirtualTimeLoop"]
+    assert teamwork_desk.testing.__all__ == [
+        *("FakeDesk", "Fault", "RecordedRequest", "Ticket", "UploadedFile", "VirtualTimeLoop")
+    ]
 
 
 # Convert requests.

@@ -16,6 +16,7 @@ import ssl
 import threading
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
+from pathlib import Path
 from typing import Any, cast
 
 import anyio
@@ -945,3 +946,115 @@ async def test_the_exception_that_a_caller_handles_keeps_its_frames_and_its_text
                     await desk.conversations.get(42)
     assert own.__traceback__ is not None
     assert own.args == ("the caller's own b'text'",)
+
+
+# Uploads
+
+
+def uploading(respond: Callable[[httpx.Request], httpx.Response]) -> httpx.MockTransport:
+    """A Desk whose references are full of secrets, and an upload host that responds with a function."""
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        if request.url.host != "acme.teamwork.com":
+            return respond(request)
+        if request.method == "PATCH":
+            return httpx.Response(200, json={})
+        params = {"key": f"{SECRET}/{SECRET}.pdf", "policy": f"policy-{SECRET}", "x-amz-signature": f"sig-{SECRET}"}
+        url = f"https://uploads.example.net/{SECRET}/path?X-Signature={SECRET}"
+        return httpx.Response(200, json={"url": url, "params": params, "file": {"id": 9, "filename": f"{SECRET}.pdf"}})
+
+    return httpx.MockTransport(handle)
+
+
+def fail_with(error: Callable[[httpx.Request], Exception]) -> Callable[[httpx.Request], httpx.Response]:
+    def respond(request: httpx.Request) -> httpx.Response:
+        raise error(request)
+
+    return respond
+
+
+def quoting_response(status: int) -> Callable[[httpx.Request], httpx.Response]:
+    headers = {"Location": f"https://uploads.example.net/{SECRET}", "Set-Cookie": SECRET, "x-amz-id-2": SECRET}
+    return lambda request: httpx.Response(status, headers=headers, content=request.content)
+
+
+UPLOAD_HOSTS: dict[str, tuple[Callable[[httpx.Request], httpx.Response], type[DeskError] | None]] = {
+    "accepts": (quoting_response(201), None),
+    "redirects": (quoting_response(307), StatusError),
+    "rejects": (quoting_response(403), StatusError),
+    "fails": (quoting_response(503), ServerError),
+    "breaks": (fail_with(lambda request: httpx.ReadError("broken", request=request)), TransportError),
+    "breaks and quotes the URL": (fail_with(lambda request: httpx.ReadError(f"GET {request.url}")), TransportError),
+    "breaks and quotes the form": (
+        fail_with(lambda request: httpx.ConnectError(request.content.decode("latin-1"))),
+        TransportError,
+    ),
+    "raises another error": (fail_with(lambda request: ValueError(request.url, request)), TransportError),
+}
+
+
+@pytest.mark.parametrize(("respond", "kind"), UPLOAD_HOSTS.values(), ids=UPLOAD_HOSTS)
+async def test_an_upload_shows_nothing_of_the_signed_form(
+    respond: Callable[[httpx.Request], httpx.Response], kind: type[DeskError] | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with a_desk(FakeDesk(), transport=uploading(respond)) as desk:
+        if kind is None:
+            await desk.files.upload(SECRET.encode(), filename=f"{SECRET}.pdf")
+            assert "https://uploads.example.net" in caplog.text
+        else:
+            with pytest.raises(DeskError, match=r"step 2 of 3 \(form to uploads\.example\.net\)") as raised:
+                await desk.files.upload(SECRET.encode(), filename=f"{SECRET}.pdf")
+            assert type(raised.value) is kind
+            assert leaks(shown_by(raised.value)) == []
+            assert SECRET not in f"{vars(raised.value)}"
+        assert SECRET not in repr(desk.files)
+    assert leaks(logged(caplog)) == []
+
+
+async def test_a_rejected_file_shows_no_path(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async with a_desk(FakeDesk()) as desk:
+        with pytest.raises(RequestError) as raised:
+            await desk.files.upload(tmp_path / f"{SECRET}.pdf")
+    assert leaks(shown_by(raised.value), logged(caplog)) == []
+
+
+@pytest.mark.parametrize("is_file", [True, False])
+@pytest.mark.parametrize("connection", ["httpx", "a client"])
+async def test_a_cancelled_upload_shows_nothing(
+    connection: str, is_file: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    reached, caught = threading.Event(), list[BaseException]()
+
+    def receive(connection: socket.socket) -> None:
+        read_request(connection)
+        reached.set()
+        hung_up(connection, 20)
+
+    def serve(connection: socket.socket) -> None:
+        while True:
+            read_request(connection)
+            params = {"key": f"key-{SECRET}", "policy": SECRET}
+            answer = {"url": f"{uploads.url}/{SECRET}?X-Signature={SECRET}", "params": params, "file": {"id": 9}}
+            connection.sendall(http(200, json.dumps(answer).encode()))
+
+    async def upload(desk: AsyncDesk) -> None:
+        try:
+            if is_file:
+                await desk.files.upload(path)
+            else:
+                await desk.files.upload(SECRET.encode(), filename=f"{SECRET}.pdf")
+        except BaseException as error:
+            caught.append(error)
+            raise
+
+    path = tmp_path / f"{SECRET}.pdf"
+    path.write_text(SECRET)
+    with RawServer(receive) as uploads, RawServer(serve) as server:
+        options = CONNECTIONS[connection](server.url)
+        desk = AsyncDesk(server.url, token=TOKEN, verify=NO_TLS, trust_env=False, retry=NO_PAUSES, **options)
+        async with desk, anyio.create_task_group() as calls:
+            calls.start_soon(upload, desk)
+            await anyio.to_thread.run_sync(reached.wait)
+            calls.cancel_scope.cancel()
+    (cancelled,) = caught
+    assert leaks(shown_by(cancelled), logged(caplog)) == []

@@ -89,7 +89,7 @@ class Call(Scope):
                 except DecodeError as reason:
                     error = self.unreadable(request, reason)
                 else:
-                    session.quota.give_back(self._retries)
+                    self.succeeded()
                     self.is_response_lost = False
                     return result
             effect, was_sent = exchange.effect, body is not None and body.was_sent
@@ -193,20 +193,36 @@ class Call(Scope):
             error: Its error.
             ended: When it ended, by the event loop's clock.
         """
-        policy, session = self.options.retry, self.session
-        self._retries += 1
         asked_for = retry_after(exchange.headers, time.time())
+        waited = anyio.current_time() - ended  # while the outcome was looked up
+        await self.back_off(error, asked_for, waited, is_paced=exchange.status_code == 429)
+
+    async def back_off(
+        self, error: DeskError, asked_for: float | None, waited: float = 0.0, *, is_paced: bool = False
+    ) -> None:
+        """Pause before the call tries again, or raise the error if it must not try again.
+
+        Args:
+            error: The error of the last attempt.
+            asked_for: The seconds for which the server asked.
+            waited: The seconds that have passed since the last attempt.
+            is_paced: Whether the pacer limits the retries of all calls together, so that they need no quota.
+        """
+        policy = self.options.retry
+        self._retries += 1
         if (asked_for or 0.0) > policy.max_retry_after or self._retries >= policy.max_attempts:
             raise error
-        if exchange.status_code == 429 and asked_for is None:
+        if is_paced and asked_for is None:
             return  # The pacer lets the next attempt start when Desk can accept it.
-        waited = anyio.current_time() - ended  # while the outcome was looked up
         seconds = max(0.0, (asked_for or 0.0) - waited) + policy.backoff(self._retries, random.random())
         self._check_fits(seconds, error)
-        # After a 429, the pacer limits the retries of all calls together, so that they need no quota.
-        if exchange.status_code != 429 and not session.quota.spend():
+        if not is_paced and not self.session.quota.spend():
             raise error
         await self.pause("back-off", seconds, error)
+
+    def succeeded(self) -> None:
+        """Return the cost of the retries to the quota: an operation of several requests may override this."""
+        self.session.quota.give_back(self._retries)
 
     def unreadable(self, request: Request[Any], reason: DecodeError) -> DeskError:
         """Return the error for a success whose response cannot be used: an operation may override this."""

@@ -1,4 +1,4 @@
-"""The rules for seconds, counts, ids, and text that may be shown. Every module uses these functions."""
+"""The rules for seconds, counts, ids, files, and text that may be shown. Every module uses these functions."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from difflib import get_close_matches
 from typing import Any, TypeGuard
 
 LARGEST_ID = 2**63 - 1
+LARGEST_FILE = 20 * 1024 * 1024
+"""The most bytes of an attachment. Source: https://support.teamwork.com/desk/live-chat/using-live-chat"""
 LONGEST_TEXT = 2000
 """The most characters of foreign text that are shown, so that a huge response does not fill a terminal or a log."""
 

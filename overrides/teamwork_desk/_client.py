@@ -30,6 +30,7 @@ from ._conversations import Conversations
 from ._conversion import ConversationOptions
 from ._email_fallback import EmailFallback
 from ._errors import ConfigurationError, RequestError
+from ._files import Files
 from ._headers import RateLimit
 from ._loops import ServedLoop
 from ._memory import Memory
@@ -93,6 +94,8 @@ class AsyncDesk:
     """The customers."""
     custom_fields: Resource[CustomFieldDefinition]
     """The custom fields of tickets."""
+    files: Files
+    """Attachments."""
 
     def __init__(
         self,
@@ -144,6 +147,7 @@ class AsyncDesk:
         self._memory = memory
         self._options = options
         self.conversations = Conversations(session, memory, options)
+        self.files = Files(session, options)
         for attribute, kind in KINDS.items():
             setattr(self, attribute, Resource(session, options, kind))
 

@@ -14,7 +14,7 @@ import warnings
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
-from functools import partial
+from functools import cache, partial
 from http.cookiejar import CookieJar
 from typing import TYPE_CHECKING, Any, TypedDict
 from urllib.request import getproxies
@@ -25,7 +25,7 @@ import httpx
 from ._errors import ConfigurationError
 from ._loops import CallInProgress, Change, ServedLoop
 from ._slots import CLOSING, Pool, Slot, client_slot, discard, transport_slot
-from ._transports import CallersTransports
+from ._transports import Borrowed, CallersTransports
 
 if TYPE_CHECKING:
     import ssl
@@ -72,7 +72,15 @@ def connect(
         raise ConfigurationError(f"unknown options: {', '.join(sorted(unknown))}")
     needs_client = any(options.get(name) for name in ("event_hooks", "mounts", "proxy"))
     callers = CallersTransports([transport, *(options.get("mounts") or {}).values()])
-    new = partial(Connections, owner=owner, loop=loop, callers=callers)
+    # Create the SSL context once: reading the CA certificates takes longer than a call.
+    context = cache(
+        lambda: httpx.create_ssl_context(
+            options.get("verify", True), options.get("cert"), options.get("trust_env", True)
+        )
+    )
+    new = partial(
+        Connections, owner=owner, loop=loop, callers=callers, make_client=partial(_client, transport, options, context)
+    )
     if transport is not None and not needs_client:
         return new(lambda: transport_slot(transport), cap=None)
     for_client: dict[str, Any] = {"limits": DEFAULT_LIMITS, **options, "cookies": _NoCookies()}
@@ -84,13 +92,26 @@ def connect(
     keep = cap if limits.max_keepalive_connections is None else limits.max_keepalive_connections
     expiry = math.inf if limits.keepalive_expiry is None else limits.keepalive_expiry
     one = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=limits.keepalive_expiry)
-    # Create the SSL context once: reading the CA certificates takes longer than a call.
-    verify = httpx.create_ssl_context(options.get("verify", True), options.get("cert"), trust_env)
+    verify = context()
     if needs_client or (trust_env and any(map(getproxies().get, ("http", "https", "all")))):
         make = partial(httpx.AsyncClient, **{**for_client, "limits": one, "verify": verify, "cert": None})
         return new(lambda: client_slot(make()), cap=cap, keep=keep, expiry=expiry)
     make_transport = partial(httpx.AsyncHTTPTransport, verify, http1=options.get("http1", True), limits=one)
     return new(lambda: transport_slot(make_transport()), cap=cap, keep=keep, expiry=expiry)
+
+
+def _client(
+    transport: httpx.AsyncBaseTransport | None, options: HttpxOptions, context: Callable[[], ssl.SSLContext]
+) -> httpx.AsyncClient:
+    """Return a client for another host, with the same options. Closing it leaves the caller's transports open."""
+    for_client: dict[str, Any] = {"limits": DEFAULT_LIMITS, **options, "cookies": _NoCookies()}
+    mounts = options.get("mounts") or {}
+    for_client["mounts"] = {pattern: each and Borrowed(each) for pattern, each in mounts.items()}
+    if transport is not None:
+        for_client["transport"] = Borrowed(transport)
+    if transport is None or options.get("proxy"):
+        for_client |= {"verify": context(), "cert": None}
+    return httpx.AsyncClient(**for_client)
 
 
 class Connections:
@@ -105,6 +126,7 @@ class Connections:
         owner: The repr that a warning about unclosed connections names.
         loop: The event loop that the client serves.
         callers: The transports of the caller.
+        make_client: Returns a client for requests to another host. It has the same options, and no connection yet.
     """
 
     def __init__(
@@ -117,7 +139,9 @@ class Connections:
         owner: str,
         loop: ServedLoop,
         callers: CallersTransports,
+        make_client: Callable[[], httpx.AsyncClient],
     ) -> None:
+        self.make_client = make_client
         self._make_slot = make_slot
         self._cap = cap
         self._callers = callers

@@ -19,6 +19,7 @@ from teamwork_desk_api.types import Request
 from ._checks import printable
 from ._errors import ConfigurationError, DeskError
 from ._outcome import Exchange
+from ._redaction import HiddenURL
 
 P = ParamSpec("P")
 
@@ -166,6 +167,18 @@ class Watch:
         logger.debug("%s: %s: %s (%s), %.3f s%s", self._name, what, result, effect, attempt.seconds, request_id)
 
     @harmless
+    def attempted_elsewhere(self, host: str, exchange: Exchange, began: float) -> None:
+        """Log a request to another host than Desk. It is no part of Desk's metrics.
+
+        Args:
+            host: The host.
+            exchange: The result.
+            began: When it began, by the event loop's clock.
+        """
+        result = exchange.status_code or type(exchange.failure).__name__
+        logger.debug("%s: POST to %s: %s, %.3f s", self._name, host, result, anyio.current_time() - began)
+
+    @harmless
     def waited(self, reason: str, seconds: float) -> None:
         """Report a pause, unless it has 0 seconds."""
         if seconds and self._observation is not None:
@@ -209,7 +222,10 @@ def _suffix(request_id: str | None) -> str:
 
 
 class _HideQueries(logging.Filter):
-    """Removes the query of Desk's URLs from httpx's line for each request: it may hold an address or a token."""
+    """Removes the query of Desk's URLs from httpx's line for each request: it may hold an address or a token.
+
+    Of the URL of an upload, only the host stays.
+    """
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Change the record, and let it pass."""
@@ -220,6 +236,8 @@ class _HideQueries(logging.Filter):
 
 def _without_query(arg: object) -> object:
     # Recognize the URLs by their path, so that the filter needs no list of the clients and changes no other URL.
+    if isinstance(arg, HiddenURL):
+        return arg.origin
     if isinstance(arg, httpx.URL) and arg.path.startswith("/desk/api/"):
         return arg.copy_with(query=None)
     return arg

@@ -30,7 +30,7 @@ def parse_origin(url: object) -> str:
         raise ConfigurationError("url: expected an origin, without user, query or fragment")
     if parsed.path.rstrip("/") not in ("", API_PATH):
         raise ConfigurationError(f"url: expected an origin, with or without {API_PATH}")
-    if parsed.scheme == "http" and not _is_loopback(parsed.host):
+    if parsed.scheme == "http" and not is_loopback(parsed.host):
         raise ConfigurationError("url: plain http would send the token unencrypted; use https")
     host = parsed.raw_host.decode()
     if not _HOST.fullmatch(host) or (port is not None and not 0 < port < 65536):
@@ -38,7 +38,8 @@ def parse_origin(url: object) -> str:
     return f"{parsed.scheme}://{f'[{host}]' if ':' in host else host}{f':{port}' if port else ''}"
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Return whether a host is this machine, so that nobody can read plain http on the way."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

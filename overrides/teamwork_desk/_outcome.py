@@ -176,7 +176,7 @@ def error_of(request: Request[Any], exchange: Exchange) -> DeskError | None:
     is_success = exchange.effect is Effect.APPLIED
     if is_success and failure is None:
         return None
-    name, reason = name_of(request), _reason(failure)
+    name, reason = name_of(request), reason_of(failure)
     error: DeskError
     if status is None and not exchange.sent:
         error = NotSentError(f"{name} was not sent: {reason}")
@@ -227,7 +227,7 @@ def _status_error(name: str, status: int, exchange: Exchange) -> StatusError:
     return kind(message, **details)
 
 
-def _reason(failure: BaseException | None) -> str:
+def reason_of(failure: BaseException | None) -> str:
     """Name a failure, with the text of the first of its causes that has a text."""
     name = type(failure).__name__
     if not isinstance(failure, (httpx.RequestError, DecodeError)):

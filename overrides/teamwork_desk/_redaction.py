@@ -20,6 +20,18 @@ _RAW = re.compile(r"(bytearray\()?b['\"].*", re.DOTALL)
 """Bytes of a response, as h11 quotes them in its messages."""
 
 
+class HiddenURL(httpx.URL):
+    """The URL of another host, of which logs show only the host: the rest may be signed, or name a file."""
+
+    @property
+    def origin(self) -> str:
+        """The part that may be shown."""
+        return f"{self.scheme}://{self.netloc.decode('ascii')}"
+
+    def __repr__(self) -> str:
+        return f"HiddenURL({self.origin!r})"
+
+
 def without(secret: str, response: httpx.Response, content: bytes) -> tuple[httpx.Headers, bytes]:
     """Return the headers and the content of a response without the token, which it may quote.
 

@@ -9,6 +9,17 @@ from typing import Any
 import httpx
 
 
+class Borrowed(httpx.AsyncBaseTransport):
+    """A caller's transport that stays open if the client that uses it is closed."""
+
+    def __init__(self, transport: httpx.AsyncBaseTransport) -> None:
+        self._transport = transport
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send a request over the caller's transport."""
+        return await self._transport.handle_async_request(request)
+
+
 class CallersTransports:
     """The transports that a caller has passed.
 

@@ -6,44 +6,53 @@ from typing import Any, Literal, Self
 from attrs import field as _field
 from attrs import frozen as _frozen
 
-from ..types import At, Hook, decode_object, decode_str, encode, ignore
+from ..types import At, Hook, decode_object, decode_str, encode, encode_values, ignore
 
 
 @_frozen(kw_only=True, slots=False)
 class CreateFileReference:
     """A file that is to be uploaded."""
 
-    type: Literal["attachment"] | str | None = None
+    type: Literal["attachment"] | str
     """Always `attachment`."""
-    filename: str | None = _field(default=None, repr=False)
+    filename: str = _field(repr=False)
     """The file's name."""
-    mime_type: str | None = None
+    mime_type: str
     """The file's media type, such as `application/pdf`."""
-    disposition: Literal["attachment", "attachment-inline"] | str | None = None
+    disposition: Literal["attachment", "attachment-inline"] | str
     """Whether the file is attached, or shown in the message."""
     additional_properties: dict[str, Any] = _field(factory=dict[str, Any], repr=False)
-    """Properties that the contract does not describe."""
+    """Properties that the contract does not describe. None is sent as null, while a field that is None is omitted."""
 
     @classmethod
     def from_dict(cls, source: Mapping[str, Any], at: At = None, hook: Hook = ignore) -> Self:
         """Decode leniently from a JSON object. Values that the contract does not allow are reported to the hook."""
+        self = cls.__new__(cls)
+        # Storing the fields directly takes half the time of calling __init__ with them.
+        fields = self.__dict__
         rest = {**source}
         pop = rest.pop
-        return cls(
-            type=value
-            if (value := pop("type", None)) is None or type(value) is str
-            else decode_str(value, at, "type", hook),
-            filename=value
-            if (value := pop("filename", None)) is None or type(value) is str
-            else decode_str(value, at, "filename", hook),
-            mime_type=value
-            if (value := pop("mimeType", None)) is None or type(value) is str
-            else decode_str(value, at, "mimeType", hook),
-            disposition=value
-            if (value := pop("disposition", None)) is None or type(value) is str
-            else decode_str(value, at, "disposition", hook),
-            additional_properties=rest,
+        value: Any
+        fields["type"] = (
+            value if (value := pop("type", None)) is None or type(value) is str else decode_str(value, at, "type", hook)
         )
+        fields["filename"] = (
+            value
+            if (value := pop("filename", None)) is None or type(value) is str
+            else decode_str(value, at, "filename", hook)
+        )
+        fields["mime_type"] = (
+            value
+            if (value := pop("mimeType", None)) is None or type(value) is str
+            else decode_str(value, at, "mimeType", hook)
+        )
+        fields["disposition"] = (
+            value
+            if (value := pop("disposition", None)) is None or type(value) is str
+            else decode_str(value, at, "disposition", hook)
+        )
+        fields["additional_properties"] = rest
+        return self
 
     @classmethod
     def decode(cls, value: Any, at: At, key: str, hook: Hook) -> Self | None:
@@ -52,14 +61,15 @@ class CreateFileReference:
 
     def to_dict(self) -> dict[str, Any]:
         """Turn the model into a plain JSON object. Fields that are None are omitted."""
-        encoded: dict[str, Any] = {key: encode(entry) for key, entry in self.additional_properties.items()}
+        fields = self.__dict__
         value: Any
-        if (value := self.type) is not None:
+        encoded: dict[str, Any] = encode_values(rest) if (rest := fields["additional_properties"]) else {}
+        if (value := fields["type"]) is not None:
             encoded["type"] = value if type(value) is str else encode(value)
-        if (value := self.filename) is not None:
+        if (value := fields["filename"]) is not None:
             encoded["filename"] = value if type(value) is str else encode(value)
-        if (value := self.mime_type) is not None:
+        if (value := fields["mime_type"]) is not None:
             encoded["mimeType"] = value if type(value) is str else encode(value)
-        if (value := self.disposition) is not None:
+        if (value := fields["disposition"]) is not None:
             encoded["disposition"] = value if type(value) is str else encode(value)
         return encoded

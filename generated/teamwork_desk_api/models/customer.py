@@ -6,7 +6,7 @@ from typing import Any, Literal, Self
 from attrs import field as _field
 from attrs import frozen as _frozen
 
-from ..types import At, Hook, decode_int, decode_object, decode_str, encode, ignore
+from ..types import At, Hook, decode_int, decode_object, decode_str, encode, encode_values, ignore
 
 
 @_frozen(kw_only=True, slots=False)
@@ -31,27 +31,42 @@ class Customer:
     @classmethod
     def from_dict(cls, source: Mapping[str, Any], at: At = None, hook: Hook = ignore) -> Self:
         """Decode leniently from a JSON object. Values that the contract does not allow are reported to the hook."""
+        self = cls.__new__(cls)
+        # Storing the fields directly takes half the time of calling __init__ with them.
+        fields = self.__dict__
         rest = {**source}
         pop = rest.pop
-        return cls(
-            id=value if (value := pop("id", None)) is None or type(value) is int else decode_int(value, at, "id", hook),
-            first_name=value
-            if (value := pop("firstName", None)) is None or type(value) is str
-            else decode_str(value, at, "firstName", hook),
-            last_name=value
-            if (value := pop("lastName", None)) is None or type(value) is str
-            else decode_str(value, at, "lastName", hook),
-            email=value
-            if (value := pop("email", None)) is None or type(value) is str
-            else decode_str(value, at, "email", hook),
-            organization=value
-            if (value := pop("organization", None)) is None or type(value) is str
-            else decode_str(value, at, "organization", hook),
-            state=value
-            if (value := pop("state", None)) is None or type(value) is str
-            else decode_str(value, at, "state", hook),
-            additional_properties=rest,
+        value: Any
+        fields["id"] = (
+            value if (value := pop("id", None)) is None or type(value) is int else decode_int(value, at, "id", hook)
         )
+        fields["first_name"] = (
+            value
+            if (value := pop("firstName", None)) is None or type(value) is str
+            else decode_str(value, at, "firstName", hook)
+        )
+        fields["last_name"] = (
+            value
+            if (value := pop("lastName", None)) is None or type(value) is str
+            else decode_str(value, at, "lastName", hook)
+        )
+        fields["email"] = (
+            value
+            if (value := pop("email", None)) is None or type(value) is str
+            else decode_str(value, at, "email", hook)
+        )
+        fields["organization"] = (
+            value
+            if (value := pop("organization", None)) is None or type(value) is str
+            else decode_str(value, at, "organization", hook)
+        )
+        fields["state"] = (
+            value
+            if (value := pop("state", None)) is None or type(value) is str
+            else decode_str(value, at, "state", hook)
+        )
+        fields["additional_properties"] = rest
+        return self
 
     @classmethod
     def decode(cls, value: Any, at: At, key: str, hook: Hook) -> Self | None:
@@ -60,18 +75,19 @@ class Customer:
 
     def to_dict(self) -> dict[str, Any]:
         """Turn the model into a plain JSON object. Fields that are None are omitted."""
-        encoded: dict[str, Any] = {key: encode(entry) for key, entry in self.additional_properties.items()}
+        fields = self.__dict__
         value: Any
-        if (value := self.id) is not None:
+        encoded: dict[str, Any] = encode_values(rest) if (rest := fields["additional_properties"]) else {}
+        if (value := fields["id"]) is not None:
             encoded["id"] = value if type(value) is int else encode(value)
-        if (value := self.first_name) is not None:
+        if (value := fields["first_name"]) is not None:
             encoded["firstName"] = value if type(value) is str else encode(value)
-        if (value := self.last_name) is not None:
+        if (value := fields["last_name"]) is not None:
             encoded["lastName"] = value if type(value) is str else encode(value)
-        if (value := self.email) is not None:
+        if (value := fields["email"]) is not None:
             encoded["email"] = value if type(value) is str else encode(value)
-        if (value := self.organization) is not None:
+        if (value := fields["organization"]) is not None:
             encoded["organization"] = value if type(value) is str else encode(value)
-        if (value := self.state) is not None:
+        if (value := fields["state"]) is not None:
             encoded["state"] = value if type(value) is str else encode(value)
         return encoded

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Annotated, Any
 
 import anyio
 import attrs
 import typer
+from rich.console import Console
 
 from teamwork_desk import AsyncDesk, Conversation, __version__
 from teamwork_desk.probe import probe_and_print
 from teamwork_desk.testing import FakeDesk
 
+from ._attach import check_files, convert_with_files, upload_progress
 from ._convert_many import convert_many
 from ._ids import ids
 from ._names import ids_for_names, kinds_named, list_kinds
@@ -77,6 +80,12 @@ def convert(
     *,
     url: Url = None,
     verify_first: VerifyFirst = True,
+    attach: Annotated[
+        list[Path] | None,
+        typer.Option(
+            exists=True, dir_okay=False, help="A file to upload and attach, of at most 20 MB; may be repeated."
+        ),
+    ] = None,
     **arguments: Any,
 ) -> None:
     """Convert one conversation, and print its ticket as JSON.
@@ -86,12 +95,21 @@ def convert(
 
     Example: `teamwork-desk convert 42 --subject Refund --customer jo@example.com --tag billing --tag urgent`
     """
+    try:
+        files = check_files(Path(), [str(path) for path in attach or ()])
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--attach") from None
     token = ask_for_token()
 
     async def work() -> None:
-        async with AsyncDesk(url, token=token) as desk:
+        with upload_progress(Console(stderr=True), is_used=bool(files)) as options:
+            await convert_one(options)
+
+    async def convert_one(options: dict[str, Any]) -> None:
+        async with AsyncDesk(url, token=token, **options) as desk:
             fields = ids_for_names(arguments, await list_kinds(desk, kinds_named(arguments)))
-            conversation = await desk.conversations.convert(conversation_id, verify_first=verify_first, **fields)
+            fields["verify_first"] = verify_first
+            conversation = await convert_with_files(desk, conversation_id, files, fields)
             ticket_id, page = conversation.ticket_id, ticket_url(desk, conversation.ticket_id)
         result = {"conversation_id": conversation_id, "created": conversation.created}
         try:

@@ -85,6 +85,7 @@ def convert_many(
     Each line of a JSONL file is an object with conversation_id and the arguments of convert. A CSV file has these names
     in its header; separate several values in a cell with ; and leave cells empty to omit them. An inbox, a status, a
     priority, a type, a source, an agent and tags may also be given by name: each kind is listed once, before the run.
+    attach lists files by their paths, relative to the jobs file; they are uploaded if the conversation has no ticket.
 
     The ledger records each conversion before and after. You can kill a run at any moment and start it again: it skips
     what is done, retries what failed, and always looks up first what was left open or unknown. The ledger holds no
@@ -114,7 +115,9 @@ def convert_many(
                 Ledger(ledger, _origin(os.environ[URL] if url is None else url)) as opened,
                 _reporting(jobs, total, results, desk) as (report, display),
             ):
-                backlog = Run(desk.conversations.convert, opened, report, settle=settle, verify_first=verify_first)
+                backlog = Run(
+                    desk.conversations.convert, opened, report, settle=settle, verify_first=verify_first, desk=desk
+                )
                 status, is_interrupted, is_lost = DONE, False, False
                 if settle and (left := opened.unsettled()):
                     display.note(

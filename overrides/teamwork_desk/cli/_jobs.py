@@ -16,6 +16,7 @@ from teamwork_desk._arguments import from_json
 from teamwork_desk._checks import is_id, name_only
 from teamwork_desk.backlog import Job
 
+from ._attach import ATTACH, check_files
 from ._errors import CommandError
 from ._forms import NAMED, NUMBER, Form, form_of, id_or_text
 
@@ -32,12 +33,14 @@ class Line:
         conversation_id: The conversation, if the line has a valid id.
         job: The job; None if the line is not a job.
         problem: Why the line is not a job.
+        attach: The files that are uploaded for the job.
     """
 
     number: int
     conversation_id: int | None = None
     job: Job | None = None
     problem: str = ""
+    attach: tuple[Path, ...] = ()
 
 
 def read_jobs(path: Path) -> Iterator[Line]:
@@ -56,17 +59,25 @@ def read_jobs(path: Path) -> Iterator[Line]:
             raise CommandError(f"{path}: expected a file name that ends in .jsonl or .csv")
 
 
-def _line(number: int, read: Callable[[], dict[str, Any]], convert: Callable[[str, Any], Any]) -> Line:
-    """Return the job whose fields one function reads, and whose values the other converts."""
+def _line(folder: Path, number: int, read: Callable[[], dict[str, Any]], convert: Callable[[str, Any], Any]) -> Line:
+    """Return the job whose fields one function reads, and whose values the other converts.
+
+    Args:
+        folder: The folder of the jobs file, to which the paths of attachments are relative.
+        number: The number of the line.
+        read: Reads the fields.
+        convert: Converts the value of a field.
+    """
     conversation_id: int | None = None
     try:
         fields = read()
         # The id comes first, so that a problem with another field is reported with its conversation.
         conversation_id = _id(convert(ID, fields[ID]) if ID in fields else None)
         job = {name: convert(name, value) for name, value in fields.items()}
+        files = check_files(folder, job.pop(ATTACH, None))
     except ValueError as error:
         return Line(number=number, conversation_id=conversation_id, problem=str(error))
-    return Line(number=number, conversation_id=conversation_id, job=cast("Job", job))
+    return Line(number=number, conversation_id=conversation_id, job=cast("Job", job), attach=files)
 
 
 def _id(value: object) -> int:
@@ -83,7 +94,7 @@ def _read_jsonl(path: Path) -> Iterator[Line]:
         for number, line in enumerate(file, 1):
             content = line.removeprefix(_BOM) if number == 1 else line
             if content.strip():
-                yield _line(number, partial(_parse_json, content), from_json)
+                yield _line(path.parent, number, partial(_parse_json, content), from_json)
 
 
 def _parse_json(line: bytes) -> dict[str, Any]:
@@ -141,7 +152,7 @@ _READERS: dict[Form, Callable[[str], Any]] = {
 _FORMS: dict[str, Form | None] = {
     name: form_of(hint, is_named=name in NAMED) for name, hint in get_type_hints(Job).items()
 }
-COLUMNS = {name: _READERS[form] for name, form in _FORMS.items() if form is not None}
+COLUMNS = {name: _READERS[form] for name, form in _FORMS.items() if form is not None} | {ATTACH: _texts}
 ONLY_IN_JSON = {name for name, form in _FORMS.items() if form is None}
 
 
@@ -156,7 +167,7 @@ def _read_csv(path: Path) -> Iterator[Line]:
             number = rows.line_num + 1
             for row in rows:
                 if any(cell.strip() for cell in row):
-                    yield _line(number, partial(_cells, header, row), _from_cell)
+                    yield _line(path.parent, number, partial(_cells, header, row), _from_cell)
                 number = rows.line_num + 1
         except csv.Error as error:
             raise CommandError(f"{path}:{number}: {error}") from None

@@ -1,9 +1,9 @@
 """The ledger: a file with the state of each conversation, written before and after each conversion.
 
-It holds ids, states, error classes and times, and no personal data. Only one run at a time can use it: SQLite's
-exclusive lock lasts until the connection is closed, and the operating system releases the lock of a killed process. The
-ledger uses write-ahead logging, which makes a commit durable with one fsync. A rollback journal could lose the last
-commit in a power failure, and this commit may say that a request is about to be sent.
+It holds ids, states, error classes, times and hashes of attached files, and no personal data. Only one run at a time
+can use it: SQLite's exclusive lock lasts until the connection is closed, and the operating system releases the lock of
+a killed process. The ledger uses write-ahead logging, which makes a commit durable with one fsync. A rollback journal
+could lose the last commit in a power failure, and this commit may say that a request is about to be sent.
 
 SQLite's lock belongs to the file, and a user can move or remove the file while a run uses it. So there is a second lock
 on the name (on Linux), and `begin` first checks that the ledger is still at its path. A gap is left where the second
@@ -45,6 +45,15 @@ CREATE TABLE conversation (
 PRAGMA application_id = {APPLICATION_ID};
 PRAGMA user_version = {FORMAT};
 COMMIT;
+"""
+# An older version of this package knows nothing of this table, and leaves it alone. So the format is still the same.
+_UPLOADS = """
+CREATE TABLE IF NOT EXISTS upload (
+    conversation_id INTEGER NOT NULL,
+    fingerprint TEXT NOT NULL,
+    file_id INTEGER NOT NULL,
+    PRIMARY KEY (conversation_id, fingerprint)
+);
 """
 _NOW = "strftime('%Y-%m-%dT%H:%M:%fZ')"
 
@@ -112,6 +121,7 @@ class Ledger:
             self._connection.executescript(_SCHEMA)
         # SQLite locks the file at the first write, and the lock must exist before the first conversion.
         self._connection.execute("BEGIN EXCLUSIVE")
+        self._connection.execute(_UPLOADS)
         (known,) = self._connection.execute("SELECT max(origin) FROM installation").fetchone()
         if origin is not None and known is None:
             self._connection.execute("INSERT INTO installation VALUES (?)", (origin,))
@@ -173,6 +183,7 @@ class Ledger:
         with self._command_errors():
             if self._is_new():
                 self._connection.executescript(_SCHEMA)
+            self._connection.execute(_UPLOADS)
 
     def entry(self, conversation_id: int) -> Entry | None:
         """Return the record of a conversation; None if no run has begun to convert it."""
@@ -230,6 +241,27 @@ class Ledger:
                 f"UPDATE conversation SET state = ?, ticket_id = ?, error = ?, closed_at = {_NOW} WHERE id = ?",  # noqa: S608
                 (state, ticket_id, error, conversation_id),
             )
+
+    def uploads(self, conversation_id: int) -> dict[str, int]:
+        """Return the ids of the files that were uploaded for a conversation, by their fingerprints."""
+        with self._command_errors():
+            rows = self._connection.execute(
+                "SELECT fingerprint, file_id FROM upload WHERE conversation_id = ? ORDER BY file_id",
+                (conversation_id,),
+            ).fetchall()
+        return dict(rows)
+
+    def keep_upload(self, conversation_id: int, fingerprint: str, file_id: int) -> None:
+        """Record that a file was uploaded for a conversation, which is not converted yet."""
+        with self._command_errors():
+            self._connection.execute(
+                "INSERT OR REPLACE INTO upload VALUES (?, ?, ?)", (conversation_id, fingerprint, file_id)
+            )
+
+    def forget_uploads(self, conversation_id: int) -> None:
+        """Forget the files of a conversation, because they are attached, or Desk does not accept them."""
+        with self._command_errors():
+            self._connection.execute("DELETE FROM upload WHERE conversation_id = ?", (conversation_id,))
 
     def __enter__(self) -> Self:
         return self

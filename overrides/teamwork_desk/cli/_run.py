@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import aclosing
+from functools import partial
+from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import anyio
 import attrs
 from attrs import frozen
 
-from teamwork_desk import AsyncDesk, ConvertedConversation, DeskError, NotSentError
+from teamwork_desk import AsyncDesk, ConvertedConversation, DeskError, NotSentError, ValidationError
 from teamwork_desk.backlog import Convert, Job, Outcome, convert_many
 from teamwork_desk.testing import FakeDesk
 
+from ._attach import attach
 from ._errors import CommandError
 from ._jobs import Line
 from ._ledger import Entry, Ledger, State
@@ -71,15 +74,27 @@ class Run:
             may have waited for the rate window.
         verify_first: Whether to look a conversation up first if its job does not say so. A conversation that is open or
             unknown is always looked up first.
+        desk: The client that uploads the attachments of the jobs; None uploads nothing.
     """
 
-    def __init__(self, convert: Convert, ledger: Ledger, report: Report, *, settle: float, verify_first: bool) -> None:
+    def __init__(
+        self,
+        convert: Convert,
+        ledger: Ledger,
+        report: Report,
+        *,
+        settle: float,
+        verify_first: bool,
+        desk: AsyncDesk | None = None,
+    ) -> None:
         self._convert = convert
         self._ledger = ledger
         self._report = report
         self._settled_at = anyio.current_time() + settle
         self._verify_first = verify_first
+        self._desk = desk
         self._lines: dict[int, int] = {}
+        self._files: dict[int, tuple[Path, ...]] = {}
         self._stopping = asyncio.Event()
 
     def stop(self) -> None:
@@ -126,6 +141,8 @@ class Run:
                     )
                 )
             else:
+                if line.attach:
+                    self._files[conversation_id] = line.attach
                 yield line.job
 
     async def _recorded(self, conversation_id: int, **arguments: Any) -> ConvertedConversation:
@@ -140,6 +157,8 @@ class Run:
             arguments["verify_first"] = self._verify_first
         if self._stopping.is_set():
             raise NotSentError("the run was stopped before this job started")
+        # The ledger says nothing yet: an upload changes no conversation.
+        conversation = await self._attach(conversation_id, arguments)
         try:
             self._ledger.begin(conversation_id)
         except CommandError:
@@ -147,8 +166,10 @@ class Run:
             self.stop()
             raise
         try:
-            conversation = await self._convert(conversation_id, **arguments)
+            conversation = conversation or await self._convert(conversation_id, **arguments)
         except DeskError as error:
+            if isinstance(error, ValidationError) and any(field.startswith("files") for field in error.errors):
+                self._ledger.forget_uploads(conversation_id)
             # Without an attempt to convert, the lookup itself failed, and the earlier outcome stays unknown. With an
             # attempt, the lookup has shown that the conversation was not converted before.
             still_unknown = may_be_converted and not error.attempts
@@ -156,7 +177,18 @@ class Run:
             self._ledger.end(conversation_id, state, error=type(error).__name__)
             raise
         self._ledger.end(conversation_id, "done", ticket_id=conversation.ticket_id)
+        if conversation_id in self._files:
+            self._ledger.forget_uploads(conversation_id)
         return conversation
+
+    async def _attach(self, conversation_id: int, arguments: dict[str, Any]) -> ConvertedConversation | None:
+        """Upload the files of a job, unless its conversation has a ticket: then return the conversation."""
+        files = self._files.get(conversation_id)
+        if self._desk is None or not files:
+            return None
+        known = self._ledger.uploads(conversation_id)
+        keep = partial(self._ledger.keep_upload, conversation_id)
+        return await attach(self._desk, conversation_id, files, arguments, known=known, keep=keep)
 
     def _result_of(self, outcome: Outcome) -> Result:
         conversation_id, error = outcome.conversation_id, outcome.error
@@ -176,9 +208,15 @@ class Run:
             conversation_id=conversation_id,
             state=_state_of(entry),
             error=type(error).__name__,
-            message=str(error),
+            message=f"{error}{self._kept(conversation_id)}",
             request_id=error.request_id,
         )
+
+    def _kept(self, conversation_id: int) -> str:
+        """Return what the next run can use of a job that failed, as the end of a message."""
+        files = self._ledger.uploads(conversation_id) if conversation_id in self._files else {}
+        ids = ", ".join(str(file_id) for file_id in files.values())
+        return f"; uploaded for the next run with this ledger: file {ids}" if files else ""
 
 
 def _rejected(line: Line, problem: str, state: JobState = "failed") -> Result:

@@ -4,5 +4,6 @@ from ._fake_desk import FakeDesk
 from ._faults import Fault
 from ._records import RecordedRequest, Ticket
 from ._time import VirtualTimeLoop
+from ._uploads import UploadedFile
 
-__all__ = ["FakeDesk", "Fault", "RecordedRequest", "Ticket", "VirtualTimeLoop"]
+__all__ = ["FakeDesk", "Fault", "RecordedRequest", "Ticket", "UploadedFile", "VirtualTimeLoop"]

@@ -36,6 +36,7 @@ from ._responses import (
 )
 from ._time import LoopClock
 from ._transport import Transport
+from ._uploads import UploadedFile, Uploads, is_upload
 from ._validator import problems_of
 
 FIRST_TICKET = 1_000_001
@@ -55,7 +56,8 @@ class FakeDesk(Directory):
     Attributes:
         transport: An httpx transport for the client, under asyncio and trio. It needs no network, and closing it does
             nothing.
-        requests: The requests that arrived, oldest first.
+        requests: The requests that arrived, oldest first, those to the upload host included.
+        files: The files by their ids.
         inboxes: The inboxes. This list and the next eight are plain lists of objects, which a test may change at any
             time: `fake.inboxes.append(Inbox(id=9, name="Sales"))`.
         statuses: The ticket statuses.
@@ -119,6 +121,8 @@ class FakeDesk(Directory):
         for conversation_id in conversations:
             self.add_conversation(conversation_id)
         self._tickets: list[Ticket] = []
+        self._uploads = Uploads()
+        self.files: dict[int, UploadedFile] = self._uploads.files
         self.requests: list[RecordedRequest] = []
         self.transport: httpx.AsyncBaseTransport = Transport(self._handle, self._faults)
 
@@ -146,8 +150,9 @@ class FakeDesk(Directory):
             from ._server import serve  # noqa: PLC0415 - it needs the extra
         except ImportError as error:
             raise ImportError('FakeDesk.serve() needs an extra: pip install "teamwork-desk[testing]"') from error
-        async with serve(self._handle, host, port) as url:
-            yield url
+        async with serve(self._handle, host, port) as url, serve(self._handle, host, 0) as uploads:
+            with self._uploads.at(uploads):
+                yield url
 
     def add_conversation(self, id: int | None = None, **fields: Any) -> dict[str, Any]:
         """Add a conversation, or replace the conversation that has this id.
@@ -194,10 +199,11 @@ class FakeDesk(Directory):
         body: bytes | str | Mapping[str, Any] = b"",
         times: int = 1,
         method: str | None = None,
+        path: str = "",
     ) -> None:
         """Send this response to the next requests, and do not carry them out.
 
-        Faults wait in a queue. Each request gets the oldest fault whose `method` fits.
+        Faults wait in a queue. Each request gets the oldest fault whose `method` and `path` fit.
 
         Args:
             status: The status, from 200 to 599.
@@ -205,6 +211,8 @@ class FakeDesk(Directory):
             body: The body. A mapping is encoded as JSON.
             times: How many requests this happens to.
             method: The HTTP method of the requests that this can happen to. Without it, it happens to every request.
+            path: A part of the path of these requests. The steps of an upload have `/files/ref.json`, `/uploads`, which
+                is on the upload host, and `/files/`.
 
         Raises:
             ValueError: The status is not from 200 to 599.
@@ -214,9 +222,11 @@ class FakeDesk(Directory):
         if isinstance(body, Mapping):
             body = json.dumps(body)
         response = FakeResponse(status, httpx.Headers(headers), body.encode() if isinstance(body, str) else body)
-        self._faults.add(InjectedFault(method and method.upper(), "never", response), times)
+        self._faults.add(InjectedFault(method and method.upper(), "never", response, path=path), times)
 
-    def lose_answer(self, when: Literal["before", "after"], *, times: int = 1, method: str | None = None) -> None:
+    def lose_answer(
+        self, when: Literal["before", "after"], *, times: int = 1, method: str | None = None, path: str = ""
+    ) -> None:
         """Break the connection of the next requests before any part of the response is sent.
 
         The transport raises `httpx.ReadError`, and the server resets the connection.
@@ -226,10 +236,13 @@ class FakeDesk(Directory):
             times: How many requests this happens to.
             method: The HTTP method of the requests that this can happen to. The default is POST, a conversion: without
                 it, the lookup before the conversion would lose its response.
+            path: A part of the path of these requests, as for `fail`.
         """
-        self.inject(cast("Fault", f"answer lost {when} the work"), times=times, method=method)
+        self.inject(cast("Fault", f"answer lost {when} the work"), times=times, method=method, path=path)
 
-    def inject(self, fault: Fault, *, times: int = 1, method: str | None = None, lasts: float = 2.0) -> None:
+    def inject(
+        self, fault: Fault, *, times: int = 1, method: str | None = None, lasts: float = 2.0, path: str = ""
+    ) -> None:
         """Let a fault happen to the next requests.
 
         In the names of the faults, "answer" is the response, and "the work" is carrying the request out. By default
@@ -270,11 +283,12 @@ class FakeDesk(Directory):
             method: The HTTP method of the requests that it can happen to. By default, the first five faults of the
                 table happen to every request, and the others to a POST, a conversion.
             lasts: How many seconds later FakeDesk carries the request out, if the fault says "while the work goes on".
+            path: A part of the path of these requests, as for `fail`.
 
         Raises:
             ValueError: There is no fault of this name.
         """
-        self._faults.add(fault_by_name(fault, method and method.upper(), lasts), times)
+        self._faults.add(fault_by_name(fault, method and method.upper(), lasts, path), times)
 
     def assert_converted_once(self, conversation_id: int, **fields: Unpack[ConvertedFields]) -> Ticket:
         """Assert that a conversation was converted exactly once, with these fields.
@@ -320,16 +334,22 @@ class FakeDesk(Directory):
             decoded = None
         # While the rate limit is used up, no fault happens. Otherwise a fault such as "unreadable answer" would make
         # the client believe that a request which was rejected with 429 was carried out.
-        fault = None if self._limiter.is_used_up(self._clock()) else self._faults.take(method)
-        if fault is not None and fault.outcome is RATE_LIMITED:
+        to_desk = not is_upload(path)
+        is_paused = to_desk and self._limiter.is_used_up(self._clock())
+        fault = None if is_paused else self._faults.take(method, path)
+        if fault is not None and fault.outcome is RATE_LIMITED and to_desk:
             self._limiter.use_up(self._clock())
             # The limiter may count the refused request, too.
             self._limiter.accepts(self._clock())
         response: FakeResponse | None = None
         if fault is None or fault.work != "never":
             # A request that is rejected here is not carried out later either.
-            response = self._check_access(method, path, headers)
-            carry_out = partial(self._carry_out, method, path, arguments, decoded)
+            response = self._check_access(method, path, headers) if to_desk else None
+            carry_out = (
+                partial(self._carry_out, method, path, arguments, decoded)
+                if to_desk
+                else partial(self._uploads.receive, method, headers, body)
+            )
             if response is None and fault is not None and fault.work == "later":
                 self._unfinished_work.append((self._clock() + fault.lasts, carry_out))
             elif response is None:
@@ -337,7 +357,7 @@ class FakeDesk(Directory):
         outcome = cast("FakeResponse", response) if fault is None else fault.outcome_for(response)
         status = outcome.status if isinstance(outcome, FakeResponse) else None
         self.requests.append(RecordedRequest(method, path, arguments, headers, decoded, status))
-        return self._with_usual_headers(outcome) if isinstance(outcome, FakeResponse) else outcome
+        return self._with_usual_headers(outcome) if isinstance(outcome, FakeResponse) and to_desk else outcome
 
     def _finish_work(self) -> None:
         """Carry out the requests whose time has come, in the order of their times.
@@ -392,7 +412,8 @@ class FakeDesk(Directory):
             if method != "POST":
                 return rejection(405, "the method must be POST", Allow="POST")
             return self._convert(int(match[1]), body)
-        return rejection(404, "the path is unknown")
+        response = self._uploads.carry_out(method, path, body, self._error_shape)
+        return response or rejection(404, "the path is unknown")
 
     def _convert(self, conversation_id: int, body: Any) -> FakeResponse:
         conversation = self._conversations.get(conversation_id)
@@ -401,6 +422,7 @@ class FakeDesk(Directory):
         problems = problems_of(
             body, has_contact=bool(conversation.get("contact")), old_installation=self._old_installation
         )
+        problems = problems or self._uploads.problems_of(body)
         if problems:
             return validation_error(problems, self._error_shape)
         ticket = Ticket(next(self._ticket_ids), conversation_id, body)

@@ -46,6 +46,7 @@ class InjectedFault:
 
     Attributes:
         method: The HTTP method of the requests that the fault can happen to; None for every method.
+        path: A part of the path of these requests; an empty text for every path.
         work: Whether and when the request is carried out.
         outcome: The response that the client gets, or why it gets no response. None means the real response, but the
             connection breaks in the middle of its body.
@@ -56,6 +57,7 @@ class InjectedFault:
     work: Work
     outcome: FakeResponse | NoResponse | None
     lasts: float = 0.0
+    path: str = ""
 
     def outcome_for(self, response: FakeResponse | None) -> FakeResponse | NoResponse:
         """Return what the client gets.
@@ -70,7 +72,7 @@ class InjectedFault:
 
 
 class Faults:
-    """A queue of faults. A request gets the oldest fault whose method fits."""
+    """A queue of faults. A request gets the oldest fault whose method and path fit."""
 
     def __init__(self) -> None:
         self._queue: list[InjectedFault] = []
@@ -84,22 +86,23 @@ class Faults:
         """
         self._queue += [fault] * times
 
-    def take(self, method: str, *, before_arrival: bool = False) -> InjectedFault | None:
+    def take(self, method: str, path: str, *, before_arrival: bool = False) -> InjectedFault | None:
         """Remove the fault that happens to a request from the queue, and return it; None if there is no fault.
 
         Args:
             method: The request's HTTP method.
+            path: The request's path.
             before_arrival: Whether the request has not arrived yet. Then only a refused connection can happen to it,
                 and any other fault stays in the queue until the request arrives.
         """
-        fault = next((fault for fault in self._queue if fault.method in (None, method)), None)
+        fault = next((each for each in self._queue if each.method in (None, method) and each.path in path), None)
         if fault is None or (before_arrival and fault.outcome is not NoResponse.REFUSED):
             return None
         self._queue.remove(fault)
         return fault
 
 
-def fault_by_name(name: Fault, method: str | None, lasts: float) -> InjectedFault:
+def fault_by_name(name: Fault, method: str | None, lasts: float, path: str) -> InjectedFault:
     """Return a fault, ready for the queue.
 
     Args:
@@ -107,6 +110,7 @@ def fault_by_name(name: Fault, method: str | None, lasts: float) -> InjectedFaul
         method: The HTTP method of the requests that the fault can happen to. The default is POST for a fault that is
             about work, and every method for any other fault.
         lasts: How many seconds later the request is carried out, if the fault says "while the work goes on".
+        path: A part of the path of the requests that the fault can happen to.
 
     Raises:
         ValueError: There is no fault of this name.
@@ -114,7 +118,7 @@ def fault_by_name(name: Fault, method: str | None, lasts: float) -> InjectedFaul
     if name not in _FAULTS:
         raise ValueError(f"unknown fault: {name!r}; expected one of: {', '.join(map(repr, get_args(Fault)))}")
     work, outcome = _FAULTS[name]
-    return InjectedFault(method or (None if name in _FOR_EVERY_METHOD else "POST"), work, outcome, lasts)
+    return InjectedFault(method or (None if name in _FOR_EVERY_METHOD else "POST"), work, outcome, lasts, path)
 
 
 def _html_response(status: int, text: str, **headers: str) -> FakeResponse:

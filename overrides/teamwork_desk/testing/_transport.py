@@ -30,7 +30,7 @@ class Transport(httpx.AsyncBaseTransport):
         Raises:
             httpx.TransportError: The connection fails, because a fault says so.
         """
-        if self._faults.take(request.method, before_arrival=True):
+        if self._faults.take(request.method, request.url.path, before_arrival=True):
             raise httpx.ConnectError("FakeDesk refused the connection", request=request)
         # Read the stream itself, as a connection does. `request.aread()` would store the body, and a client that sends
         # the same request again would then work with FakeDesk and fail with a real connection.

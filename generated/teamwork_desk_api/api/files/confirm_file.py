@@ -22,9 +22,9 @@ def confirm_file(id: int) -> Request[None]:
         operation="confirm_file",
         method="PATCH",
         target=_target(f"/desk/api/v2/files/{_path_segment(id)}.json", {}),
-        decode=_ignore,
+        decode=_decode,
     )
 
 
-def _ignore(payload: Any, hook: Hook) -> None:
+def _decode(payload: Any, hook: Hook) -> None:
     """Ignore the response body: the contract describes none."""

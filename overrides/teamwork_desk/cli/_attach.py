@@ -1,0 +1,183 @@
+"""Attachments: the files of a job, or of `convert --attach`.
+
+A file is uploaded only after a lookup has shown that the conversation has no ticket, so that nothing is uploaded for a
+job that is done. An upload is kept by the fingerprint of its file, so that the next run can use it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import stat
+import sys
+from collections.abc import AsyncIterator, Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, cast
+
+import anyio.to_thread
+import attrs
+import httpx
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn
+
+from teamwork_desk import AsyncDesk, Conversation, ConvertedConversation, DeskError, RequestError
+from teamwork_desk._checks import LARGEST_FILE
+
+ATTACH = "attach"
+"""The name of the column and of the key in a jobs file. It is no argument of `convert`, which takes ids of files."""
+
+
+def check_files(folder: Path, paths: object) -> tuple[Path, ...]:
+    """Return the files of a job.
+
+    Args:
+        folder: The folder to which the paths are relative.
+        paths: The paths, as they were read; None for no files.
+
+    Raises:
+        ValueError: They are not a list of paths, or a file cannot be read, or is too large. The message does not show
+            the path, because the name of a file may be personal data.
+    """
+    if paths is None:
+        return ()
+    if not isinstance(paths, list):
+        raise ValueError(f"{ATTACH}: expected a list of paths")  # noqa: TRY004 - every problem of a line is a ValueError
+    return tuple(_check_file(folder, number, path) for number, path in enumerate(cast("list[object]", paths), 1))
+
+
+def _check_file(folder: Path, number: int, path: object) -> Path:
+    if not isinstance(path, str) or not path:
+        raise ValueError(f"{ATTACH}: expected a list of paths")
+    try:
+        found = (folder / path).stat()
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{ATTACH}: file {number} cannot be read ({type(error).__name__})") from None
+    if not stat.S_ISREG(found.st_mode):
+        raise ValueError(f"{ATTACH}: file {number} is not a regular file")
+    if found.st_size > LARGEST_FILE:
+        raise ValueError(f"{ATTACH}: file {number} is larger than {LARGEST_FILE} bytes (20 MB)")
+    return folder / path
+
+
+async def attach(
+    desk: AsyncDesk,
+    conversation_id: int,
+    paths: Sequence[Path],
+    arguments: dict[str, Any],
+    *,
+    known: Mapping[str, int],
+    keep: Callable[[str, int], None],
+) -> ConvertedConversation | None:
+    """Upload the files of a conversation, and add them to the arguments of `convert`.
+
+    Args:
+        desk: The client.
+        conversation_id: The conversation.
+        paths: The files.
+        arguments: The arguments. Unless `verify_first` is False, the conversation is looked up before the uploads.
+        known: The ids of files that are uploaded already, by their fingerprints.
+        keep: Called with the fingerprint and the id of each file that was uploaded.
+
+    Returns:
+        The conversation if it has a ticket already, so that nothing was uploaded; None otherwise.
+
+    Raises:
+        DeskError: The lookup or an upload failed.
+    """
+    if arguments.get("verify_first") is not False:
+        found = await desk.conversations.get(conversation_id)
+        if found.ticket_id:
+            fields = {each.name: getattr(found, each.name) for each in attrs.fields(Conversation)}
+            return ConvertedConversation(**fields, created=False)
+    files: object = arguments.get("files")
+    if not isinstance(files, list | tuple | None):
+        return None  # `convert` rejects it, so that an upload would be in vain
+    known, attached = {**known}, [*cast("Sequence[Any]", files or ())]
+    for number, path in enumerate(paths, 1):
+        fingerprint = await anyio.to_thread.run_sync(fingerprint_of, path)
+        if fingerprint is None:
+            raise RequestError(f"{ATTACH}: file {number} cannot be read any more")
+        file_id = known.get(fingerprint)
+        if file_id is None:
+            file_id = (await desk.files.upload(path)).id
+            assert file_id is not None, "an uploaded file has an id"  # noqa: S101
+            keep(fingerprint, file_id)
+            known[fingerprint] = file_id
+        if file_id not in attached:
+            attached.append(file_id)
+    arguments["files"] = attached
+    return None
+
+
+async def convert_with_files(
+    desk: AsyncDesk, conversation_id: int, paths: Sequence[Path], arguments: dict[str, Any]
+) -> ConvertedConversation:
+    """Convert one conversation with files. If that fails, print the ids of the files that were uploaded.
+
+    Raises:
+        DeskError: The conversion or an upload failed.
+    """
+    uploaded: dict[str, int] = {}
+    try:
+        found = None
+        if paths:
+            found = await attach(desk, conversation_id, paths, arguments, known=uploaded, keep=uploaded.__setitem__)
+        return found or await desk.conversations.convert(conversation_id, **arguments)
+    except DeskError:
+        if uploaded:
+            options = " ".join(f"--file {file_id}" for file_id in uploaded.values())
+            typer.echo(f"uploaded: use {options} instead of --attach to attach the same files again", err=True)
+        raise
+
+
+def fingerprint_of(path: Path) -> str | None:
+    """Return what distinguishes a file from every other file: a hash of its name and its content.
+
+    Size and time would not be enough, because two files from one archive may have both in common.
+    """
+    hashed = hashlib.sha256(path.name.encode("utf-8", "surrogateescape") + b"\0")
+    try:
+        with path.open("rb") as file:
+            while piece := file.read(1024 * 1024):
+                hashed.update(piece)
+    except OSError:
+        return None
+    return hashed.hexdigest()
+
+
+@contextmanager
+def upload_progress(console: Console, *, is_used: bool) -> Generator[dict[str, Any]]:
+    """Show the progress of uploads on a terminal.
+
+    Yields:
+        Options for `AsyncDesk`. An event hook counts the bytes that a form sends.
+    """
+    if not (is_used and console.is_interactive):
+        yield {}
+        return
+    columns = TextColumn("upload"), BarColumn(), DownloadColumn()
+    # A file or a pipe must not pass through rich.
+    is_shown = sys.stdout is not None and sys.stdout.isatty()
+    with Progress(*columns, console=console, transient=True, redirect_stdout=is_shown) as progress:
+
+        async def count(request: httpx.Request) -> None:
+            if request.headers.get("content-type", "").startswith("multipart/form-data"):
+                task = progress.add_task("", total=int(request.headers["content-length"]))
+                request.stream = _Counted(cast("httpx.AsyncByteStream", request.stream), progress, task)
+
+        yield {"event_hooks": {"request": [count]}}
+
+
+class _Counted(httpx.AsyncByteStream):
+    """The body of a request, whose bytes are counted while they are sent."""
+
+    def __init__(self, stream: httpx.AsyncByteStream, progress: Progress, task: TaskID) -> None:
+        self._stream = stream
+        self._progress = progress
+        self._task = task
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for piece in self._stream:
+            yield piece
+            self._progress.advance(self._task, len(piece))
