@@ -326,7 +326,7 @@ def _shape_faults(path: Path, kind: str, node: Node) -> Iterator[Fault]:
         keyword = KINDS[kind].get(str(key), OBEYED)
         here = (*path, str(key))
         is_list = keyword.shape is list or key in LISTS.get(kind, ())
-        got = type(value)
+        got = type(cast("object", value))
         is_types = key == "type" and got is list
         if (is_list or keyword.shape) and got is not (list if is_list else dict):
             yield here, f"expected {'a list' if is_list else 'an object'}, got {value!r}"
