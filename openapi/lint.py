@@ -326,10 +326,11 @@ def _shape_faults(path: Path, kind: str, node: Node) -> Iterator[Fault]:
         keyword = KINDS[kind].get(str(key), OBEYED)
         here = (*path, str(key))
         is_list = keyword.shape is list or key in LISTS.get(kind, ())
-        is_types = key == "type" and type(value) is list
-        if (is_list or keyword.shape) and type(value) is not (list if is_list else dict):
+        got = type(cast("object", value))
+        is_types = key == "type" and got is list
+        if (is_list or keyword.shape) and got is not (list if is_list else dict):
             yield here, f"expected {'a list' if is_list else 'an object'}, got {value!r}"
-        elif (key in TEXTS or (key == "type" and not is_types)) and type(value) is not str:
+        elif (key in TEXTS or (key == "type" and not is_types)) and got is not str:
             yield here, f"expected a text, got {value!r}"
         elif is_types or (is_list and keyword.shape is None):
             expected = dict if key == "security" else str
