@@ -208,7 +208,7 @@ def sent_and_read(contract: Node) -> tuple[set[str], set[str]]:
 def _collect(contract: Node, node: object, names: set[str]) -> None:
     """Add the names of the schemas that a node refers to, directly or not."""
     if isinstance(node, list):
-        for entry in cast("list[Any]", node):
+        for entry in cast("Any", node):
             _collect(contract, entry, names)
     elif isinstance(node, dict):
         fields = cast("Node", node)
