@@ -219,6 +219,13 @@ async def delete() -> None:
     async with calling() as caller:
         request = operation("delete_ticket")(7)
         assert await caller.call(request, httpx.Response(204)) is None
+        # Desk rejects a DELETE without the content type of JSON, although it has no body.
+        (sent,) = caller.seen
+        assert (sent.content, sent.headers["content-type"], sent.headers["content-length"]) == (
+            b"",
+            "application/json",
+            "0",
+        )
         # A DELETE is idempotent, so it is sent again after its response was lost.
         assert await caller.call(request, LOST, httpx.Response(204)) is None
         error = await caller.call(request, LOST, LOST)
