@@ -1281,7 +1281,7 @@ def test_the_jobs_of_jsonl_lines(line: str | bytes, job: object) -> None:
     ("name", "content"),
     [
         ("jobs.jsonl", '{"inbox": {"nme": 1}, "conversation_id": 7}'),
-        ("jobs.csv", "inbox,conversation_id\nx,7\n"),
+        ("jobs.csv", "parent,conversation_id\nx,7\n"),
     ],
 )
 def test_a_line_that_is_not_a_job_keeps_its_conversation(name: str, content: str) -> None:

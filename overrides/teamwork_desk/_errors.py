@@ -2,7 +2,7 @@
 
 DeskError
  +- ConfigurationError          the client cannot be built, or is closed
- +- RequestError (ValueError)   an argument is invalid; nothing was sent
+ +- RequestError (ValueError)   an argument is invalid; nothing was changed
  +- TransportError              the connection failed
  |   +- NotSentError            ... before the request was sent
  +- OutcomeUnknownError         the request was sent, and its outcome cannot be found out
@@ -76,7 +76,7 @@ class ConfigurationError(DeskError):
 
 
 class RequestError(DeskError, ValueError):
-    """An argument is invalid, and nothing was sent: correct the call."""
+    """An argument is invalid, or several objects have the name that was looked up: nothing was changed."""
 
 
 class TransportError(DeskError):
@@ -185,7 +185,7 @@ class PermissionDeniedError(StatusError):
 
 
 class NotFoundError(StatusError):
-    """404: Desk does not know the object; also raised if a listing does not show the conversation."""
+    """404: Desk does not know the object; also raised if a listing does not show the object."""
 
     meaning: ClassVar[str] = "not found"
 

@@ -13,16 +13,26 @@ from teamwork_desk import (
     Contact,
     Conversation,
     ConvertedConversation,
+    Customer,
     CustomerRef,
     CustomField,
+    CustomFieldDefinition,
     CustomFieldMeta,
     DeskError,
     EntityRef,
+    Inbox,
     RateLimit,
     RateLimitedError,
     RequestError,
+    Resource,
     RetryPolicy,
     StatusError,
+    Tag,
+    TicketPriority,
+    TicketSource,
+    TicketStatus,
+    TicketType,
+    User,
     ValidationError,
 )
 from teamwork_desk.backlog import Converted, Failed
@@ -119,6 +129,26 @@ async def read(desk: AsyncDesk) -> None:
     assert_type(conversations, AsyncGenerator[Conversation])
     async for conversation in conversations:
         assert_type(conversation, Conversation)
+
+
+async def name(desk: AsyncDesk) -> None:
+    """Find objects by their names, and list them."""
+    assert_type(desk.inboxes, Resource[Inbox])
+    assert_type(await desk.inboxes.find("Support"), Inbox)
+    assert_type((await desk.with_options(deadline=5).statuses.find("solved")).id, int | None)
+    assert_type(await desk.statuses.find("solved"), TicketStatus)
+    assert_type(await desk.priorities.find("High"), TicketPriority)
+    assert_type(await desk.types.find("Question"), TicketType)
+    assert_type(await desk.sources.find("Chat"), TicketSource)
+    assert_type(await desk.tags.find("vip"), Tag)
+    assert_type(await desk.users.find("ann@acme.com"), User)
+    assert_type(await desk.customers.find("jo@example.com"), Customer)
+    assert_type(await desk.custom_fields.find("Order"), CustomFieldDefinition)
+    listing = desk.users.list(filter={"inboxes.id": {"$eq": 7}}, order_by="id", order_mode="asc")
+    assert_type(listing, AsyncGenerator[User])
+    inboxes: list[Inbox] = [inbox async for inbox in desk.inboxes.list()]
+    FakeDesk().inboxes = [*inboxes, Inbox(id=7, name="Support")]
+    await desk.conversations.convert(42, inbox=(await desk.inboxes.find("Support")).id)
 
 
 def explain(error: DeskError) -> None:

@@ -48,6 +48,16 @@ async def read(desk: AsyncDesk) -> None:
         pass
 
 
+async def name(desk: AsyncDesk) -> None:
+    """Use the listings of ids in every wrong way."""
+    desk.inboxes.find(7)  # rejected: a name is a str
+    desk.inbox.find("Support")  # rejected: the attribute is inboxes
+    desk.inboxes.list(name="Support")  # rejected: an unknown argument
+    user = await desk.users.find("ann@acme.com")
+    _ = user.name  # rejected: a user has a first and a last name
+    await desk.conversations.convert(42, inbox=user)  # rejected: a reference is an EntityRef or an id
+
+
 def build() -> None:
     """Build values in every wrong way."""
     AsyncDesk(URL, "a-token")  # rejected: a token is given by name

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal
 
 import attrs
 import typer
@@ -18,8 +18,6 @@ from ._shell import Url, ask_for_token, print_json, run
 
 _UNLIMITED = 10_000
 """The width of a table in a file or a pipe, which has no lines that could wrap."""
-
-Row = dict[str, Any]
 
 
 def ids(
@@ -43,17 +41,17 @@ def ids(
 
     async def work() -> None:
         async with AsyncDesk(url, token=token) as desk:
-            rows: list[Row] = []
+            found: list[Any] = []
             async for each in _objects(getattr(desk, kind.replace("-", "_")), name):
                 # What the contract does not describe is left out: it may hold a mailbox's settings.
-                row = attrs.evolve(each, additional_properties={}).to_dict()
+                shown = attrs.evolve(each, additional_properties={})
                 if as_json:
-                    print_json(row)
-                rows.append(row)
-        if not rows:
+                    print_json(shown.to_dict())
+                found.append(shown)
+        if not found:
             typer.echo(f"there are no {kind}", err=True)
         elif not as_json:
-            _print_table(rows)
+            _print_table(found)
 
     run(work())
 
@@ -66,23 +64,25 @@ async def _objects(resource: Resource[Any], name: str | None) -> AsyncGenerator[
         yield each
 
 
-def _print_table(rows: Sequence[Row]) -> None:
+def _print_table(objects: Sequence[Any]) -> None:
     console = Console(emoji=False, highlight=False, markup=False)
     if not console.is_terminal:
         console.width = _UNLIMITED
+    names: list[str] = [field.name for field in attrs.fields(type(objects[0]))]
+    names.remove("additional_properties")
+    columns = [name for name in names if any(getattr(each, name) is not None for each in objects)]
     table = Table()
-    columns = list(dict.fromkeys(key for row in rows for key in row))
     for column in columns:
         table.add_column(column, justify="right" if column == "id" else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(_cell(row.get(column))) for column in columns))
+    for each in objects:
+        table.add_row(*(Text(_cell(getattr(each, column))) for column in columns))
     console.print(table)
 
 
 def _cell(value: Any) -> str:
     if is_list(value):
         # The only lists are references, such as the inboxes of a type.
-        return ", ".join(_cell(cast("Row", part).get("id")) for part in value)
+        return ", ".join(_cell(part.id) for part in value)
     if isinstance(value, bool):
         return "yes" if value else "no"
     return "" if value is None else printable(str(value))

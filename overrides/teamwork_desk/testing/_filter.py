@@ -61,7 +61,7 @@ def _combined(combine: Callable[[Iterable[bool]], bool], conditions: list[_Condi
 def _compared(name: str, compare: Callable[[Any, Any], bool], operand: Any, each: Mapping[str, Any]) -> bool:
     value = _comparable(name, each.get(name))
     # A field such as "inboxes.id" has several values, and it is enough if one of them matches.
-    values: Any = value if type(value) is list else [value]
+    values = cast("Sequence[Any]", value) if isinstance(value, list) else [value]
     try:
         return any(compare(part, operand) for part in values)
     except TypeError:
