@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import math
+import tempfile
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Annotated
 
-from fastapi import Depends, FastAPI, Request
+from fastapi import Depends, FastAPI, HTTPException, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
@@ -18,7 +19,7 @@ RESPONSES: dict[type[td.DeskError], tuple[int, str]] = {
     td.RequestError: (422, "the request is not valid, and was not sent to Desk"),
     td.ValidationError: (422, "Desk rejected fields of the request"),
     td.UnprocessableError: (422, "Desk cannot convert this conversation"),
-    td.NotFoundError: (404, "the conversation was not found"),
+    td.NotFoundError: (404, "the conversation or the inbox was not found"),
     td.ConflictError: (409, "the state of the conversation does not allow a ticket"),
     td.RateLimitedError: (503, "Desk accepts no more requests at the moment"),
     td.DeadlineExceeded: (503, "Desk did not respond in time"),
@@ -29,6 +30,7 @@ RESPONSES: dict[type[td.DeskError], tuple[int, str]] = {
     # The caller can do nothing about the token, its permissions or the settings, so only the log has the reason.
     **dict.fromkeys((td.AuthenticationError, td.PermissionDeniedError, td.DeskError), (500, "this service failed")),
 }
+LARGEST_FILE = 20 * 1024 * 1024
 HINT = "the conversation may have a ticket now: check it in Desk before you repeat the request"
 
 
@@ -70,6 +72,26 @@ async def make_ticket(
         message=ticket.message,
         tags=ticket.tags,
     )
+    return {"ticket_id": conversation.ticket_id}
+
+
+@app.post("/conversations/{conversation_id}/ticket/with-file")
+async def make_ticket_with_file(
+    conversation_id: int, filename: str, inbox: str, request: Request, desk: Annotated[td.AsyncDesk, Depends(get_desk)]
+) -> dict[str, int | None]:
+    """Convert a conversation with an attachment, in an inbox by its name. The body of the request is the file."""
+    chosen = await desk.inboxes.find(inbox)
+    conversation = await desk.conversations.get(conversation_id)
+    if conversation.ticket_id:  # nothing is uploaded for a repeated request
+        return {"ticket_id": conversation.ticket_id}
+    with tempfile.NamedTemporaryFile() as file:
+        async for piece in request.stream():
+            file.write(piece)
+            if file.tell() > LARGEST_FILE:
+                raise HTTPException(413, "the file is larger than 20 MB")
+        file.flush()
+        attachment = await desk.files.upload(file.name, filename=filename)
+    conversation = await desk.conversations.convert(conversation_id, inbox=chosen.id, files=[attachment])
     return {"ticket_id": conversation.ticket_id}
 
 

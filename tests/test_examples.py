@@ -200,6 +200,21 @@ async def test_a_test_can_give_the_service_another_client(
     assert response.json() == {"ticket_id": ticket.id}
 
 
+async def test_the_service_attaches_the_file_that_it_receives(
+    fake_desk: FakeDesk, service_with_a_fake_desk: httpx.AsyncClient
+) -> None:
+    path, query = "/conversations/42/ticket/with-file", {"filename": "invoice.pdf", "inbox": "Support"}
+    too_large = await service_with_a_fake_desk.post(path, params=query, content=bytes(20 * 1024 * 1024 + 1))
+    assert too_large.status_code == 413
+    responses = [await service_with_a_fake_desk.post(path, params=query, content=b"%PDF") for _ in range(2)]
+    (file,) = fake_desk.files.values()
+    assert (file.filename, file.mime_type, file.content) == ("invoice.pdf", "application/pdf", b"%PDF")
+    ticket = fake_desk.assert_converted_once(42, inbox=fake_desk.inboxes[0].id, files=[file.id])
+    assert [response.json() for response in responses] == [{"ticket_id": ticket.id}] * 2
+    unknown = await service_with_a_fake_desk.post(path, params={**query, "inbox": "Nowhere"}, content=b"%PDF")
+    assert unknown.status_code == 404
+
+
 async def test_the_service_says_when_desk_accepts_requests_again(
     fake_desk: FakeDesk, service_with_a_fake_desk: httpx.AsyncClient
 ) -> None:

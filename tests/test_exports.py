@@ -151,6 +151,7 @@ def public_members(owner: type) -> list[tuple[str, Any]]:
 MEMBERS = dict(
     public_members(AsyncDesk)
     + public_members(inspect.get_annotations(AsyncDesk, eval_str=True)["conversations"])
+    + public_members(inspect.get_annotations(AsyncDesk, eval_str=True)["files"])
     + public_members(teamwork_desk.Resource)
 )
 
@@ -166,6 +167,7 @@ def test_the_client_has_exactly_these_public_members() -> None:
         "Conversations.convert_many",
         "Conversations.get",
         "Conversations.list",
+        "Files.upload",
         "Resource.find",
         "Resource.list",
     ]
