@@ -31,7 +31,7 @@ PATHS = """
           content:
             application/json:
               schema: { $ref: "#/components/schemas/Notes" }
-              example: { notes: [{ id: 7, text: Call Jo., mood: calm }], counts: { agents: 1 } }
+              example: { notes: [{ id: 7, mood: calm }], counts: { agents: 1 }, byAgent: { "2": [{ id: 7 }] } }
         "400": { $ref: "#/components/responses/Invalid" }
         "404": { $ref: "#/components/responses/NotFound" }
     put:
@@ -43,11 +43,11 @@ PATHS = """
       requestBody: { $ref: "#/components/requestBodies/Note" }
       responses:
         "200":
-          description: The note.
+          description: All notes after the change.
           content:
             application/json:
-              schema: { $ref: "#/components/schemas/Note" }
-              example: { note: { id: 7, text: Call Jo. } }
+              schema: { type: array, items: { $ref: "#/components/schemas/Note" }, description: The notes. }
+              example: [{ id: 7, text: Call Jo. }]
         "404": { $ref: "#/components/responses/NotFound" }
     delete:
       operationId: deleteNote
@@ -104,6 +104,13 @@ COMPONENTS = {
         counts:
           anyOf: [{ $ref: "#/components/schemas/NoteCounts" }, { type: "null" }]
           description: The number of notes of each kind of author.
+        byAgent:
+          anyOf: [{ $ref: "#/components/schemas/NotesByAgent" }, { type: "null" }]
+          description: The notes by the agent's id.
+    NotesByAgent:
+      type: object
+      additionalProperties: { type: array, items: { $ref: "#/components/schemas/Note" } }
+      description: Notes by an agent's id.
     NoteCounts:
       type: object
       additionalProperties: { type: integer }
@@ -111,7 +118,6 @@ COMPONENTS = {
     Note:
       type: object
       description: A note.
-      x-envelope: note
       properties:
         id: { type: [integer, "null"], description: The note's id. }
         text: { type: [string, "null"], x-secret: true, description: The text. }

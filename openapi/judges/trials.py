@@ -15,7 +15,8 @@ from typing import Any, cast, get_type_hints
 from attrs import evolve, frozen
 from openapi_python_client.strings import PythonIdentifier
 
-from teamwork_desk import AsyncDesk, OutcomeUnknownError
+from teamwork_desk import AsyncDesk, OutcomeUnknownError, Resource
+from teamwork_desk._references import KINDS
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 from contract import Node, json_types, objects, operations, parameters, properties, required, resolve
@@ -161,6 +162,11 @@ def method_trials(contract: Node, desk: AsyncDesk) -> Iterator[Trial]:
     yield Trial("conversations.get", partial(desk.conversations.get, 42))
     listing = desk.conversations.list(filter={"id": {"$eq": 42}}, order_by="createdAt", order_mode="asc")
     yield Trial("conversations.list", partial(read_all, listing))
+    for attribute in KINDS:
+        listing = getattr(desk, attribute).list(filter={"id": {"$eq": 42}}, order_by="id", order_mode="asc")
+        yield Trial(f"{attribute}.list", partial(read_all, listing))
+        yield Trial(f"{attribute}.find", partial(_find, desk, attribute))
+    yield Trial("files.upload", partial(desk.files.upload, b"bytes", filename="invoice.pdf"))
 
 
 def _convert_trials(contract: Node, desk: AsyncDesk) -> Iterator[Trial]:
@@ -187,6 +193,13 @@ async def _convert(desk: AsyncDesk, conversation_id: int, **arguments: Any) -> N
         # success, and this trial is about the request.
         if "names no ticket" not in str(error):
             raise
+
+
+async def _find(desk: AsyncDesk, attribute: str) -> None:
+    """Find the first object that is listed."""
+    resource: Resource[Any] = getattr(desk, attribute)
+    listed = [each async for each in resource.list()]
+    await resource.find(next(filter(None, KINDS[attribute].names(listed[0]))))
 
 
 async def read_all(listing: Any) -> None:
