@@ -62,7 +62,8 @@ def fake() -> FakeDesk:
 
 
 def a_desk(transport: httpx.AsyncBaseTransport, **options: Any) -> AsyncDesk:
-    return AsyncDesk(DESK, **{"token": "a-token", "transport": transport, "retry": AT_ONCE, **options})
+    defaults: dict[str, Any] = {"token": "a-token", "transport": transport, "retry": AT_ONCE}
+    return AsyncDesk(DESK, **defaults | options)
 
 
 def paths(fake: FakeDesk) -> list[str]:
@@ -504,10 +505,10 @@ class Meddling(httpx.AsyncBaseTransport):
 @pytest.mark.parametrize(
     ("meddle", "message"),
     [
-        (lambda path: path.write_bytes(b"longer content"), "changed its size"),
-        (lambda path: path.write_bytes(b"short"), "changed its size"),
-        (lambda path: path.write_bytes(b""), "changed its size"),
-        (lambda path: path.unlink(), "cannot be read any more"),
+        (partial(Path.write_bytes, data=b"longer content"), "changed its size"),
+        (partial(Path.write_bytes, data=b"short"), "changed its size"),
+        (partial(Path.write_bytes, data=b""), "changed its size"),
+        (Path.unlink, "cannot be read any more"),
     ],
 )
 async def test_a_file_that_changes_is_an_error(
@@ -784,7 +785,7 @@ async def test_the_upload_host_accepts_only_the_signed_form(
     async with httpx.AsyncClient(transport=fake.transport, headers={"Authorization": "Bearer t"}) as client:
         announcement = {"type": "attachment", "filename": "a.pdf", "mimeType": "a/b", "disposition": "attachment"}
         answer = (await client.post(f"{DESK}/desk/api/v2/files/ref.json", json=announcement)).json()
-        arguments = {"method": "POST", "url": answer["url"], **form(fake)}
+        arguments: dict[str, Any] = {"method": "POST", "url": answer["url"], **form(fake)}
         async with httpx.AsyncClient(transport=fake.transport) as other:
             response = await other.request(**arguments)
         assert (response.status_code, fake.files[501].content) == (403, None)
