@@ -36,7 +36,7 @@ from recipe import ADDED, Clone
 from trials import Trial, method_trials, operation_trials, operations_of
 
 from teamwork_desk import AsyncDesk, DeskError, NotFoundError, RetryPolicy, StatusError
-from teamwork_desk.testing import FakeDesk
+from teamwork_desk.testing import FakeDesk, UploadedFile
 
 HERE = Path(__file__).resolve().parent
 CONTRACT = HERE.parent / "desk.yaml"
@@ -229,7 +229,10 @@ def judge_fake_desk(contract: Any) -> list[str]:
 async def _try_fake_desk(contract: Any) -> list[str]:
     # schemathesis also sends requests that are not valid HTTP, and uvicorn would log a warning for each.
     logging.getLogger("uvicorn").setLevel(logging.CRITICAL)
-    async with FakeDesk(token=TOKEN, rate_limit=sys.maxsize).serve() as url:
+    fake = FakeDesk(token=TOKEN, rate_limit=sys.maxsize)
+    # The file of the example, for which a confirmation waits.
+    fake.files[9] = UploadedFile(9, "invoice.pdf", "application/pdf", content=b"bytes")
+    async with fake.serve() as url:
         async with AsyncDesk(url, token=TOKEN, retry=ONCE) as desk:
             findings = await missing_methods(contract, desk)
             missing = await missing_operations(contract, desk)
@@ -341,6 +344,7 @@ def main() -> None:
     only: list[str] = parser.parse_args().only
     require_node()
     warnings.simplefilter("ignore", DeprecationWarning)  # The deprecated email= is used on purpose.
+    logging.getLogger("teamwork_desk").addHandler(logging.NullHandler())  # The trials are not about the log.
     contract = yaml.safe_load(CONTRACT.read_text("utf-8"))
     found = 0
     for claim, judge in (judges[name] for name in only):
