@@ -8,82 +8,21 @@ from __future__ import annotations
 
 import argparse
 import filecmp
+import json
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, cast
 
-import yaml
+from contract import ContractError, load
+from lint import lint
+from prepare import prepare
 
 HERE = Path(__file__).resolve().parent
 CONTRACT = HERE / "desk.yaml"
 PACKAGE = HERE.parent / "generated" / "teamwork_desk_api"
-
-
-def lint(contract: Any) -> list[str]:
-    """List the parts of a contract that the generator would silently drop or change.
-
-    Args:
-        contract: The parsed contract.
-
-    Returns:
-        A line for each broken rule, with the path of the part that breaks it.
-    """
-    return [f"{'/'.join(path)}: {fault}" for path, node in _walk(contract, ()) for fault in _faults(path, node)]
-
-
-def _walk(
-    node: Any, path: tuple[str, ...], keys_are_names: bool = False
-) -> Iterator[tuple[tuple[str, ...], dict[str, Any]]]:
-    """Yield every object that follows the rules of OpenAPI, with its path.
-
-    Examples are skipped, because they are data. Objects such as `properties` are not yielded themselves, because their
-    keys are names of the contract's own: a property may be called `enum`.
-    """
-    if isinstance(node, dict):
-        fields = cast("dict[str, Any]", node)
-        if not keys_are_names:
-            yield path, fields
-        for key, child in fields.items():
-            if keys_are_names or key not in ("default", "example", "examples"):
-                child_keys_are_names = not keys_are_names and key in ("properties", "schemas", "responses")
-                yield from _walk(child, (*path, str(key)), child_keys_are_names)
-    elif isinstance(node, list):
-        for index, child in enumerate(cast("Any", node)):
-            yield from _walk(child, (*path, str(index)))
-
-
-def _faults(path: tuple[str, ...], node: dict[str, Any]) -> Iterator[str]:
-    """Yield the rules that an object breaks."""
-    is_component = path[:2] == ("components", "schemas") and len(path) == 3
-    is_part = path[:2] == ("components", "schemas") and len(path) == 5 and path[3] == "allOf"
-    kinds = node.get("type") or ()  # The type is a string or a list of strings, and `in` works for both.
-    parts = [part for key in ("allOf", "anyOf", "oneOf") for part in node.get(key, ())]
-    if "$ref" in node and len(node) > 1:
-        yield "properties beside a $ref are dropped: wrap the $ref in allOf"
-    if ("object" in kinds or "properties" in node) and not is_component and not is_part:
-        yield "inline object: make it a named component"
-    if is_component and len(parts) == 1 and "$ref" in parts[0]:
-        yield "alias of another schema, whose own keys are dropped: refer to the other schema directly"
-    if "properties" in node and ("anyOf" in node or "oneOf" in node):
-        yield "properties beside anyOf or oneOf are dropped"
-    if "enum" in node:
-        yield "a closed enum rejects new values: use x-extensible-enum"
-    if "x-secret" in node and path[-2:-1] != ("properties",):
-        yield "x-secret has an effect only on a property"
-    if node.get("in") in ("query", "path", "header", "cookie"):
-        if "schema" not in node:
-            yield "a parameter without a schema is dropped"
-        elif "array" in node["schema"].get("type", ()) and node.get("explode") is not False and node["in"] == "query":
-            yield "an array in a query is sent comma-separated: add explode: false"
-        if "style" in node:
-            yield "the style of a parameter is ignored"
-    if path[:1] == ("paths",) and "responses" in node:
-        yield from (f"an operation needs {key}" for key in ("operationId", "summary", "security") if key not in node)
 
 
 def generate(contract: Path, output: Path) -> None:
@@ -96,12 +35,31 @@ def generate(contract: Path, output: Path) -> None:
     Raises:
         SystemExit: The contract breaks a rule, or the generator fails or prints a warning.
     """
-    if faults := lint(yaml.safe_load(contract.read_text("utf-8"))):
+    try:
+        document = load(contract)
+    except ContractError as error:
+        raise SystemExit(str(error)) from None
+    if faults := lint(document):
         raise SystemExit("\n".join([f"{contract.name} breaks these rules:", *faults]))
+    prepared, facts = prepare(document)
+    with tempfile.TemporaryDirectory() as scratch:
+        source, templates = Path(scratch, "contract.json"), Path(scratch, "templates")
+        source.write_text(json.dumps(prepared), "utf-8")
+        shutil.copytree(HERE / "templates", templates)
+        (templates / "facts.jinja").write_text(facts, "utf-8")
+        _run(source, templates, output)
+
+
+def _run(contract: Path, templates: Path, output: Path) -> None:
+    """Run openapi-python-client.
+
+    Raises:
+        SystemExit: It fails or prints a warning.
+    """
     command = [
         *(sys.executable, "-m", "openapi_python_client", "generate", "--meta", "none", "--fail-on-warning"),
         *("--path", str(contract), "--output-path", str(output)),
-        *("--config", str(HERE / "generator.yaml"), "--custom-template-path", str(HERE / "templates")),
+        *("--config", str(HERE / "generator.yaml"), "--custom-template-path", str(templates)),
     ]
     # The post hooks call ruff by its name, so the folder of this interpreter must be on the PATH.
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])

@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime
 import enum
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Generic, TypeAlias, TypeVar, cast
 from urllib.parse import quote, urlencode
 
@@ -28,6 +28,8 @@ Hook: TypeAlias = Callable[[str, str, str], None]
 """Called for each value that the contract does not allow: its path, the expected JSON type, the actual JSON type."""
 Decoder: TypeAlias = Callable[[Any, At, str, Hook], T | None]
 """Decodes a value, given its container's place, its own key and the hook."""
+Model: TypeAlias = Callable[[Mapping[str, Any], At, Hook], T]
+"""Decodes an object as a model, given its own place and the hook."""
 
 _MOST_KEYS = 30
 """The most keys of a path in a report: a response may nest objects as deep as it likes. The last keys are shown."""
@@ -175,9 +177,7 @@ def decode_uuid(value: Any, at: At, key: str, hook: Hook) -> uuid.UUID | None:
         return None
 
 
-def decode_object(
-    model: Callable[[Mapping[str, Any], At, Hook], T], value: Json, at: At, key: str, hook: Hook
-) -> T | None:
+def decode_object(model: Model[T], value: Json, at: At, key: str, hook: Hook) -> T | None:
     """Decode an object as a model. An object that is nested too deeply for the stack is reported as unexpected."""
     if type(value) is not dict:
         if value is not None:
@@ -192,39 +192,82 @@ def decode_object(
 
 def decode_list(value: Json, at: At, key: str, hook: Hook, item: Decoder[T]) -> list[T] | None:
     """Decode an array. Items that are null or unexpected are left out."""
-    if value is None:
-        return None
     if type(value) is not list:
-        unforeseen(value, at, key, hook, "array")
+        if value is not None:
+            unforeseen(value, at, key, hook, "array")
         return None
-    if item is decode_any:
+    # Most arrays hold values that need no conversion. Checking their types together is much faster than decoding each.
+    if item is decode_any or _UNCONVERTED.get(item, _NOTHING).issuperset(map(type, value)):
         return list(value)
-    inner = (at, key)
+    return decode_items(value, (at, key), hook, item)
+
+
+def decode_items(values: Iterable[Any], at: At, hook: Hook, item: Decoder[T]) -> list[T]:
+    """Decode the items of an array. Items that are null or unexpected are left out."""
     items: list[T] = []
     # A loop is faster than a comprehension here: before Python 3.12 a comprehension is a function call of its own.
-    for entry in value:
-        if (decoded := item(entry, inner, "[]", hook)) is not None:
+    for entry in values:
+        if (decoded := item(entry, at, "[]", hook)) is not None:
             items.append(decoded)
-    if None in value:
-        unforeseen(None, inner, "[]", hook, "a value")
+        elif entry is None and item is not decode_any:
+            unforeseen(None, at, "[]", hook, "a value")
+    return items
+
+
+def decode_list_of_objects(model: Model[T], value: Json, at: At, key: str, hook: Hook) -> list[T] | None:
+    """Decode an array of objects as models. Items that are null or unexpected are left out."""
+    if type(value) is not list:
+        if value is not None:
+            unforeseen(value, at, key, hook, "array")
+        return None
+    inner: At = (at, key)
+    place: At = (inner, "[]")
+    items: list[T] = []
+    for entry in value:
+        if type(entry) is dict:
+            try:
+                items.append(model(entry, place, hook))
+            except RecursionError:
+                unforeseen(entry, inner, "[]", hook, "object with less nesting")
+        else:
+            unforeseen(entry, inner, "[]", hook, "object" if entry is not None else "a value")
     return items
 
 
 def decode_map(value: Json, at: At, key: str, hook: Hook, item: Decoder[T]) -> dict[str, T] | None:
     """Decode an object whose keys are data. Values that are null or unexpected are left out."""
-    if value is None:
-        return None
     if type(value) is not dict:
-        unforeseen(value, at, key, hook, "object")
+        if value is not None:
+            unforeseen(value, at, key, hook, "object")
         return None
-    if item is decode_any:
-        return dict(value)
     return decode_values(value, (at, key), hook, item)
 
 
 def decode_values(values: Mapping[str, Any], at: At, hook: Hook, item: Decoder[T]) -> dict[str, T]:
     """Decode the values of an object whose keys are data. Values that are null or unexpected are left out."""
+    if item is decode_any or _UNCONVERTED.get(item, _NOTHING).issuperset(map(type, values.values())):
+        return {**values}
     return {name: decoded for name, entry in values.items() if (decoded := item(entry, at, "*", hook)) is not None}
+
+
+def decode_map_of_objects(model: Model[T], value: Json, at: At, key: str, hook: Hook) -> dict[str, T] | None:
+    """Decode an object whose values are models. Values that are null or unexpected are left out."""
+    if type(value) is not dict:
+        if value is not None:
+            unforeseen(value, at, key, hook, "object")
+        return None
+    inner: At = (at, key)
+    place: At = (inner, "*")
+    entries: dict[str, T] = {}
+    for name, entry in value.items():
+        if type(entry) is dict:
+            try:
+                entries[name] = model(entry, place, hook)
+            except RecursionError:
+                unforeseen(entry, inner, "*", hook, "object with less nesting")
+        elif entry is not None:
+            unforeseen(entry, inner, "*", hook, "object")
+    return entries
 
 
 def decode_union(value: Json, at: At, key: str, hook: Hook, members: Mapping[type, Decoder[Any]]) -> Any:
@@ -238,26 +281,59 @@ def decode_union(value: Json, at: At, key: str, hook: Hook, members: Mapping[typ
     return decode(value, at, key, hook)
 
 
-def decode_answer(
-    model: Callable[[Mapping[str, Any], At, Hook], T],
-    payload: Json,
-    hook: Hook,
-    *,
-    envelope: str,
-    required: Iterable[str],
-) -> T:
+_NOTHING: frozenset[type] = frozenset()
+_UNCONVERTED: dict[Any, frozenset[type]] = {
+    decode_bool: frozenset({bool}),
+    decode_float: frozenset({float, int}),
+    decode_int: frozenset({int}),
+    decode_str: frozenset({str}),
+}
+"""The types of the values that a decoder returns as they are."""
+
+
+def expect_array(payload: Json) -> list[Any]:
+    """Return a response that is an array.
+
+    Raises:
+        DecodeError: It is not an array.
+    """
+    if type(payload) is not list:
+        raise DecodeError(f"expected an array, got {_json_type(payload)}")
+    return payload
+
+
+def expect_object(payload: Json) -> dict[str, Any]:
+    """Return a response that is an object.
+
+    Raises:
+        DecodeError: It is not an object.
+    """
+    if type(payload) is not dict:
+        raise DecodeError(f"expected an object, got {_json_type(payload)}")
+    return payload
+
+
+def decode_answer(model: Model[T], payload: Json, hook: Hook, *, envelope: str, required: Iterable[str]) -> T:
     """Decode a whole response, with or without its envelope.
+
+    What stands beside the envelope becomes additional properties. If the object has a property of the same name, the
+    name gets the prefix "../".
 
     Raises:
         DecodeError: The response is not an object, or it lacks a required property.
     """
-    if type(payload) is not dict:
-        raise DecodeError(f"expected an object, got {_json_type(payload)}")
-    inner: Json = payload.get(envelope) if envelope else None
-    decoded = model(inner if type(inner) is dict else payload, None, hook)
+    inner = whole = expect_object(payload)
+    if envelope and type(whole.get(envelope)) is dict:
+        inner = {**whole}.pop(envelope)
+    decoded = model(inner, None, hook)
     for name in required:
         if getattr(decoded, name) is None:
             raise DecodeError(f"the response has no usable {name!r}")
+    if inner is not whole and len(whole) > 1:
+        rest: dict[str, Any] = vars(decoded)["additional_properties"]
+        for name, value in whole.items():
+            if name != envelope:
+                rest[f"../{name}" if name in inner else name] = value
     return decoded
 
 
@@ -277,29 +353,54 @@ def encode(value: Any) -> Any:
 
 
 def _encode(value: Any) -> Any:
+    encoder = _ENCODERS.get(type(value))
+    if encoder is not None:
+        return encoder(value)
     if hasattr(value, "to_dict"):
         return value.to_dict()
-    if isinstance(value, (list, tuple)):
-        return [encode(entry) for entry in cast("Iterable[Any]", value)]
+    for kind, encoder in _ENCODERS.items():
+        if isinstance(value, kind):
+            return encoder(value)
     if isinstance(value, Mapping):
-        return {key: encode(entry) for key, entry in cast("Mapping[str, Any]", value).items()}
-    if isinstance(value, datetime.datetime) and value.tzinfo is None:
-        raise ValueError("a datetime needs a time zone")
-    if isinstance(value, datetime.date):
-        return value.isoformat()
-    if isinstance(value, uuid.UUID):
-        return str(value)
+        return encode_values(cast("Mapping[str, Any]", value))
     if isinstance(value, enum.Enum):
         return encode(value.value)
+    raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+def encode_values(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Turn the values of an object into plain JSON values."""
+    if _PLAIN_OR_NONE.issuperset(map(type, values.values())):
+        return {**values}
+    return {key: encode(entry) for key, entry in values.items()}
+
+
+def _encode_items(values: Collection[Any]) -> list[Any]:
+    if _PLAIN_OR_NONE.issuperset(map(type, values)):
+        return [*values]
+    return [encode(entry) for entry in values]
+
+
+def _encode_datetime(value: datetime.datetime) -> str:
+    if value.tzinfo is None:
+        raise ValueError("a datetime needs a time zone")
+    return value.isoformat()
+
+
+_PLAIN_OR_NONE = _PLAIN | {type(None)}
+_ENCODERS: dict[type, Callable[[Any], Any]] = {
+    list: _encode_items,
+    tuple: _encode_items,
+    dict: encode_values,
+    datetime.datetime: _encode_datetime,
+    datetime.date: datetime.date.isoformat,
+    uuid.UUID: str,
     # A caller's subclass, such as an IntEnum member or a Markup, becomes the plain value. The methods of the builtin
     # types are called directly, because a subclass may override `__str__` to return something else.
-    if isinstance(value, str):
-        return str.__str__(value)
-    if isinstance(value, int):
-        return int.__int__(value)
-    if isinstance(value, float):
-        return float.__float__(value)
-    raise TypeError(f"{type(value).__name__} has no JSON form")
+    str: str.__str__,
+    int: int.__int__,
+    float: float.__float__,
+}
 
 
 def path_segment(value: Any) -> str:
@@ -314,14 +415,31 @@ def path_segment(value: Any) -> str:
     return quote(text, safe="")
 
 
-def target(path: str, query: Mapping[str, Any]) -> str:
-    """Join a path and a query. Parameters that are None are omitted, and a list is comma-separated."""
-    pairs = [(name, _text(value)) for name, value in query.items() if value is not None]
+def target(path: str, query: Mapping[str, Any], repeated: Iterable[str] = ()) -> str:
+    """Join a path and a query. Parameters that are None are omitted.
+
+    Args:
+        path: The path.
+        query: The parameters. A list is comma-separated.
+        repeated: The names of the parameters that are there once for each item of their list instead.
+
+    Raises:
+        ValueError: An item of a comma-separated list contains a comma.
+    """
+    pairs: list[tuple[str, str]] = []
+    for name, value in query.items():
+        if name in repeated and isinstance(value, (list, tuple)):
+            pairs.extend((name, _text(item)) for item in cast("Iterable[Any]", value))
+        elif value is not None:
+            pairs.append((name, _text(value)))
     return f"{path}?{urlencode(pairs, quote_via=quote)}" if pairs else path
 
 
 def _text(value: Any) -> str:
     if isinstance(value, (list, tuple)):
-        return ",".join(_text(item) for item in cast("Iterable[Any]", value))
+        items = [_text(item) for item in cast("Iterable[Any]", value)]
+        if any("," in item for item in items):
+            raise ValueError("an item of a comma-separated list contains a comma")
+        return ",".join(items)
     encoded = encode(value)
     return str(encoded).lower() if isinstance(encoded, bool) else str(encoded)

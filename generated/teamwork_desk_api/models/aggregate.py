@@ -6,7 +6,9 @@ from typing import Any, Self
 from attrs import field as _field
 from attrs import frozen as _frozen
 
-from ..types import At, Hook, decode_bool, decode_object, decode_str, encode, ignore
+from ..types import At, Hook, decode_bool, decode_object, decode_str, encode, encode_values, ignore
+
+_KNOWN = frozenset({"Distinct", "Field", "Operation"})
 
 
 @_frozen(kw_only=True, slots=False)
@@ -25,20 +27,33 @@ class Aggregate:
     @classmethod
     def from_dict(cls, source: Mapping[str, Any], at: At = None, hook: Hook = ignore) -> Self:
         """Decode leniently from a JSON object. Values that the contract does not allow are reported to the hook."""
-        rest = {**source}
-        pop = rest.pop
-        return cls(
-            distinct=value
-            if (value := pop("Distinct", None)) is None or type(value) is bool
-            else decode_bool(value, at, "Distinct", hook),
-            field=value
-            if (value := pop("Field", None)) is None or type(value) is str
-            else decode_str(value, at, "Field", hook),
-            operation=value
-            if (value := pop("Operation", None)) is None or type(value) is str
-            else decode_str(value, at, "Operation", hook),
-            additional_properties=rest,
+        self = cls.__new__(cls)
+        # The values are checked where they are, and only some are replaced: an __init__ would take twice as long.
+        fields = self.__dict__
+        fields.update(source)
+        pop = fields.pop
+        rest: dict[str, Any] = (
+            {} if _KNOWN.issuperset(source) else {key: fields.pop(key) for key in source if key not in _KNOWN}
         )
+        get = fields.get
+        value: Any
+        fields["distinct"] = (
+            value
+            if (value := pop("Distinct", None)) is None or type(value) is bool
+            else decode_bool(value, at, "Distinct", hook)
+        )
+        fields["field"] = (
+            value
+            if (value := pop("Field", None)) is None or type(value) is str
+            else decode_str(value, at, "Field", hook)
+        )
+        fields["operation"] = (
+            value
+            if (value := pop("Operation", None)) is None or type(value) is str
+            else decode_str(value, at, "Operation", hook)
+        )
+        fields["additional_properties"] = rest
+        return self
 
     @classmethod
     def decode(cls, value: Any, at: At, key: str, hook: Hook) -> Self | None:
@@ -47,7 +62,7 @@ class Aggregate:
 
     def to_dict(self) -> dict[str, Any]:
         """Turn the model into a plain JSON object. Fields that are None are omitted."""
-        encoded: dict[str, Any] = {key: encode(entry) for key, entry in self.additional_properties.items()}
+        encoded: dict[str, Any] = encode_values(rest) if (rest := self.additional_properties) else {}
         value: Any
         if (value := self.distinct) is not None:
             encoded["Distinct"] = value if type(value) is bool else encode(value)

@@ -7,7 +7,36 @@ from typing import Any, Literal, Self
 from attrs import field as _field
 from attrs import frozen as _frozen
 
-from ..types import At, Hook, decode_bool, decode_datetime, decode_int, decode_object, decode_str, encode, ignore
+from ..types import (
+    At,
+    Hook,
+    decode_bool,
+    decode_datetime,
+    decode_int,
+    decode_object,
+    decode_str,
+    encode,
+    encode_values,
+    ignore,
+)
+
+_KNOWN = frozenset(
+    {
+        "id",
+        "type",
+        "value",
+        "isMain",
+        "pmfield",
+        "state",
+        "createdAt",
+        "createdBy",
+        "updatedAt",
+        "updatedBy",
+        "deletedAt",
+        "deletedBy",
+        "filter_args",
+    }
+)
 
 
 @_frozen(kw_only=True, slots=False)
@@ -46,48 +75,62 @@ class Contact:
     @classmethod
     def from_dict(cls, source: Mapping[str, Any], at: At = None, hook: Hook = ignore) -> Self:
         """Decode leniently from a JSON object. Values that the contract does not allow are reported to the hook."""
-        rest = {**source}
-        pop = rest.pop
-        return cls(
-            id=value if (value := pop("id", None)) is None or type(value) is int else decode_int(value, at, "id", hook),
-            type=value
-            if (value := pop("type", None)) is None or type(value) is str
-            else decode_str(value, at, "type", hook),
-            value=value
-            if (value := pop("value", None)) is None or type(value) is str
-            else decode_str(value, at, "value", hook),
-            is_main=value
-            if (value := pop("isMain", None)) is None or type(value) is bool
-            else decode_bool(value, at, "isMain", hook),
-            pmfield=value
-            if (value := pop("pmfield", None)) is None or type(value) is str
-            else decode_str(value, at, "pmfield", hook),
-            state=value
-            if (value := pop("state", None)) is None or type(value) is str
-            else decode_str(value, at, "state", hook),
-            created_at=None
-            if (value := pop("createdAt", None)) is None
-            else decode_datetime(value, at, "createdAt", hook),
-            created_by=None
-            if (value := pop("createdBy", None)) is None
-            else decode_object(EntityRef.from_dict, value, at, "createdBy", hook),
-            updated_at=None
-            if (value := pop("updatedAt", None)) is None
-            else decode_datetime(value, at, "updatedAt", hook),
-            updated_by=None
-            if (value := pop("updatedBy", None)) is None
-            else decode_object(EntityRef.from_dict, value, at, "updatedBy", hook),
-            deleted_at=None
-            if (value := pop("deletedAt", None)) is None
-            else decode_datetime(value, at, "deletedAt", hook),
-            deleted_by=None
-            if (value := pop("deletedBy", None)) is None
-            else decode_object(EntityRef.from_dict, value, at, "deletedBy", hook),
-            filter_args=None
-            if (value := pop("filter_args", None)) is None
-            else decode_object(FilterArgs.from_dict, value, at, "filter_args", hook),
-            additional_properties=rest,
+        self = cls.__new__(cls)
+        # The values are checked where they are, and only some are replaced: an __init__ would take twice as long.
+        fields = self.__dict__
+        fields.update(source)
+        pop = fields.pop
+        rest: dict[str, Any] = (
+            {} if _KNOWN.issuperset(source) else {key: fields.pop(key) for key in source if key not in _KNOWN}
         )
+        get = fields.get
+        value: Any
+        if type(value := get("id")) is not int:
+            fields["id"] = None if value is None else decode_int(value, at, "id", hook)
+        if type(value := get("type")) is not str:
+            fields["type"] = None if value is None else decode_str(value, at, "type", hook)
+        if type(value := get("value")) is not str:
+            fields["value"] = None if value is None else decode_str(value, at, "value", hook)
+        fields["is_main"] = (
+            value
+            if (value := pop("isMain", None)) is None or type(value) is bool
+            else decode_bool(value, at, "isMain", hook)
+        )
+        if type(value := get("pmfield")) is not str:
+            fields["pmfield"] = None if value is None else decode_str(value, at, "pmfield", hook)
+        if type(value := get("state")) is not str:
+            fields["state"] = None if value is None else decode_str(value, at, "state", hook)
+        fields["created_at"] = (
+            None if (value := pop("createdAt", None)) is None else decode_datetime(value, at, "createdAt", hook)
+        )
+        fields["created_by"] = (
+            None
+            if (value := pop("createdBy", None)) is None
+            else decode_object(EntityRef.from_dict, value, at, "createdBy", hook)
+        )
+        fields["updated_at"] = (
+            None if (value := pop("updatedAt", None)) is None else decode_datetime(value, at, "updatedAt", hook)
+        )
+        fields["updated_by"] = (
+            None
+            if (value := pop("updatedBy", None)) is None
+            else decode_object(EntityRef.from_dict, value, at, "updatedBy", hook)
+        )
+        fields["deleted_at"] = (
+            None if (value := pop("deletedAt", None)) is None else decode_datetime(value, at, "deletedAt", hook)
+        )
+        fields["deleted_by"] = (
+            None
+            if (value := pop("deletedBy", None)) is None
+            else decode_object(EntityRef.from_dict, value, at, "deletedBy", hook)
+        )
+        fields["filter_args"] = (
+            None
+            if (value := get("filter_args")) is None
+            else decode_object(FilterArgs.from_dict, value, at, "filter_args", hook)
+        )
+        fields["additional_properties"] = rest
+        return self
 
     @classmethod
     def decode(cls, value: Any, at: At, key: str, hook: Hook) -> Self | None:
@@ -96,7 +139,7 @@ class Contact:
 
     def to_dict(self) -> dict[str, Any]:
         """Turn the model into a plain JSON object. Fields that are None are omitted."""
-        encoded: dict[str, Any] = {key: encode(entry) for key, entry in self.additional_properties.items()}
+        encoded: dict[str, Any] = encode_values(rest) if (rest := self.additional_properties) else {}
         value: Any
         if (value := self.id) is not None:
             encoded["id"] = value if type(value) is int else encode(value)

@@ -7,7 +7,39 @@ from typing import Any, Literal, Self
 from attrs import field as _field
 from attrs import frozen as _frozen
 
-from ..types import At, Hook, decode_datetime, decode_int, decode_list, decode_object, decode_str, encode, ignore
+from ..types import (
+    At,
+    Hook,
+    decode_datetime,
+    decode_int,
+    decode_list_of_objects,
+    decode_object,
+    decode_str,
+    encode,
+    encode_values,
+    ignore,
+)
+
+_KNOWN = frozenset(
+    {
+        "id",
+        "ticket_id",
+        "state",
+        "contact",
+        "contactId",
+        "messages",
+        "users",
+        "token",
+        "socket_id",
+        "createdAt",
+        "createdBy",
+        "updatedAt",
+        "updatedBy",
+        "deletedAt",
+        "deletedBy",
+        "filter_args",
+    }
+)
 
 
 @_frozen(kw_only=True, slots=False)
@@ -52,57 +84,75 @@ class Conversation:
     @classmethod
     def from_dict(cls, source: Mapping[str, Any], at: At = None, hook: Hook = ignore) -> Self:
         """Decode leniently from a JSON object. Values that the contract does not allow are reported to the hook."""
-        rest = {**source}
-        pop = rest.pop
-        return cls(
-            id=value if (value := pop("id", None)) is None or type(value) is int else decode_int(value, at, "id", hook),
-            ticket_id=value
-            if (value := pop("ticket_id", None)) is None or type(value) is int
-            else decode_int(value, at, "ticket_id", hook),
-            state=value
-            if (value := pop("state", None)) is None or type(value) is str
-            else decode_str(value, at, "state", hook),
-            contact=None
-            if (value := pop("contact", None)) is None
-            else decode_object(Contact.from_dict, value, at, "contact", hook),
-            contact_id=value
-            if (value := pop("contactId", None)) is None or type(value) is int
-            else decode_int(value, at, "contactId", hook),
-            messages=None
-            if (value := pop("messages", None)) is None
-            else decode_list(value, at, "messages", hook, EntityRef.decode),
-            users=None
-            if (value := pop("users", None)) is None
-            else decode_list(value, at, "users", hook, EntityRef.decode),
-            token=value
-            if (value := pop("token", None)) is None or type(value) is str
-            else decode_str(value, at, "token", hook),
-            socket_id=value
-            if (value := pop("socket_id", None)) is None or type(value) is str
-            else decode_str(value, at, "socket_id", hook),
-            created_at=None
-            if (value := pop("createdAt", None)) is None
-            else decode_datetime(value, at, "createdAt", hook),
-            created_by=None
-            if (value := pop("createdBy", None)) is None
-            else decode_object(EntityRef.from_dict, value, at, "createdBy", hook),
-            updated_at=None
-            if (value := pop("updatedAt", None)) is None
-            else decode_datetime(value, at, "updatedAt", hook),
-            updated_by=None
-            if (value := pop("updatedBy", None)) is None
-            else decode_object(EntityRef.from_dict, value, at, "updatedBy", hook),
-            deleted_at=None
-            if (value := pop("deletedAt", None)) is None
-            else decode_datetime(value, at, "deletedAt", hook),
-            deleted_by=None
-            if (value := pop("deletedBy", None)) is None
-            else decode_object(EntityRef.from_dict, value, at, "deletedBy", hook),
-            filter_args=None
-            if (value := pop("filter_args", None)) is None
-            else decode_object(FilterArgs.from_dict, value, at, "filter_args", hook),
-            additional_properties=rest,
+        self = cls.__new__(cls)
+        # The values are checked where they are, and only some are replaced: an __init__ would take twice as long.
+        fields = self.__dict__
+        fields.update(source)
+        pop = fields.pop
+        rest: dict[str, Any] = (
+            {} if _KNOWN.issuperset(source) else {key: fields.pop(key) for key in source if key not in _KNOWN}
         )
+        get = fields.get
+        value: Any
+        if type(value := get("id")) is not int:
+            fields["id"] = None if value is None else decode_int(value, at, "id", hook)
+        if type(value := get("ticket_id")) is not int:
+            fields["ticket_id"] = None if value is None else decode_int(value, at, "ticket_id", hook)
+        if type(value := get("state")) is not str:
+            fields["state"] = None if value is None else decode_str(value, at, "state", hook)
+        fields["contact"] = (
+            None if (value := get("contact")) is None else decode_object(Contact.from_dict, value, at, "contact", hook)
+        )
+        fields["contact_id"] = (
+            value
+            if (value := pop("contactId", None)) is None or type(value) is int
+            else decode_int(value, at, "contactId", hook)
+        )
+        fields["messages"] = (
+            None
+            if (value := get("messages")) is None
+            else decode_list_of_objects(EntityRef.from_dict, value, at, "messages", hook)
+        )
+        fields["users"] = (
+            None
+            if (value := get("users")) is None
+            else decode_list_of_objects(EntityRef.from_dict, value, at, "users", hook)
+        )
+        if type(value := get("token")) is not str:
+            fields["token"] = None if value is None else decode_str(value, at, "token", hook)
+        if type(value := get("socket_id")) is not str:
+            fields["socket_id"] = None if value is None else decode_str(value, at, "socket_id", hook)
+        fields["created_at"] = (
+            None if (value := pop("createdAt", None)) is None else decode_datetime(value, at, "createdAt", hook)
+        )
+        fields["created_by"] = (
+            None
+            if (value := pop("createdBy", None)) is None
+            else decode_object(EntityRef.from_dict, value, at, "createdBy", hook)
+        )
+        fields["updated_at"] = (
+            None if (value := pop("updatedAt", None)) is None else decode_datetime(value, at, "updatedAt", hook)
+        )
+        fields["updated_by"] = (
+            None
+            if (value := pop("updatedBy", None)) is None
+            else decode_object(EntityRef.from_dict, value, at, "updatedBy", hook)
+        )
+        fields["deleted_at"] = (
+            None if (value := pop("deletedAt", None)) is None else decode_datetime(value, at, "deletedAt", hook)
+        )
+        fields["deleted_by"] = (
+            None
+            if (value := pop("deletedBy", None)) is None
+            else decode_object(EntityRef.from_dict, value, at, "deletedBy", hook)
+        )
+        fields["filter_args"] = (
+            None
+            if (value := get("filter_args")) is None
+            else decode_object(FilterArgs.from_dict, value, at, "filter_args", hook)
+        )
+        fields["additional_properties"] = rest
+        return self
 
     @classmethod
     def decode(cls, value: Any, at: At, key: str, hook: Hook) -> Self | None:
@@ -111,7 +161,7 @@ class Conversation:
 
     def to_dict(self) -> dict[str, Any]:
         """Turn the model into a plain JSON object. Fields that are None are omitted."""
-        encoded: dict[str, Any] = {key: encode(entry) for key, entry in self.additional_properties.items()}
+        encoded: dict[str, Any] = encode_values(rest) if (rest := self.additional_properties) else {}
         value: Any
         if (value := self.id) is not None:
             encoded["id"] = value if type(value) is int else encode(value)

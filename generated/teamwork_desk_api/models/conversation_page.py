@@ -6,7 +6,19 @@ from typing import Any, Self
 from attrs import field as _field
 from attrs import frozen as _frozen
 
-from ..types import At, Hook, decode_any, decode_list, decode_map, decode_object, encode, ignore
+from ..types import (
+    At,
+    Hook,
+    decode_any,
+    decode_list_of_objects,
+    decode_map,
+    decode_object,
+    encode,
+    encode_values,
+    ignore,
+)
+
+_KNOWN = frozenset({"conversations", "included", "pagination", "meta"})
 
 
 @_frozen(kw_only=True, slots=False)
@@ -27,21 +39,29 @@ class ConversationPage:
     @classmethod
     def from_dict(cls, source: Mapping[str, Any], at: At = None, hook: Hook = ignore) -> Self:
         """Decode leniently from a JSON object. Values that the contract does not allow are reported to the hook."""
-        rest = {**source}
-        pop = rest.pop
-        return cls(
-            conversations=None
-            if (value := pop("conversations", None)) is None
-            else decode_list(value, at, "conversations", hook, Conversation.decode),
-            included=None
-            if (value := pop("included", None)) is None
-            else decode_map(value, at, "included", hook, decode_any),
-            pagination=None
-            if (value := pop("pagination", None)) is None
-            else decode_object(Pagination.from_dict, value, at, "pagination", hook),
-            meta=None if (value := pop("meta", None)) is None else decode_map(value, at, "meta", hook, decode_any),
-            additional_properties=rest,
+        self = cls.__new__(cls)
+        # The values are checked where they are, and only some are replaced: an __init__ would take twice as long.
+        fields = self.__dict__
+        fields.update(source)
+        get = fields.get
+        value: Any
+        fields["conversations"] = (
+            None
+            if (value := get("conversations")) is None
+            else decode_list_of_objects(Conversation.from_dict, value, at, "conversations", hook)
         )
+        fields["included"] = (
+            None if (value := get("included")) is None else decode_map(value, at, "included", hook, decode_any)
+        )
+        fields["pagination"] = (
+            None
+            if (value := get("pagination")) is None
+            else decode_object(Pagination.from_dict, value, at, "pagination", hook)
+        )
+        fields["meta"] = None if (value := get("meta")) is None else decode_map(value, at, "meta", hook, decode_any)
+        rest: dict[str, Any] = {} if len(fields) == 4 else {key: fields.pop(key) for key in source if key not in _KNOWN}
+        fields["additional_properties"] = rest
+        return self
 
     @classmethod
     def decode(cls, value: Any, at: At, key: str, hook: Hook) -> Self | None:
@@ -50,7 +70,7 @@ class ConversationPage:
 
     def to_dict(self) -> dict[str, Any]:
         """Turn the model into a plain JSON object. Fields that are None are omitted."""
-        encoded: dict[str, Any] = {key: encode(entry) for key, entry in self.additional_properties.items()}
+        encoded: dict[str, Any] = encode_values(rest) if (rest := self.additional_properties) else {}
         value: Any
         if (value := self.conversations) is not None:
             encoded["conversations"] = encode(value)

@@ -13,12 +13,42 @@ from ..types import (
     decode_bool,
     decode_int,
     decode_list,
+    decode_list_of_objects,
     decode_map,
     decode_object,
     decode_str,
     decode_union,
     encode,
+    encode_values,
     ignore,
+)
+
+_KNOWN = frozenset(
+    {
+        "agent",
+        "bcc",
+        "cc",
+        "customer",
+        "customfields",
+        "editMethod",
+        "email",
+        "files",
+        "fromThreadId",
+        "fromTicketId",
+        "inbox",
+        "message",
+        "notifyCustomer",
+        "parent",
+        "priority",
+        "scheduledEmail",
+        "sendFrom",
+        "source",
+        "status",
+        "subject",
+        "tags",
+        "tickettemplate",
+        "type",
+    }
 )
 
 
@@ -74,72 +104,97 @@ class ConvertConversation:
     type: EntityRef | None = None
     """The ticket type."""
     additional_properties: dict[str, Any] = _field(factory=dict[str, Any], repr=False)
-    """Properties that the contract does not describe."""
+    """Properties that the contract does not describe. None is sent as null, while a field that is None is omitted."""
 
     @classmethod
     def from_dict(cls, source: Mapping[str, Any], at: At = None, hook: Hook = ignore) -> Self:
         """Decode leniently from a JSON object. Values that the contract does not allow are reported to the hook."""
-        rest = {**source}
-        pop = rest.pop
-        return cls(
-            agent=None
-            if (value := pop("agent", None)) is None
-            else decode_object(EntityRef.from_dict, value, at, "agent", hook),
-            bcc=None if (value := pop("bcc", None)) is None else decode_list(value, at, "bcc", hook, decode_str),
-            cc=None if (value := pop("cc", None)) is None else decode_list(value, at, "cc", hook, decode_str),
-            customer=None
-            if (value := pop("customer", None)) is None
-            else decode_object(CustomerRef.from_dict, value, at, "customer", hook),
-            customfields=None
-            if (value := pop("customfields", None)) is None
-            else decode_list(value, at, "customfields", hook, CustomField.decode),
-            edit_method=value
+        self = cls.__new__(cls)
+        # The values are checked where they are, and only some are replaced: an __init__ would take twice as long.
+        fields = self.__dict__
+        fields.update(source)
+        pop = fields.pop
+        rest: dict[str, Any] = (
+            {} if _KNOWN.issuperset(source) else {key: fields.pop(key) for key in source if key not in _KNOWN}
+        )
+        get = fields.get
+        value: Any
+        fields["agent"] = (
+            None if (value := get("agent")) is None else decode_object(EntityRef.from_dict, value, at, "agent", hook)
+        )
+        fields["bcc"] = None if (value := get("bcc")) is None else decode_list(value, at, "bcc", hook, decode_str)
+        fields["cc"] = None if (value := get("cc")) is None else decode_list(value, at, "cc", hook, decode_str)
+        fields["customer"] = (
+            None
+            if (value := get("customer")) is None
+            else decode_object(CustomerRef.from_dict, value, at, "customer", hook)
+        )
+        fields["customfields"] = (
+            None
+            if (value := get("customfields")) is None
+            else decode_list_of_objects(CustomField.from_dict, value, at, "customfields", hook)
+        )
+        fields["edit_method"] = (
+            value
             if (value := pop("editMethod", None)) is None or type(value) is str
-            else decode_str(value, at, "editMethod", hook),
-            email=value
-            if (value := pop("email", None)) is None or type(value) is str
-            else decode_str(value, at, "email", hook),
-            files=None
-            if (value := pop("files", None)) is None
-            else decode_list(value, at, "files", hook, EntityRef.decode),
-            from_thread_id=value
+            else decode_str(value, at, "editMethod", hook)
+        )
+        if type(value := get("email")) is not str:
+            fields["email"] = None if value is None else decode_str(value, at, "email", hook)
+        fields["files"] = (
+            None
+            if (value := get("files")) is None
+            else decode_list_of_objects(EntityRef.from_dict, value, at, "files", hook)
+        )
+        fields["from_thread_id"] = (
+            value
             if (value := pop("fromThreadId", None)) is None or type(value) is int
-            else decode_int(value, at, "fromThreadId", hook),
-            from_ticket_id=value
+            else decode_int(value, at, "fromThreadId", hook)
+        )
+        fields["from_ticket_id"] = (
+            value
             if (value := pop("fromTicketId", None)) is None or type(value) is int
-            else decode_int(value, at, "fromTicketId", hook),
-            inbox=None
-            if (value := pop("inbox", None)) is None
-            else decode_object(EntityRef.from_dict, value, at, "inbox", hook),
-            message=value
-            if (value := pop("message", None)) is None or type(value) is str
-            else decode_str(value, at, "message", hook),
-            notify_customer=value
+            else decode_int(value, at, "fromTicketId", hook)
+        )
+        fields["inbox"] = (
+            None if (value := get("inbox")) is None else decode_object(EntityRef.from_dict, value, at, "inbox", hook)
+        )
+        if type(value := get("message")) is not str:
+            fields["message"] = None if value is None else decode_str(value, at, "message", hook)
+        fields["notify_customer"] = (
+            value
             if (value := pop("notifyCustomer", None)) is None or type(value) is bool
-            else decode_bool(value, at, "notifyCustomer", hook),
-            parent=None
-            if (value := pop("parent", None)) is None
-            else decode_object(EntityRef.from_dict, value, at, "parent", hook),
-            priority=None
-            if (value := pop("priority", None)) is None
-            else decode_object(EntityRef.from_dict, value, at, "priority", hook),
-            scheduled_email=None
+            else decode_bool(value, at, "notifyCustomer", hook)
+        )
+        fields["parent"] = (
+            None if (value := get("parent")) is None else decode_object(EntityRef.from_dict, value, at, "parent", hook)
+        )
+        fields["priority"] = (
+            None
+            if (value := get("priority")) is None
+            else decode_object(EntityRef.from_dict, value, at, "priority", hook)
+        )
+        fields["scheduled_email"] = (
+            None
             if (value := pop("scheduledEmail", None)) is None
-            else decode_map(value, at, "scheduledEmail", hook, decode_any),
-            send_from=value
+            else decode_map(value, at, "scheduledEmail", hook, decode_any)
+        )
+        fields["send_from"] = (
+            value
             if (value := pop("sendFrom", None)) is None or type(value) is str
-            else decode_str(value, at, "sendFrom", hook),
-            source=None
-            if (value := pop("source", None)) is None
-            else decode_object(EntityRef.from_dict, value, at, "source", hook),
-            status=None
-            if (value := pop("status", None)) is None
-            else decode_object(EntityRef.from_dict, value, at, "status", hook),
-            subject=value
-            if (value := pop("subject", None)) is None or type(value) is str
-            else decode_str(value, at, "subject", hook),
-            tags=None
-            if (value := pop("tags", None)) is None
+            else decode_str(value, at, "sendFrom", hook)
+        )
+        fields["source"] = (
+            None if (value := get("source")) is None else decode_object(EntityRef.from_dict, value, at, "source", hook)
+        )
+        fields["status"] = (
+            None if (value := get("status")) is None else decode_object(EntityRef.from_dict, value, at, "status", hook)
+        )
+        if type(value := get("subject")) is not str:
+            fields["subject"] = None if value is None else decode_str(value, at, "subject", hook)
+        fields["tags"] = (
+            None
+            if (value := get("tags")) is None
             else decode_list(
                 value,
                 at,
@@ -148,15 +203,18 @@ class ConvertConversation:
                 lambda value, at, key, hook: decode_union(
                     value, at, key, hook, {dict: EntityRef.decode, str: decode_str}
                 ),
-            ),
-            tickettemplate=None
-            if (value := pop("tickettemplate", None)) is None
-            else decode_object(EntityRef.from_dict, value, at, "tickettemplate", hook),
-            type=None
-            if (value := pop("type", None)) is None
-            else decode_object(EntityRef.from_dict, value, at, "type", hook),
-            additional_properties=rest,
+            )
         )
+        fields["tickettemplate"] = (
+            None
+            if (value := get("tickettemplate")) is None
+            else decode_object(EntityRef.from_dict, value, at, "tickettemplate", hook)
+        )
+        fields["type"] = (
+            None if (value := get("type")) is None else decode_object(EntityRef.from_dict, value, at, "type", hook)
+        )
+        fields["additional_properties"] = rest
+        return self
 
     @classmethod
     def decode(cls, value: Any, at: At, key: str, hook: Hook) -> Self | None:
@@ -165,7 +223,7 @@ class ConvertConversation:
 
     def to_dict(self) -> dict[str, Any]:
         """Turn the model into a plain JSON object. Fields that are None are omitted."""
-        encoded: dict[str, Any] = {key: encode(entry) for key, entry in self.additional_properties.items()}
+        encoded: dict[str, Any] = encode_values(rest) if (rest := self.additional_properties) else {}
         value: Any
         if (value := self.agent) is not None:
             encoded["agent"] = value.to_dict() if type(value) is EntityRef else encode(value)

@@ -6,7 +6,9 @@ from typing import Any, Self
 from attrs import field as _field
 from attrs import frozen as _frozen
 
-from ..types import At, Hook, decode_int, decode_object, encode, ignore
+from ..types import At, Hook, decode_int, decode_object, encode, encode_values, ignore
+
+_KNOWN = frozenset({"id", "meta"})
 
 
 @_frozen(kw_only=True, slots=False)
@@ -18,20 +20,27 @@ class CustomField:
     meta: CustomFieldMeta | None = None
     """The object that holds the value."""
     additional_properties: dict[str, Any] = _field(factory=dict[str, Any], repr=False)
-    """Properties that the contract does not describe."""
+    """Properties that the contract does not describe. None is sent as null, while a field that is None is omitted."""
 
     @classmethod
     def from_dict(cls, source: Mapping[str, Any], at: At = None, hook: Hook = ignore) -> Self:
         """Decode leniently from a JSON object. Values that the contract does not allow are reported to the hook."""
-        rest = {**source}
-        pop = rest.pop
-        return cls(
-            id=value if (value := pop("id", None)) is None or type(value) is int else decode_int(value, at, "id", hook),
-            meta=None
-            if (value := pop("meta", None)) is None
-            else decode_object(CustomFieldMeta.from_dict, value, at, "meta", hook),
-            additional_properties=rest,
+        self = cls.__new__(cls)
+        # The values are checked where they are, and only some are replaced: an __init__ would take twice as long.
+        fields = self.__dict__
+        fields.update(source)
+        get = fields.get
+        value: Any
+        if type(value := get("id")) is not int:
+            fields["id"] = None if value is None else decode_int(value, at, "id", hook)
+        fields["meta"] = (
+            None
+            if (value := get("meta")) is None
+            else decode_object(CustomFieldMeta.from_dict, value, at, "meta", hook)
         )
+        rest: dict[str, Any] = {} if len(fields) == 2 else {key: fields.pop(key) for key in source if key not in _KNOWN}
+        fields["additional_properties"] = rest
+        return self
 
     @classmethod
     def decode(cls, value: Any, at: At, key: str, hook: Hook) -> Self | None:
@@ -40,7 +49,7 @@ class CustomField:
 
     def to_dict(self) -> dict[str, Any]:
         """Turn the model into a plain JSON object. Fields that are None are omitted."""
-        encoded: dict[str, Any] = {key: encode(entry) for key, entry in self.additional_properties.items()}
+        encoded: dict[str, Any] = encode_values(rest) if (rest := self.additional_properties) else {}
         value: Any
         if (value := self.id) is not None:
             encoded["id"] = value if type(value) is int else encode(value)

@@ -6,7 +6,9 @@ from typing import Any, Self
 from attrs import field as _field
 from attrs import frozen as _frozen
 
-from ..types import At, Hook, decode_any, decode_object, encode, ignore
+from ..types import At, Hook, decode_object, encode, encode_values, ignore
+
+_KNOWN = frozenset({"value"})
 
 
 @_frozen(kw_only=True, slots=False)
@@ -16,17 +18,21 @@ class CustomFieldMeta:
     value: Any | None = _field(default=None, repr=False)
     """The value. Its JSON type depends on the custom field: text for a text field, the option's id for a dropdown."""
     additional_properties: dict[str, Any] = _field(factory=dict[str, Any], repr=False)
-    """Properties that the contract does not describe."""
+    """Properties that the contract does not describe. None is sent as null, while a field that is None is omitted."""
 
     @classmethod
     def from_dict(cls, source: Mapping[str, Any], at: At = None, hook: Hook = ignore) -> Self:
         """Decode leniently from a JSON object. Values that the contract does not allow are reported to the hook."""
-        rest = {**source}
-        pop = rest.pop
-        return cls(
-            value=None if (value := pop("value", None)) is None else decode_any(value, at, "value", hook),
-            additional_properties=rest,
-        )
+        self = cls.__new__(cls)
+        # The values are checked where they are, and only some are replaced: an __init__ would take twice as long.
+        fields = self.__dict__
+        fields.update(source)
+        get = fields.get
+        value: Any
+        fields["value"] = get("value")
+        rest: dict[str, Any] = {} if len(fields) == 1 else {key: fields.pop(key) for key in source if key not in _KNOWN}
+        fields["additional_properties"] = rest
+        return self
 
     @classmethod
     def decode(cls, value: Any, at: At, key: str, hook: Hook) -> Self | None:
@@ -35,7 +41,7 @@ class CustomFieldMeta:
 
     def to_dict(self) -> dict[str, Any]:
         """Turn the model into a plain JSON object. Fields that are None are omitted."""
-        encoded: dict[str, Any] = {key: encode(entry) for key, entry in self.additional_properties.items()}
+        encoded: dict[str, Any] = encode_values(rest) if (rest := self.additional_properties) else {}
         value: Any
         if (value := self.value) is not None:
             encoded["value"] = encode(value)

@@ -17,8 +17,11 @@ from ..types import (
     decode_str,
     decode_union,
     encode,
+    encode_values,
     ignore,
 )
+
+_KNOWN = frozenset({"id", "type", "delete", "meta"})
 
 
 @_frozen(kw_only=True, slots=False)
@@ -34,24 +37,29 @@ class EntityRef:
     meta: JsonObject | None = _field(default=None, repr=False)
     """Other data about the object."""
     additional_properties: dict[str, Any] = _field(factory=dict[str, Any], repr=False)
-    """Properties that the contract does not describe."""
+    """Properties that the contract does not describe. None is sent as null, while a field that is None is omitted."""
 
     @classmethod
     def from_dict(cls, source: Mapping[str, Any], at: At = None, hook: Hook = ignore) -> Self:
         """Decode leniently from a JSON object. Values that the contract does not allow are reported to the hook."""
-        rest = {**source}
-        pop = rest.pop
-        return cls(
-            id=value if (value := pop("id", None)) is None or type(value) is int else decode_int(value, at, "id", hook),
-            type=value
-            if (value := pop("type", None)) is None or type(value) is str or type(value) is int
-            else decode_union(value, at, "type", hook, {str: decode_str, int: decode_int}),
-            delete=value
-            if (value := pop("delete", None)) is None or type(value) is bool
-            else decode_bool(value, at, "delete", hook),
-            meta=None if (value := pop("meta", None)) is None else decode_map(value, at, "meta", hook, decode_any),
-            additional_properties=rest,
-        )
+        self = cls.__new__(cls)
+        # The values are checked where they are, and only some are replaced: an __init__ would take twice as long.
+        fields = self.__dict__
+        fields.update(source)
+        get = fields.get
+        value: Any
+        if type(value := get("id")) is not int:
+            fields["id"] = None if value is None else decode_int(value, at, "id", hook)
+        if type(value := get("type")) is not str and type(value) is not int:
+            fields["type"] = (
+                None if value is None else decode_union(value, at, "type", hook, {str: decode_str, int: decode_int})
+            )
+        if type(value := get("delete")) is not bool:
+            fields["delete"] = None if value is None else decode_bool(value, at, "delete", hook)
+        fields["meta"] = None if (value := get("meta")) is None else decode_map(value, at, "meta", hook, decode_any)
+        rest: dict[str, Any] = {} if len(fields) == 4 else {key: fields.pop(key) for key in source if key not in _KNOWN}
+        fields["additional_properties"] = rest
+        return self
 
     @classmethod
     def decode(cls, value: Any, at: At, key: str, hook: Hook) -> Self | None:
@@ -60,7 +68,7 @@ class EntityRef:
 
     def to_dict(self) -> dict[str, Any]:
         """Turn the model into a plain JSON object. Fields that are None are omitted."""
-        encoded: dict[str, Any] = {key: encode(entry) for key, entry in self.additional_properties.items()}
+        encoded: dict[str, Any] = encode_values(rest) if (rest := self.additional_properties) else {}
         value: Any
         if (value := self.id) is not None:
             encoded["id"] = value if type(value) is int else encode(value)

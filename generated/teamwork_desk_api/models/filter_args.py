@@ -6,7 +6,36 @@ from typing import Any, Literal, Self
 from attrs import field as _field
 from attrs import frozen as _frozen
 
-from ..types import At, Hook, decode_bool, decode_int, decode_list, decode_object, decode_str, encode, ignore
+from ..types import (
+    At,
+    Hook,
+    decode_bool,
+    decode_int,
+    decode_list,
+    decode_object,
+    decode_str,
+    encode,
+    encode_values,
+    ignore,
+)
+
+_KNOWN = frozenset(
+    {
+        "aggregate",
+        "bulkDryExecute",
+        "fields",
+        "filter",
+        "id",
+        "ids",
+        "includes",
+        "orderBy",
+        "orderMode",
+        "page",
+        "pageOffset",
+        "pageSize",
+        "skipAggregation",
+    }
+)
 
 
 @_frozen(kw_only=True, slots=False)
@@ -45,46 +74,67 @@ class FilterArgs:
     @classmethod
     def from_dict(cls, source: Mapping[str, Any], at: At = None, hook: Hook = ignore) -> Self:
         """Decode leniently from a JSON object. Values that the contract does not allow are reported to the hook."""
-        rest = {**source}
-        pop = rest.pop
-        return cls(
-            aggregate=None
-            if (value := pop("aggregate", None)) is None
-            else decode_object(Aggregate.from_dict, value, at, "aggregate", hook),
-            bulk_dry_execute=value
-            if (value := pop("bulkDryExecute", None)) is None or type(value) is bool
-            else decode_bool(value, at, "bulkDryExecute", hook),
-            fields=None
-            if (value := pop("fields", None)) is None
-            else decode_list(value, at, "fields", hook, decode_str),
-            filter=None
-            if (value := pop("filter", None)) is None
-            else decode_list(value, at, "filter", hook, decode_str),
-            id=value if (value := pop("id", None)) is None or type(value) is int else decode_int(value, at, "id", hook),
-            ids=None if (value := pop("ids", None)) is None else decode_list(value, at, "ids", hook, decode_int),
-            includes=None
-            if (value := pop("includes", None)) is None
-            else decode_list(value, at, "includes", hook, decode_str),
-            order_by=value
-            if (value := pop("orderBy", None)) is None or type(value) is str
-            else decode_str(value, at, "orderBy", hook),
-            order_mode=value
-            if (value := pop("orderMode", None)) is None or type(value) is str
-            else decode_str(value, at, "orderMode", hook),
-            page=value
-            if (value := pop("page", None)) is None or type(value) is int
-            else decode_int(value, at, "page", hook),
-            page_offset=value
-            if (value := pop("pageOffset", None)) is None or type(value) is int
-            else decode_int(value, at, "pageOffset", hook),
-            page_size=value
-            if (value := pop("pageSize", None)) is None or type(value) is int
-            else decode_int(value, at, "pageSize", hook),
-            skip_aggregation=value
-            if (value := pop("skipAggregation", None)) is None or type(value) is bool
-            else decode_bool(value, at, "skipAggregation", hook),
-            additional_properties=rest,
+        self = cls.__new__(cls)
+        # The values are checked where they are, and only some are replaced: an __init__ would take twice as long.
+        fields = self.__dict__
+        fields.update(source)
+        pop = fields.pop
+        rest: dict[str, Any] = (
+            {} if _KNOWN.issuperset(source) else {key: fields.pop(key) for key in source if key not in _KNOWN}
         )
+        get = fields.get
+        value: Any
+        fields["aggregate"] = (
+            None
+            if (value := get("aggregate")) is None
+            else decode_object(Aggregate.from_dict, value, at, "aggregate", hook)
+        )
+        fields["bulk_dry_execute"] = (
+            value
+            if (value := pop("bulkDryExecute", None)) is None or type(value) is bool
+            else decode_bool(value, at, "bulkDryExecute", hook)
+        )
+        fields["fields"] = (
+            None if (value := get("fields")) is None else decode_list(value, at, "fields", hook, decode_str)
+        )
+        fields["filter"] = (
+            None if (value := get("filter")) is None else decode_list(value, at, "filter", hook, decode_str)
+        )
+        if type(value := get("id")) is not int:
+            fields["id"] = None if value is None else decode_int(value, at, "id", hook)
+        fields["ids"] = None if (value := get("ids")) is None else decode_list(value, at, "ids", hook, decode_int)
+        fields["includes"] = (
+            None if (value := get("includes")) is None else decode_list(value, at, "includes", hook, decode_str)
+        )
+        fields["order_by"] = (
+            value
+            if (value := pop("orderBy", None)) is None or type(value) is str
+            else decode_str(value, at, "orderBy", hook)
+        )
+        fields["order_mode"] = (
+            value
+            if (value := pop("orderMode", None)) is None or type(value) is str
+            else decode_str(value, at, "orderMode", hook)
+        )
+        if type(value := get("page")) is not int:
+            fields["page"] = None if value is None else decode_int(value, at, "page", hook)
+        fields["page_offset"] = (
+            value
+            if (value := pop("pageOffset", None)) is None or type(value) is int
+            else decode_int(value, at, "pageOffset", hook)
+        )
+        fields["page_size"] = (
+            value
+            if (value := pop("pageSize", None)) is None or type(value) is int
+            else decode_int(value, at, "pageSize", hook)
+        )
+        fields["skip_aggregation"] = (
+            value
+            if (value := pop("skipAggregation", None)) is None or type(value) is bool
+            else decode_bool(value, at, "skipAggregation", hook)
+        )
+        fields["additional_properties"] = rest
+        return self
 
     @classmethod
     def decode(cls, value: Any, at: At, key: str, hook: Hook) -> Self | None:
@@ -93,7 +143,7 @@ class FilterArgs:
 
     def to_dict(self) -> dict[str, Any]:
         """Turn the model into a plain JSON object. Fields that are None are omitted."""
-        encoded: dict[str, Any] = {key: encode(entry) for key, entry in self.additional_properties.items()}
+        encoded: dict[str, Any] = encode_values(rest) if (rest := self.additional_properties) else {}
         value: Any
         if (value := self.aggregate) is not None:
             encoded["aggregate"] = value.to_dict() if type(value) is Aggregate else encode(value)

@@ -6,7 +6,9 @@ from typing import Any, Self
 from attrs import field as _field
 from attrs import frozen as _frozen
 
-from ..types import At, Hook, decode_bool, decode_int, decode_object, encode, ignore
+from ..types import At, Hook, decode_bool, decode_int, decode_object, encode, encode_values, ignore
+
+_KNOWN = frozenset({"records", "pageSize", "pages", "page", "hasMorePages"})
 
 
 @_frozen(kw_only=True, slots=False)
@@ -29,26 +31,34 @@ class Pagination:
     @classmethod
     def from_dict(cls, source: Mapping[str, Any], at: At = None, hook: Hook = ignore) -> Self:
         """Decode leniently from a JSON object. Values that the contract does not allow are reported to the hook."""
-        rest = {**source}
-        pop = rest.pop
-        return cls(
-            records=value
-            if (value := pop("records", None)) is None or type(value) is int
-            else decode_int(value, at, "records", hook),
-            page_size=value
-            if (value := pop("pageSize", None)) is None or type(value) is int
-            else decode_int(value, at, "pageSize", hook),
-            pages=value
-            if (value := pop("pages", None)) is None or type(value) is int
-            else decode_int(value, at, "pages", hook),
-            page=value
-            if (value := pop("page", None)) is None or type(value) is int
-            else decode_int(value, at, "page", hook),
-            has_more_pages=value
-            if (value := pop("hasMorePages", None)) is None or type(value) is bool
-            else decode_bool(value, at, "hasMorePages", hook),
-            additional_properties=rest,
+        self = cls.__new__(cls)
+        # The values are checked where they are, and only some are replaced: an __init__ would take twice as long.
+        fields = self.__dict__
+        fields.update(source)
+        pop = fields.pop
+        rest: dict[str, Any] = (
+            {} if _KNOWN.issuperset(source) else {key: fields.pop(key) for key in source if key not in _KNOWN}
         )
+        get = fields.get
+        value: Any
+        if type(value := get("records")) is not int:
+            fields["records"] = None if value is None else decode_int(value, at, "records", hook)
+        fields["page_size"] = (
+            value
+            if (value := pop("pageSize", None)) is None or type(value) is int
+            else decode_int(value, at, "pageSize", hook)
+        )
+        if type(value := get("pages")) is not int:
+            fields["pages"] = None if value is None else decode_int(value, at, "pages", hook)
+        if type(value := get("page")) is not int:
+            fields["page"] = None if value is None else decode_int(value, at, "page", hook)
+        fields["has_more_pages"] = (
+            value
+            if (value := pop("hasMorePages", None)) is None or type(value) is bool
+            else decode_bool(value, at, "hasMorePages", hook)
+        )
+        fields["additional_properties"] = rest
+        return self
 
     @classmethod
     def decode(cls, value: Any, at: At, key: str, hook: Hook) -> Self | None:
@@ -57,7 +67,7 @@ class Pagination:
 
     def to_dict(self) -> dict[str, Any]:
         """Turn the model into a plain JSON object. Fields that are None are omitted."""
-        encoded: dict[str, Any] = {key: encode(entry) for key, entry in self.additional_properties.items()}
+        encoded: dict[str, Any] = encode_values(rest) if (rest := self.additional_properties) else {}
         value: Any
         if (value := self.records) is not None:
             encoded["records"] = value if type(value) is int else encode(value)

@@ -6,7 +6,9 @@ from typing import Any, Self
 from attrs import field as _field
 from attrs import frozen as _frozen
 
-from ..types import At, Hook, decode_list, decode_map, decode_object, decode_str, encode, ignore
+from ..types import At, Hook, decode_list, decode_map, decode_object, decode_str, encode, encode_values, ignore
+
+_KNOWN = frozenset({"errors"})
 
 
 @_frozen(kw_only=True, slots=False)
@@ -23,16 +25,22 @@ class Validator:
     @classmethod
     def from_dict(cls, source: Mapping[str, Any], at: At = None, hook: Hook = ignore) -> Self:
         """Decode leniently from a JSON object. Values that the contract does not allow are reported to the hook."""
-        rest = {**source}
-        pop = rest.pop
-        return cls(
-            errors=None
-            if (value := pop("errors", None)) is None
+        self = cls.__new__(cls)
+        # The values are checked where they are, and only some are replaced: an __init__ would take twice as long.
+        fields = self.__dict__
+        fields.update(source)
+        get = fields.get
+        value: Any
+        fields["errors"] = (
+            None
+            if (value := get("errors")) is None
             else decode_map(
                 value, at, "errors", hook, lambda value, at, key, hook: decode_list(value, at, key, hook, decode_str)
-            ),
-            additional_properties=rest,
+            )
         )
+        rest: dict[str, Any] = {} if len(fields) == 1 else {key: fields.pop(key) for key in source if key not in _KNOWN}
+        fields["additional_properties"] = rest
+        return self
 
     @classmethod
     def decode(cls, value: Any, at: At, key: str, hook: Hook) -> Self | None:
@@ -41,7 +49,7 @@ class Validator:
 
     def to_dict(self) -> dict[str, Any]:
         """Turn the model into a plain JSON object. Fields that are None are omitted."""
-        encoded: dict[str, Any] = {key: encode(entry) for key, entry in self.additional_properties.items()}
+        encoded: dict[str, Any] = encode_values(rest) if (rest := self.additional_properties) else {}
         value: Any
         if (value := self.errors) is not None:
             encoded["errors"] = encode(value)

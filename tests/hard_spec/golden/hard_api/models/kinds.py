@@ -11,7 +11,6 @@ from attrs import frozen as _frozen
 from ..types import (
     At,
     Hook,
-    decode_any,
     decode_bool,
     decode_date,
     decode_datetime,
@@ -19,12 +18,42 @@ from ..types import (
     decode_int,
     decode_list,
     decode_map,
+    decode_map_of_objects,
     decode_object,
     decode_str,
     decode_union,
     decode_uuid,
     encode,
+    encode_values,
     ignore,
+)
+
+_KNOWN = frozenset(
+    {
+        "anything",
+        "boolean",
+        "integer",
+        "number",
+        "string",
+        "date",
+        "moment",
+        "uuid",
+        "key",
+        "old",
+        "open",
+        "level",
+        "matrix",
+        "moments",
+        "list",
+        "scalar",
+        "either",
+        "mixed",
+        "one_or_many",
+        "map_or_moment",
+        "grid",
+        "branches",
+        "shelf",
+    }
 )
 
 
@@ -43,6 +72,7 @@ class Kinds:
     key: _uuid.UUID | None = None
     """A key."""
     old: str | None = None
+    """Deprecated."""
     open: Literal["up", 'd"own'] | str | None = None
     level: Literal[1, 2] | int | None = None
     matrix: list[list[float]] | None = None
@@ -63,54 +93,73 @@ class Kinds:
     @classmethod
     def from_dict(cls, source: Mapping[str, Any], at: At = None, hook: Hook = ignore) -> Self:
         """Decode leniently from a JSON object. Values that the contract does not allow are reported to the hook."""
-        rest = {**source}
-        pop = rest.pop
-        return cls(
-            anything=None if (value := pop("anything", None)) is None else decode_any(value, at, "anything", hook),
-            boolean=value
-            if (value := pop("boolean", None)) is None or type(value) is bool
-            else decode_bool(value, at, "boolean", hook),
-            integer=value
-            if (value := pop("integer", None)) is None or type(value) is int
-            else decode_int(value, at, "integer", hook),
-            number=None if (value := pop("number", None)) is None else decode_float(value, at, "number", hook),
-            string=value
-            if (value := pop("string", None)) is None or type(value) is str
-            else decode_str(value, at, "string", hook),
-            date=None if (value := pop("date", None)) is None else decode_date(value, at, "date", hook),
-            moment=None if (value := pop("moment", None)) is None else decode_datetime(value, at, "moment", hook),
-            uuid=None if (value := pop("uuid", None)) is None else decode_uuid(value, at, "uuid", hook),
-            key=None if (value := pop("key", None)) is None else decode_uuid(value, at, "key", hook),
-            old=value
-            if (value := pop("old", None)) is None or type(value) is str
-            else decode_str(value, at, "old", hook),
-            open=value
-            if (value := pop("open", None)) is None or type(value) is str
-            else decode_str(value, at, "open", hook),
-            level=value
-            if (value := pop("level", None)) is None or type(value) is int
-            else decode_int(value, at, "level", hook),
-            matrix=None
-            if (value := pop("matrix", None)) is None
+        self = cls.__new__(cls)
+        # The values are checked where they are, and only some are replaced: an __init__ would take twice as long.
+        fields = self.__dict__
+        fields.update(source)
+        pop = fields.pop
+        rest: dict[str, Any] = (
+            {} if _KNOWN.issuperset(source) else {key: fields.pop(key) for key in source if key not in _KNOWN}
+        )
+        get = fields.get
+        value: Any
+        fields["anything"] = get("anything")
+        if type(value := get("boolean")) is not bool:
+            fields["boolean"] = None if value is None else decode_bool(value, at, "boolean", hook)
+        if type(value := get("integer")) is not int:
+            fields["integer"] = None if value is None else decode_int(value, at, "integer", hook)
+        if type(value := get("number")) is not float and type(value) is not int:
+            fields["number"] = None if value is None else decode_float(value, at, "number", hook)
+        if type(value := get("string")) is not str:
+            fields["string"] = None if value is None else decode_str(value, at, "string", hook)
+        fields["date"] = None if (value := get("date")) is None else decode_date(value, at, "date", hook)
+        fields["moment"] = None if (value := get("moment")) is None else decode_datetime(value, at, "moment", hook)
+        fields["uuid"] = None if (value := get("uuid")) is None else decode_uuid(value, at, "uuid", hook)
+        fields["key"] = None if (value := get("key")) is None else decode_uuid(value, at, "key", hook)
+        if type(value := get("old")) is not str:
+            fields["old"] = None if value is None else decode_str(value, at, "old", hook)
+        if type(value := get("open")) is not str:
+            fields["open"] = None if value is None else decode_str(value, at, "open", hook)
+        if type(value := get("level")) is not int:
+            fields["level"] = None if value is None else decode_int(value, at, "level", hook)
+        fields["matrix"] = (
+            None
+            if (value := get("matrix")) is None
             else decode_list(
                 value, at, "matrix", hook, lambda value, at, key, hook: decode_list(value, at, key, hook, decode_float)
-            ),
-            moments=None
-            if (value := pop("moments", None)) is None
-            else decode_list(value, at, "moments", hook, decode_datetime),
-            list_=None
-            if (value := pop("list", None)) is None
-            else decode_object(List.from_dict, value, at, "list", hook),
-            scalar=None
-            if (value := pop("scalar", None)) is None
-            else decode_union(
-                value, at, "scalar", hook, {int: decode_float, float: decode_float, str: decode_str, bool: decode_bool}
-            ),
-            either=None
-            if (value := pop("either", None)) is None
-            else decode_union(value, at, "either", hook, {dict: Tree.decode, str: decode_str}),
-            mixed=None
-            if (value := pop("mixed", None)) is None
+            )
+        )
+        fields["moments"] = (
+            None if (value := get("moments")) is None else decode_list(value, at, "moments", hook, decode_datetime)
+        )
+        fields["list_"] = (
+            None if (value := pop("list", None)) is None else decode_object(List.from_dict, value, at, "list", hook)
+        )
+        if (
+            type(value := get("scalar")) is not float
+            and type(value) is not int
+            and type(value) is not str
+            and type(value) is not bool
+        ):
+            fields["scalar"] = (
+                None
+                if value is None
+                else decode_union(
+                    value,
+                    at,
+                    "scalar",
+                    hook,
+                    {int: decode_float, float: decode_float, str: decode_str, bool: decode_bool},
+                )
+            )
+        fields["either"] = (
+            None
+            if (value := get("either")) is None
+            else decode_union(value, at, "either", hook, {dict: Tree.decode, str: decode_str})
+        )
+        fields["mixed"] = (
+            None
+            if (value := get("mixed")) is None
             else decode_list(
                 value,
                 at,
@@ -119,18 +168,22 @@ class Kinds:
                 lambda value, at, key, hook: decode_union(
                     value, at, key, hook, {dict: Tree.decode, int: decode_int, bool: decode_bool}
                 ),
-            ),
-            one_or_many=None
-            if (value := pop("one_or_many", None)) is None
+            )
+        )
+        fields["one_or_many"] = (
+            None
+            if (value := get("one_or_many")) is None
             else decode_union(
                 value,
                 at,
                 "one_or_many",
                 hook,
                 {str: decode_str, list: lambda value, at, key, hook: decode_list(value, at, key, hook, decode_str)},
-            ),
-            map_or_moment=None
-            if (value := pop("map_or_moment", None)) is None
+            )
+        )
+        fields["map_or_moment"] = (
+            None
+            if (value := get("map_or_moment")) is None
             else decode_union(
                 value,
                 at,
@@ -152,9 +205,11 @@ class Kinds:
                     ),
                     str: decode_datetime,
                 },
-            ),
-            grid=None
-            if (value := pop("grid", None)) is None
+            )
+        )
+        fields["grid"] = (
+            None
+            if (value := get("grid")) is None
             else decode_map(
                 value,
                 at,
@@ -163,15 +218,18 @@ class Kinds:
                 lambda value, at, key, hook: decode_list(
                     value, at, key, hook, lambda value, at, key, hook: decode_list(value, at, key, hook, decode_int)
                 ),
-            ),
-            branches=None
-            if (value := pop("branches", None)) is None
-            else decode_map(value, at, "branches", hook, Tree.decode),
-            shelf=None
-            if (value := pop("shelf", None)) is None
-            else decode_object(Shelf.from_dict, value, at, "shelf", hook),
-            additional_properties=rest,
+            )
         )
+        fields["branches"] = (
+            None
+            if (value := get("branches")) is None
+            else decode_map_of_objects(Tree.from_dict, value, at, "branches", hook)
+        )
+        fields["shelf"] = (
+            None if (value := get("shelf")) is None else decode_object(Shelf.from_dict, value, at, "shelf", hook)
+        )
+        fields["additional_properties"] = rest
+        return self
 
     @classmethod
     def decode(cls, value: Any, at: At, key: str, hook: Hook) -> Self | None:
@@ -180,7 +238,7 @@ class Kinds:
 
     def to_dict(self) -> dict[str, Any]:
         """Turn the model into a plain JSON object. Fields that are None are omitted."""
-        encoded: dict[str, Any] = {key: encode(entry) for key, entry in self.additional_properties.items()}
+        encoded: dict[str, Any] = encode_values(rest) if (rest := self.additional_properties) else {}
         value: Any
         if (value := self.anything) is not None:
             encoded["anything"] = encode(value)
@@ -189,7 +247,7 @@ class Kinds:
         if (value := self.integer) is not None:
             encoded["integer"] = value if type(value) is int else encode(value)
         if (value := self.number) is not None:
-            encoded["number"] = encode(value)
+            encoded["number"] = value if type(value) is float else encode(value)
         if (value := self.string) is not None:
             encoded["string"] = value if type(value) is str else encode(value)
         if (value := self.date) is not None:

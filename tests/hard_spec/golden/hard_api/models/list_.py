@@ -6,7 +6,9 @@ from typing import Any, Self
 from attrs import field as _field
 from attrs import frozen as _frozen
 
-from ..types import At, Hook, decode_list, decode_object, encode, ignore
+from ..types import At, Hook, decode_list_of_objects, decode_object, encode, encode_values, ignore
+
+_KNOWN = frozenset({"list"})
 
 
 @_frozen(kw_only=True, slots=False)
@@ -20,12 +22,23 @@ class List:
     @classmethod
     def from_dict(cls, source: Mapping[str, Any], at: At = None, hook: Hook = ignore) -> Self:
         """Decode leniently from a JSON object. Values that the contract does not allow are reported to the hook."""
-        rest = {**source}
-        pop = rest.pop
-        return cls(
-            list_=None if (value := pop("list", None)) is None else decode_list(value, at, "list", hook, List.decode),
-            additional_properties=rest,
+        self = cls.__new__(cls)
+        # The values are checked where they are, and only some are replaced: an __init__ would take twice as long.
+        fields = self.__dict__
+        fields.update(source)
+        pop = fields.pop
+        rest: dict[str, Any] = (
+            {} if _KNOWN.issuperset(source) else {key: fields.pop(key) for key in source if key not in _KNOWN}
         )
+        get = fields.get
+        value: Any
+        fields["list_"] = (
+            None
+            if (value := pop("list", None)) is None
+            else decode_list_of_objects(List.from_dict, value, at, "list", hook)
+        )
+        fields["additional_properties"] = rest
+        return self
 
     @classmethod
     def decode(cls, value: Any, at: At, key: str, hook: Hook) -> Self | None:
@@ -34,7 +47,7 @@ class List:
 
     def to_dict(self) -> dict[str, Any]:
         """Turn the model into a plain JSON object. Fields that are None are omitted."""
-        encoded: dict[str, Any] = {key: encode(entry) for key, entry in self.additional_properties.items()}
+        encoded: dict[str, Any] = encode_values(rest) if (rest := self.additional_properties) else {}
         value: Any
         if (value := self.list_) is not None:
             encoded["list"] = encode(value)

@@ -8,7 +8,51 @@ from typing import Any, Self
 from attrs import field as _field
 from attrs import frozen as _frozen
 
-from ..types import At, Hook, decode_datetime, decode_list, decode_object, decode_str, decode_uuid, encode, ignore
+from ..types import (
+    At,
+    Hook,
+    decode_datetime,
+    decode_list,
+    decode_object,
+    decode_str,
+    decode_uuid,
+    encode,
+    encode_values,
+    ignore,
+)
+
+_KNOWN = frozenset(
+    {
+        "$dollar",
+        "9lives",
+        "a-b",
+        "a_b",
+        "additional_properties",
+        "at",
+        "body",
+        "class",
+        "cls",
+        "datetime",
+        "decode",
+        "dict",
+        "enum",
+        "example",
+        "field",
+        "from_dict",
+        "hook",
+        "ignore",
+        "list",
+        'naïve "quoted"',
+        "properties",
+        "self",
+        "title",
+        "to_dict",
+        "type",
+        "uuid",
+        "with space",
+        "x-secret",
+    }
+)
 
 
 @_frozen(kw_only=True, slots=False)
@@ -44,94 +88,117 @@ class Names:
     with_space: str | None = None
     x_secret: str | None = None
     additional_properties: dict[str, Any] = _field(factory=dict[str, Any], repr=False)
-    """Properties that the contract does not describe."""
+    """Properties that the contract does not describe. None is sent as null, while a field that is None is omitted."""
 
     @classmethod
     def from_dict(cls, source: Mapping[str, Any], at: At = None, hook: Hook = ignore) -> Self:
         """Decode leniently from a JSON object. Values that the contract does not allow are reported to the hook."""
-        rest = {**source}
-        pop = rest.pop
-        return cls(
-            dollar=value
-            if (value := pop("$dollar", None)) is None or type(value) is str
-            else decode_str(value, at, "$dollar", hook),
-            field_9lives=value
-            if (value := pop("9lives", None)) is None or type(value) is str
-            else decode_str(value, at, "9lives", hook),
-            ab=value
-            if (value := pop("a-b", None)) is None or type(value) is str
-            else decode_str(value, at, "a-b", hook),
-            a_b=value
-            if (value := pop("a_b", None)) is None or type(value) is str
-            else decode_str(value, at, "a_b", hook),
-            additional_properties_=value
-            if (value := pop("additional_properties", None)) is None or type(value) is str
-            else decode_str(value, at, "additional_properties", hook),
-            at=value if (value := pop("at", None)) is None or type(value) is str else decode_str(value, at, "at", hook),
-            body_=value
-            if (value := pop("body", None)) is None or type(value) is str
-            else decode_str(value, at, "body", hook),
-            class_=value
-            if (value := pop("class", None)) is None or type(value) is str
-            else decode_str(value, at, "class", hook),
-            cls=value
-            if (value := pop("cls", None)) is None or type(value) is str
-            else decode_str(value, at, "cls", hook),
-            datetime_=None
-            if (value := pop("datetime", None)) is None
-            else decode_datetime(value, at, "datetime", hook),
-            decode_=value
-            if (value := pop("decode", None)) is None or type(value) is str
-            else decode_str(value, at, "decode", hook),
-            dict_=value
-            if (value := pop("dict", None)) is None or type(value) is str
-            else decode_str(value, at, "dict", hook),
-            enum=value
-            if (value := pop("enum", None)) is None or type(value) is str
-            else decode_str(value, at, "enum", hook),
-            example=value
-            if (value := pop("example", None)) is None or type(value) is str
-            else decode_str(value, at, "example", hook),
-            field=value
-            if (value := pop("field", None)) is None or type(value) is str
-            else decode_str(value, at, "field", hook),
-            from_dict_=value
-            if (value := pop("from_dict", None)) is None or type(value) is str
-            else decode_str(value, at, "from_dict", hook),
-            hook=value
-            if (value := pop("hook", None)) is None or type(value) is str
-            else decode_str(value, at, "hook", hook),
-            ignore_=value
-            if (value := pop("ignore", None)) is None or type(value) is str
-            else decode_str(value, at, "ignore", hook),
-            list_=None if (value := pop("list", None)) is None else decode_list(value, at, "list", hook, decode_str),
-            naïve_quoted=value
-            if (value := pop('naïve "quoted"', None)) is None or type(value) is str
-            else decode_str(value, at, 'naïve "quoted"', hook),
-            properties=value
-            if (value := pop("properties", None)) is None or type(value) is str
-            else decode_str(value, at, "properties", hook),
-            self_=value
-            if (value := pop("self", None)) is None or type(value) is str
-            else decode_str(value, at, "self", hook),
-            title=value
-            if (value := pop("title", None)) is None or type(value) is str
-            else decode_str(value, at, "title", hook),
-            to_dict_=value
-            if (value := pop("to_dict", None)) is None or type(value) is str
-            else decode_str(value, at, "to_dict", hook),
-            type=value
-            if (value := pop("type", None)) is None or type(value) is str
-            else decode_str(value, at, "type", hook),
-            uuid=None if (value := pop("uuid", None)) is None else decode_uuid(value, at, "uuid", hook),
-            with_space=value
-            if (value := pop("with space", None)) is None or type(value) is str
-            else decode_str(value, at, "with space", hook),
-            x_secret=value
-            if (value := pop("x-secret", None)) is None or type(value) is str
-            else decode_str(value, at, "x-secret", hook),
-            additional_properties=rest,
+        self = cls.__new__(cls)
+        # The values are checked where they are, and only some are replaced: an __init__ would take twice as long.
+        fields = self.__dict__
+        fields.update(source)
+        pop = fields.pop
+        rest: dict[str, Any] = (
+            {} if _KNOWN.issuperset(source) else {key: fields.pop(key) for key in source if key not in _KNOWN}
         )
+        get = fields.get
+        value: Any
+        fields["dollar"] = (
+            value
+            if (value := pop("$dollar", None)) is None or type(value) is str
+            else decode_str(value, at, "$dollar", hook)
+        )
+        fields["field_9lives"] = (
+            value
+            if (value := pop("9lives", None)) is None or type(value) is str
+            else decode_str(value, at, "9lives", hook)
+        )
+        fields["ab"] = (
+            value if (value := pop("a-b", None)) is None or type(value) is str else decode_str(value, at, "a-b", hook)
+        )
+        if type(value := get("a_b")) is not str:
+            fields["a_b"] = None if value is None else decode_str(value, at, "a_b", hook)
+        fields["additional_properties_"] = (
+            value
+            if (value := pop("additional_properties", None)) is None or type(value) is str
+            else decode_str(value, at, "additional_properties", hook)
+        )
+        if type(value := get("at")) is not str:
+            fields["at"] = None if value is None else decode_str(value, at, "at", hook)
+        fields["body_"] = (
+            value if (value := pop("body", None)) is None or type(value) is str else decode_str(value, at, "body", hook)
+        )
+        fields["class_"] = (
+            value
+            if (value := pop("class", None)) is None or type(value) is str
+            else decode_str(value, at, "class", hook)
+        )
+        if type(value := get("cls")) is not str:
+            fields["cls"] = None if value is None else decode_str(value, at, "cls", hook)
+        fields["datetime_"] = (
+            None if (value := pop("datetime", None)) is None else decode_datetime(value, at, "datetime", hook)
+        )
+        fields["decode_"] = (
+            value
+            if (value := pop("decode", None)) is None or type(value) is str
+            else decode_str(value, at, "decode", hook)
+        )
+        fields["dict_"] = (
+            value if (value := pop("dict", None)) is None or type(value) is str else decode_str(value, at, "dict", hook)
+        )
+        if type(value := get("enum")) is not str:
+            fields["enum"] = None if value is None else decode_str(value, at, "enum", hook)
+        if type(value := get("example")) is not str:
+            fields["example"] = None if value is None else decode_str(value, at, "example", hook)
+        if type(value := get("field")) is not str:
+            fields["field"] = None if value is None else decode_str(value, at, "field", hook)
+        fields["from_dict_"] = (
+            value
+            if (value := pop("from_dict", None)) is None or type(value) is str
+            else decode_str(value, at, "from_dict", hook)
+        )
+        if type(value := get("hook")) is not str:
+            fields["hook"] = None if value is None else decode_str(value, at, "hook", hook)
+        fields["ignore_"] = (
+            value
+            if (value := pop("ignore", None)) is None or type(value) is str
+            else decode_str(value, at, "ignore", hook)
+        )
+        fields["list_"] = (
+            None if (value := pop("list", None)) is None else decode_list(value, at, "list", hook, decode_str)
+        )
+        fields["naïve_quoted"] = (
+            value
+            if (value := pop('naïve "quoted"', None)) is None or type(value) is str
+            else decode_str(value, at, 'naïve "quoted"', hook)
+        )
+        if type(value := get("properties")) is not str:
+            fields["properties"] = None if value is None else decode_str(value, at, "properties", hook)
+        fields["self_"] = (
+            value if (value := pop("self", None)) is None or type(value) is str else decode_str(value, at, "self", hook)
+        )
+        if type(value := get("title")) is not str:
+            fields["title"] = None if value is None else decode_str(value, at, "title", hook)
+        fields["to_dict_"] = (
+            value
+            if (value := pop("to_dict", None)) is None or type(value) is str
+            else decode_str(value, at, "to_dict", hook)
+        )
+        if type(value := get("type")) is not str:
+            fields["type"] = None if value is None else decode_str(value, at, "type", hook)
+        fields["uuid"] = None if (value := get("uuid")) is None else decode_uuid(value, at, "uuid", hook)
+        fields["with_space"] = (
+            value
+            if (value := pop("with space", None)) is None or type(value) is str
+            else decode_str(value, at, "with space", hook)
+        )
+        fields["x_secret"] = (
+            value
+            if (value := pop("x-secret", None)) is None or type(value) is str
+            else decode_str(value, at, "x-secret", hook)
+        )
+        fields["additional_properties"] = rest
+        return self
 
     @classmethod
     def decode(cls, value: Any, at: At, key: str, hook: Hook) -> Self | None:
@@ -140,7 +207,7 @@ class Names:
 
     def to_dict(self) -> dict[str, Any]:
         """Turn the model into a plain JSON object. Fields that are None are omitted."""
-        encoded: dict[str, Any] = {key: encode(entry) for key, entry in self.additional_properties.items()}
+        encoded: dict[str, Any] = encode_values(rest) if (rest := self.additional_properties) else {}
         value: Any
         if (value := self.dollar) is not None:
             encoded["$dollar"] = value if type(value) is str else encode(value)

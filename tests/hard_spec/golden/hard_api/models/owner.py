@@ -6,7 +6,9 @@ from typing import Any, Self
 from attrs import field as _field
 from attrs import frozen as _frozen
 
-from ..types import At, Hook, decode_object, encode, ignore
+from ..types import At, Hook, decode_object, encode, encode_values, ignore
+
+_KNOWN = frozenset({"owns", "friend"})
 
 
 @_frozen(kw_only=True, slots=False)
@@ -21,17 +23,21 @@ class Owner:
     @classmethod
     def from_dict(cls, source: Mapping[str, Any], at: At = None, hook: Hook = ignore) -> Self:
         """Decode leniently from a JSON object. Values that the contract does not allow are reported to the hook."""
-        rest = {**source}
-        pop = rest.pop
-        return cls(
-            owns=None
-            if (value := pop("owns", None)) is None
-            else decode_object(Tree.from_dict, value, at, "owns", hook),
-            friend=None
-            if (value := pop("friend", None)) is None
-            else decode_object(Owner.from_dict, value, at, "friend", hook),
-            additional_properties=rest,
+        self = cls.__new__(cls)
+        # The values are checked where they are, and only some are replaced: an __init__ would take twice as long.
+        fields = self.__dict__
+        fields.update(source)
+        get = fields.get
+        value: Any
+        fields["owns"] = (
+            None if (value := get("owns")) is None else decode_object(Tree.from_dict, value, at, "owns", hook)
         )
+        fields["friend"] = (
+            None if (value := get("friend")) is None else decode_object(Owner.from_dict, value, at, "friend", hook)
+        )
+        rest: dict[str, Any] = {} if len(fields) == 2 else {key: fields.pop(key) for key in source if key not in _KNOWN}
+        fields["additional_properties"] = rest
+        return self
 
     @classmethod
     def decode(cls, value: Any, at: At, key: str, hook: Hook) -> Self | None:
@@ -40,7 +46,7 @@ class Owner:
 
     def to_dict(self) -> dict[str, Any]:
         """Turn the model into a plain JSON object. Fields that are None are omitted."""
-        encoded: dict[str, Any] = {key: encode(entry) for key, entry in self.additional_properties.items()}
+        encoded: dict[str, Any] = encode_values(rest) if (rest := self.additional_properties) else {}
         value: Any
         if (value := self.owns) is not None:
             encoded["owns"] = value.to_dict() if type(value) is Tree else encode(value)

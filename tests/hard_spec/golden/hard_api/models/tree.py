@@ -6,7 +6,19 @@ from typing import Any, Self
 from attrs import field as _field
 from attrs import frozen as _frozen
 
-from ..types import At, Hook, decode_list, decode_map, decode_object, decode_str, encode, ignore
+from ..types import (
+    At,
+    Hook,
+    decode_list_of_objects,
+    decode_map_of_objects,
+    decode_object,
+    decode_str,
+    encode,
+    encode_values,
+    ignore,
+)
+
+_KNOWN = frozenset({"name", "child", "children", "branches", "owner"})
 
 
 @_frozen(kw_only=True, slots=False)
@@ -24,26 +36,33 @@ class Tree:
     @classmethod
     def from_dict(cls, source: Mapping[str, Any], at: At = None, hook: Hook = ignore) -> Self:
         """Decode leniently from a JSON object. Values that the contract does not allow are reported to the hook."""
-        rest = {**source}
-        pop = rest.pop
-        return cls(
-            name=value
-            if (value := pop("name", None)) is None or type(value) is str
-            else decode_str(value, at, "name", hook),
-            child=None
-            if (value := pop("child", None)) is None
-            else decode_object(Tree.from_dict, value, at, "child", hook),
-            children=None
-            if (value := pop("children", None)) is None
-            else decode_list(value, at, "children", hook, Tree.decode),
-            branches=None
-            if (value := pop("branches", None)) is None
-            else decode_map(value, at, "branches", hook, Tree.decode),
-            owner=None
-            if (value := pop("owner", None)) is None
-            else decode_object(Owner.from_dict, value, at, "owner", hook),
-            additional_properties=rest,
+        self = cls.__new__(cls)
+        # The values are checked where they are, and only some are replaced: an __init__ would take twice as long.
+        fields = self.__dict__
+        fields.update(source)
+        get = fields.get
+        value: Any
+        if type(value := get("name")) is not str:
+            fields["name"] = None if value is None else decode_str(value, at, "name", hook)
+        fields["child"] = (
+            None if (value := get("child")) is None else decode_object(Tree.from_dict, value, at, "child", hook)
         )
+        fields["children"] = (
+            None
+            if (value := get("children")) is None
+            else decode_list_of_objects(Tree.from_dict, value, at, "children", hook)
+        )
+        fields["branches"] = (
+            None
+            if (value := get("branches")) is None
+            else decode_map_of_objects(Tree.from_dict, value, at, "branches", hook)
+        )
+        fields["owner"] = (
+            None if (value := get("owner")) is None else decode_object(Owner.from_dict, value, at, "owner", hook)
+        )
+        rest: dict[str, Any] = {} if len(fields) == 5 else {key: fields.pop(key) for key in source if key not in _KNOWN}
+        fields["additional_properties"] = rest
+        return self
 
     @classmethod
     def decode(cls, value: Any, at: At, key: str, hook: Hook) -> Self | None:
@@ -52,7 +71,7 @@ class Tree:
 
     def to_dict(self) -> dict[str, Any]:
         """Turn the model into a plain JSON object. Fields that are None are omitted."""
-        encoded: dict[str, Any] = {key: encode(entry) for key, entry in self.additional_properties.items()}
+        encoded: dict[str, Any] = encode_values(rest) if (rest := self.additional_properties) else {}
         value: Any
         if (value := self.name) is not None:
             encoded["name"] = value if type(value) is str else encode(value)

@@ -10,13 +10,13 @@ def list_(*, body_: float | None = None) -> Request[None]:
     """Forgets.
 
     Args:
-        body_: body
+        body_: Not the body.
 
     Returns:
         The request, ready to be sent.
     """
-    return Request(operation="list_", method="DELETE", target=_target("/search", {"body": body_}), decode=_ignore)
+    return Request(operation="list_", method="DELETE", target=_target("/search", {"body": body_}), decode=_decode)
 
 
-def _ignore(payload: Any, hook: Hook) -> None:
+def _decode(payload: Any, hook: Hook) -> None:
     """Ignore the response body: the contract describes none."""

@@ -12,7 +12,7 @@ def target(*, body_: float | None = None) -> Request[Kinds]:
     """Finds.
 
     Args:
-        body_: body
+        body_: Not the body.
 
     Returns:
         The request, ready to be sent.

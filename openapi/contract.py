@@ -1,0 +1,208 @@
+"""Read a contract, and look things up in it: references, JSON types and the properties of a model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, TypeAlias, cast
+
+import yaml
+
+Node: TypeAlias = dict[str, Any]
+
+METHODS = ("get", "put", "post", "delete", "patch")
+ANNOTATIONS = frozenset(
+    {"title", "description", "$comment", "default", "deprecated", "example", "examples", "externalDocs", "x-secret"}
+)
+"""The keywords of a schema that may stand beside allOf, anyOf or oneOf, because they do not describe the value's type."""
+
+
+class ContractError(ValueError):
+    """A contract that cannot be read or used. The message is a line for each fault."""
+
+
+class _Loader(yaml.SafeLoader):
+    """A loader that rejects duplicate keys, of which YAML would silently keep the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            if key_node.value in seen and key_node.tag != "tag:yaml.org,2002:merge":
+                raise yaml.constructor.ConstructorError(None, None, f"duplicate key {key_node.value!r}", key_node.start_mark)
+            seen.add(key_node.value)
+        return super().construct_mapping(node, deep)
+
+
+def load(path: Path) -> Node:
+    """Read a contract.
+
+    Raises:
+        ContractError: The file cannot be read, or it is not a YAML object.
+    """
+    try:
+        contract = yaml.load(path.read_text("utf-8"), _Loader)  # noqa: S506 - a subclass of the safe loader
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        place = f"{path.name}:{mark.line + 1}:{mark.column + 1}" if mark else path.name
+        reason = f"{place}: {error.problem}"
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        reason = f"{path.name}: {' '.join(str(error).split())}"
+    except OSError as error:
+        reason = f"{path}: {error.strerror}"
+    else:
+        if type(contract) is dict:
+            return cast("Node", contract)
+        reason = f"{path.name}: a contract is a YAML object"
+    raise ContractError(reason)
+
+
+def operations(contract: Node) -> Iterator[tuple[str, str, Node, Node]]:
+    """Yield every operation, as its path, method, path item and itself."""
+    for path, item in objects(contract.get("paths")):
+        for method in METHODS:
+            if type(item.get(method)) is dict:
+                yield path, method, item, item[method]
+
+
+def objects(node: Any) -> Iterator[tuple[str, Node]]:
+    """Yield the objects among the values of an object, with their keys."""
+    if type(node) is dict:
+        for key, child in cast("Node", node).items():
+            if type(child) is dict:
+                yield str(key), cast("Node", child)
+
+
+def schemas(contract: Node) -> Node:
+    """Return the named schemas."""
+    return cast("Node", (contract.get("components") or {}).get("schemas") or {})
+
+
+def parameters(contract: Node, item: Node, operation: Node) -> list[Node]:
+    """Return the parameters of an operation: its own, and those of its path that it does not replace."""
+    found: dict[tuple[Any, Any], Node] = {}
+    for parameter in [*item.get("parameters", []), *operation.get("parameters", [])]:
+        parameter = resolve(contract, parameter)  # noqa: PLW2901
+        found[parameter.get("in"), parameter.get("name")] = parameter
+    return [*found.values()]
+
+
+def resolve(contract: Node, node: Any) -> Node:
+    """Follow the references of a node to the end. A reference that leads nowhere becomes an empty object."""
+    for _ in range(100):
+        if type(node) is not dict:
+            return {}
+        if "$ref" not in node:
+            return cast("Node", node)
+        node = target(contract, node["$ref"])
+    return {}
+
+
+def target(contract: Node, ref: Any) -> Any:
+    """Return what a reference leads to, or None."""
+    node: Any = contract
+    for key in str(ref).removeprefix("#/").split("/"):
+        node = cast("Node", node).get(key) if type(node) is dict else None
+    return node
+
+
+def bare(contract: Node, schema: Any) -> Node:
+    """Follow the references of a schema to the end, also those that are wrapped in order to describe them."""
+    for _ in range(100):
+        schema = resolve(contract, schema)
+        inner = wrapped(schema)
+        if inner is None:
+            return cast("Node", schema)
+        schema = inner
+    return {}
+
+
+def wrapped(schema: Node) -> Node | None:
+    """Return the reference that a schema only describes, or None if the schema is more than a wrapper."""
+    members = [member for key in ("allOf", "anyOf", "oneOf") for member in schema.get(key) or ()]
+    is_wrapper = len(members) == 1 and "$ref" in members[0] and not schema.keys() - ANNOTATIONS - {"allOf", "anyOf", "oneOf"}
+    return members[0] if is_wrapper else None
+
+
+def json_types(contract: Node, schema: Any) -> list[str]:
+    """Return the JSON types of a schema's values. A schema that allows every type has the type "any"."""
+    schema = bare(contract, schema)
+    members = [*(schema.get("anyOf") or ()), *(schema.get("oneOf") or ())]
+    if members:
+        return [found for member in members for found in json_types(contract, member)]
+    if "type" in schema:
+        return [*schema["type"]] if type(schema["type"]) is list else [schema["type"]]
+    return ["object"] if "properties" in schema or "allOf" in schema else ["any"]
+
+
+def without_null(contract: Node, schema: Any) -> tuple[Node, bool]:
+    """Return a schema without its null, and whether it had one."""
+    found = bare(contract, schema)
+    if "null" not in json_types(contract, found):
+        return cast("Node", schema), False
+    if type(found.get("type")) is list:
+        types = [kind for kind in found["type"] if kind != "null"]
+        return {**found, "type": types[0] if len(types) == 1 else types}, True
+    key = "anyOf" if "anyOf" in found else "oneOf"
+    members = [member for member in found.get(key, ()) if json_types(contract, member) != ["null"]]
+    return members[0] if len(members) == 1 else {**found, key: members}, True
+
+
+def properties(contract: Node, schema: Any) -> dict[str, list[Node]]:
+    """Return the properties of a model. A property has several schemas if parts of allOf describe it, too."""
+    found: dict[str, list[Node]] = {}
+    schema = resolve(contract, schema)
+    for part in schema.get("allOf") or ():
+        for name, known in properties(contract, part).items():
+            found.setdefault(name, []).extend(known)
+    for name, own in (schema.get("properties") or {}).items():
+        found.setdefault(str(name), []).append(own)
+    return found
+
+
+def required(contract: Node, schema: Any) -> set[str]:
+    """Return the names of the properties that a model requires, also through allOf."""
+    schema = resolve(contract, schema)
+    return {*(schema.get("required") or ())}.union(*(required(contract, part) for part in schema.get("allOf") or ()))
+
+
+def is_map(contract: Node, schema: Any) -> bool:
+    """Return whether a schema is an object whose keys are data."""
+    found = bare(contract, schema)
+    return json_types(contract, found) == ["object"] and not properties(contract, found)
+
+
+def sent_and_read(contract: Node) -> tuple[set[str], set[str]]:
+    """Return the names of the schemas that requests use, and of those that responses use."""
+    sent: set[str] = set()
+    read: set[str] = set()
+    for _, _, _, operation in operations(contract):
+        _collect(contract, operation.get("requestBody"), sent)
+        _collect(contract, operation.get("responses"), read)
+    return sent, read
+
+
+def _collect(contract: Node, node: Any, names: set[str]) -> None:
+    """Add the names of the schemas that a node refers to, directly or not."""
+    if type(node) is list:
+        for child in cast("list[Any]", node):
+            _collect(contract, child, names)
+    elif type(node) is dict:
+        fields = cast("Node", node)
+        ref = fields.get("$ref")
+        if type(ref) is str and ref.startswith("#/components/"):
+            name = ref.rpartition("/")[2]
+            is_schema = ref.startswith("#/components/schemas/")
+            if not is_schema or name not in names:
+                names.update([name] if is_schema else [])
+                _collect(contract, target(contract, ref), names)
+        for key, child in fields.items():
+            if key == "properties":  # a property may be called `example`
+                _collect(contract, [*child.values()], names)
+            elif key not in ("example", "examples", "default"):
+                _collect(contract, child, names)
+
+
+def successes(contract: Node, operation: Node) -> list[tuple[str, Node]]:
+    """Return the 2xx responses of an operation, with their statuses."""
+    responses = operation.get("responses") or {}
+    return [(str(status), resolve(contract, node)) for status, node in responses.items() if str(status)[:1] == "2"]

@@ -1,0 +1,623 @@
+"""Find what the generator would drop, change or misread in a contract.
+
+The tables name every keyword of OpenAPI 3.1 and of JSON Schema 2020-12 that a contract may use, by the kind of object
+that it stands in. A keyword that is not in the table is rejected, so that nothing is dropped in silence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, TypeAlias, cast
+
+from attrs import frozen
+from openapi_python_client.strings import ClassName, PythonIdentifier
+
+from contract import (
+    ANNOTATIONS,
+    METHODS,
+    Node,
+    bare,
+    is_map,
+    json_types,
+    operations,
+    properties,
+    required,
+    resolve,
+    schemas,
+    sent_and_read,
+    successes,
+    target,
+    without_null,
+)
+
+Path: TypeAlias = tuple[str, ...]
+
+PREFIX = "field_"
+"""What openapi-python-client puts before a name that is not a Python identifier."""
+RESERVED = frozenset({"Any", "At", "Hook", "Literal", "Mapping", "Request", "Self", "TypeAlias"})
+"""The names that the generated modules use themselves."""
+
+
+@frozen
+class Keyword:
+    """What the generator does with a keyword.
+
+    Attributes:
+        refusal: Why the keyword is rejected; empty if it is not.
+        allowed: The values that are accepted nevertheless.
+        kind: The kind of the objects in the keyword's value, if they are checked as well.
+        shape: Whether the value is such an object itself, a list of them, or an object of them with names as keys.
+    """
+
+    refusal: str = ""
+    allowed: tuple[Any, ...] = ()
+    kind: str = ""
+    shape: type | None = None
+
+
+OBEYED = Keyword()
+"""The generated code follows it, or a check below accepts only the value that it follows."""
+HARMLESS = Keyword()
+"""It is for readers, or only the server checks it. It changes neither a type nor how a value is sent and read."""
+
+
+def holds(kind: str) -> Keyword:
+    """Return a keyword whose value is an object."""
+    return Keyword(kind=kind)
+
+
+def each(kind: str) -> Keyword:
+    """Return a keyword whose value is a list of objects."""
+    return Keyword(kind=kind, shape=list)
+
+
+def named(kind: str) -> Keyword:
+    """Return a keyword whose value is an object of objects, with names as keys."""
+    return Keyword(kind=kind, shape=dict)
+
+
+def refused(reason: str, *allowed: Any) -> Keyword:
+    """Return a keyword that is rejected, except for the allowed values."""
+    return Keyword(refusal=reason, allowed=allowed)
+
+
+_UNSUPPORTED = refused("not supported")
+_VALIDATION = refused("not supported: no type can express it")
+_ONE_DIRECTION = refused("not supported: make a schema for requests and another for responses", False)
+
+SCHEMA: dict[str, Keyword] = {
+    "$ref": OBEYED,
+    "$comment": HARMLESS,
+    **dict.fromkeys(("$anchor", "$defs", "$dynamicAnchor", "$dynamicRef", "$id", "$schema", "$vocabulary"), _UNSUPPORTED),
+    # Types.
+    "type": OBEYED,
+    "format": OBEYED,
+    "properties": named("property"),
+    "required": OBEYED,
+    "additionalProperties": holds("values"),
+    "items": holds("items"),
+    "allOf": each("part"),
+    "anyOf": each("member"),
+    "oneOf": each("member"),
+    "const": refused("a closed enum rejects new values: use x-extensible-enum"),
+    "enum": refused("a closed enum rejects new values: use x-extensible-enum"),
+    "nullable": refused("it belongs to OpenAPI 3.0: add null to the type, or to anyOf", False),
+    **dict.fromkeys(
+        ("prefixItems", "patternProperties", "dependentSchemas", "unevaluatedItems", "unevaluatedProperties"), _UNSUPPORTED
+    ),
+    **dict.fromkeys(("contains", "maxContains", "minContains", "propertyNames", "not", "if", "then", "else"), _VALIDATION),
+    # Only the server checks these.
+    **dict.fromkeys(("multipleOf", "maximum", "exclusiveMaximum", "minimum", "exclusiveMinimum"), HARMLESS),
+    **dict.fromkeys(("maxLength", "minLength", "pattern", "maxItems", "minItems", "uniqueItems"), HARMLESS),
+    **dict.fromkeys(("maxProperties", "minProperties", "dependentRequired"), HARMLESS),
+    # Annotations.
+    **dict.fromkeys(("title", "description", "example", "examples", "externalDocs"), HARMLESS),
+    "deprecated": refused("it has an effect only on an operation, a parameter, a named schema or a property", False),
+    "default": OBEYED,
+    "readOnly": _ONE_DIRECTION,
+    "writeOnly": _ONE_DIRECTION,
+    "contentMediaType": HARMLESS,
+    "contentEncoding": refused("not supported: the text is not decoded"),
+    "contentSchema": refused("not supported: the text is not decoded"),
+    "discriminator": refused("not supported: JSON types distinguish the members of a union"),
+    "xml": _UNSUPPORTED,
+    # Our own extensions.
+    "x-envelope": refused("it has an effect only on a named schema that is a response"),
+    "x-extensible-enum": OBEYED,
+    "x-secret": refused("it has an effect only on a property"),
+}
+_MEDIA: dict[str, Keyword] = {
+    "schema": holds("schema"),
+    "example": HARMLESS,
+    "examples": HARMLESS,
+    "encoding": _UNSUPPORTED,
+}
+_DOCUMENTED = {"summary": HARMLESS, "description": HARMLESS, "externalDocs": HARMLESS}
+
+KINDS: dict[str, dict[str, Keyword]] = {
+    "contract": {
+        "openapi": OBEYED,
+        "info": holds("info"),
+        "servers": each("server"),
+        "paths": named("path"),
+        "components": holds("components"),
+        "security": OBEYED,
+        "tags": each("tag"),
+        "externalDocs": HARMLESS,
+        "webhooks": _UNSUPPORTED,
+        "jsonSchemaDialect": _UNSUPPORTED,
+    },
+    "info": {
+        **dict.fromkeys(("title", "version"), OBEYED),
+        **dict.fromkeys(("summary", "description", "termsOfService", "contact", "license"), HARMLESS),
+    },
+    "server": {"url": OBEYED, "description": HARMLESS, "variables": HARMLESS},
+    "tag": {"name": HARMLESS, "description": HARMLESS, "externalDocs": HARMLESS},
+    "components": {
+        "schemas": named("component"),
+        "responses": named("response"),
+        "parameters": named("parameter"),
+        "requestBodies": named("body"),
+        "securitySchemes": named("security scheme"),
+        "examples": HARMLESS,
+        **dict.fromkeys(("headers", "links", "callbacks", "pathItems"), _UNSUPPORTED),
+    },
+    "path": {
+        **_DOCUMENTED,
+        "parameters": each("parameter"),
+        **dict.fromkeys(METHODS, holds("operation")),
+        **dict.fromkeys(("head", "options", "trace"), refused("the method is not supported")),
+        "servers": _UNSUPPORTED,
+        "$ref": _UNSUPPORTED,
+    },
+    "operation": {
+        **_DOCUMENTED,
+        "operationId": OBEYED,
+        "tags": OBEYED,
+        "deprecated": OBEYED,
+        "security": OBEYED,
+        "parameters": each("parameter"),
+        "requestBody": holds("body"),
+        "responses": named("response"),
+        "callbacks": _UNSUPPORTED,
+        "servers": _UNSUPPORTED,
+    },
+    "parameter": {
+        "$ref": OBEYED,
+        **dict.fromkeys(("name", "in", "required", "description", "deprecated", "explode", "style"), OBEYED),
+        "schema": holds("schema"),
+        "example": HARMLESS,
+        "examples": HARMLESS,
+        "content": _UNSUPPORTED,
+        "allowReserved": refused("not supported: every value is percent-encoded", False),
+        "allowEmptyValue": refused("not supported: a parameter without a value is omitted", False),
+    },
+    "body": {"$ref": OBEYED, "description": HARMLESS, "required": OBEYED, "content": named("media")},
+    "response": {
+        "$ref": OBEYED,
+        "description": HARMLESS,
+        "content": named("media"),
+        "headers": _UNSUPPORTED,
+        "links": _UNSUPPORTED,
+    },
+    "media": _MEDIA,
+    "security scheme": {
+        "type": refused("not supported: the client sends a bearer token", "http"),
+        "scheme": refused("not supported: the client sends a bearer token", "bearer", "Bearer"),
+        "bearerFormat": HARMLESS,
+        "description": HARMLESS,
+    },
+    "component": {
+        **SCHEMA,
+        "deprecated": OBEYED,
+        "x-envelope": OBEYED,
+    },
+    "part": {
+        **{key: refused("it is dropped in a part of allOf") for key in SCHEMA},
+        **dict.fromkeys(("$ref", "required"), OBEYED),
+        **dict.fromkeys(("$comment", "title", "description"), HARMLESS),
+        "type": refused("a part of allOf is an object", "object"),
+        "properties": named("property"),
+    },
+    "property": {**SCHEMA, "deprecated": OBEYED, "x-secret": OBEYED},
+    # The schema of a parameter, a body or a response, and the schemas in arrays, maps and unions.
+    **dict.fromkeys(("schema", "items", "values", "member"), SCHEMA),
+}
+SCHEMA_KINDS = ("component", "part", "property", "schema", "items", "values", "member")
+SECTIONS = {"parameter": "parameters", "response": "responses", "body": "requestBodies"}
+"""Where the references of each kind must lead; those of all other kinds lead to a schema."""
+
+TYPED_FORMATS = ("date", "date-time", "uuid")
+TEXT_FORMATS = frozenset(
+    {"char", "duration", "email", "hostname", "html", "idn-email", "idn-hostname", "ipv4", "ipv6", "iri", "iri-reference"}
+    | {"json-pointer", "markdown", "regex", "relative-json-pointer", "time", "uri", "uri-reference", "uri-template", "url"}
+)
+NUMBER_FORMATS = frozenset({"int32", "int64", "float", "double"})
+SCALARS = ("string", "integer", "number", "boolean")
+TYPES = (*SCALARS, "null", "array", "object")
+
+
+def lint(contract: Node) -> list[str]:
+    """List the parts of a contract that the generator would silently drop or change.
+
+    Args:
+        contract: The contract.
+
+    Returns:
+        A line for each fault, with the path of the part that has it.
+    """
+    # The other checks follow references, so a reference must lead to something, and not back to itself.
+    faults = [*_reference_faults(contract)] or [*_all_faults(contract)]
+    return [f"{'/'.join(path)}: {fault}" for path, fault in faults]
+
+
+Fault: TypeAlias = tuple[Path, str]
+
+
+def walk(node: Any, kind: str = "contract", path: Path = ()) -> Iterator[tuple[Path, str, Any]]:
+    """Yield everything that the tables describe, with its path and its kind. Examples are skipped, because they are data."""
+    yield path, kind, node
+    if type(node) is not dict:
+        return
+    for key, child in cast("Node", node).items():
+        keyword = KINDS[kind].get(str(key), OBEYED)
+        here = (*path, str(key))
+        if not keyword.kind:
+            continue
+        if keyword.shape is None:
+            yield from walk(child, keyword.kind, here)
+        elif type(child) is keyword.shape:
+            named_children = cast("Any", child)
+            pairs = named_children.items() if keyword.shape is dict else enumerate(named_children)
+            for name, grandchild in pairs:
+                yield from walk(grandchild, keyword.kind, (*here, str(name)))
+
+
+def _reference_faults(contract: Node) -> Iterator[Fault]:
+    """Yield the references that lead nowhere or in a circle, and the objects that are none."""
+    for path, kind, node in walk(contract):
+        if kind == "values" and type(node) is bool:
+            continue
+        if type(node) is bool and kind in SCHEMA_KINDS:
+            yield path, "a boolean schema is not supported"
+        elif type(node) is not dict:
+            yield path, f"expected an object, got {node!r}"
+        else:
+            fields = cast("Node", node)
+            yield from ((path, f"the key {key!r} is not a text: quote it") for key in fields if type(key) is not str)
+            yield from _shape_faults(path, kind, fields)
+            if "$ref" in fields and kind != "path":
+                yield from ((path, fault) for fault in _ref_faults(contract, kind, fields))
+    yield from _circles(contract)
+
+
+def _shape_faults(path: Path, kind: str, node: Node) -> Iterator[Fault]:
+    for key, child in node.items():
+        keyword = KINDS[kind].get(str(key), OBEYED)
+        if keyword.shape is not None and type(child) is not keyword.shape:
+            yield (*path, str(key)), f"expected {'a list' if keyword.shape is list else 'an object'}, got {child!r}"
+        elif keyword.shape is dict:
+            for name in child:
+                if type(name) is not str and not (type(name) is int and keyword.kind == "response"):
+                    yield (*path, str(key)), f"the key {name!r} is not a text: quote it"
+                elif str(name).startswith("x-") and keyword.kind in ("path", "response"):
+                    yield (*path, str(key), name), "unknown extension"
+
+
+def _ref_faults(contract: Node, kind: str, node: Node) -> Iterator[str]:
+    prefix = f"#/components/{SECTIONS.get(kind, 'schemas')}/"
+    ref = str(node["$ref"])
+    if not ref.startswith("#"):
+        yield f"the $ref {ref!r} leads to another file"
+    elif not ref.startswith(prefix) or "/" in ref.removeprefix(prefix):
+        yield f"the $ref {ref!r} does not lead to {prefix}"
+    elif target(contract, ref) is None:
+        yield f"the $ref {ref!r} leads nowhere"
+    if len(node) > 1:
+        beside = ", ".join(key for key in node if key != "$ref")
+        yield f"{beside} beside a $ref are dropped: {'wrap the $ref in allOf' if kind in SCHEMA_KINDS else 'remove them'}"
+
+
+def _circles(contract: Node) -> Iterator[Fault]:
+    """Yield the named schemas that contain themselves. A circle through a property is fine, because a value ends it."""
+    for name in schemas(contract):
+        start = f"#/components/schemas/{name}"
+        seen: set[str] = set()
+        waiting = [start]
+        while waiting:
+            refs = {*_direct_refs(target(contract, waiting.pop()))}
+            if start in refs:
+                yield ("components", "schemas", str(name)), "it contains itself"
+                break
+            waiting.extend(refs - seen)
+            seen |= refs
+
+
+def _direct_refs(node: Any) -> Iterator[str]:
+    """Yield the references of a schema that are not in a property of a model."""
+    for path, _, inner in walk(node, "component"):
+        is_value = "properties" in path or ("properties" in node and path[:1] == ("additionalProperties",))
+        if type(inner) is dict and "$ref" in inner and not is_value:
+            yield str(cast("Node", inner)["$ref"])
+
+
+def _all_faults(contract: Node) -> Iterator[Fault]:
+    sent, read = sent_and_read(contract)
+    for path, kind, node in walk(contract):
+        if type(node) is not dict:
+            if node is False:
+                yield path, "false is not supported: unknown properties are kept"
+            continue
+        fields = cast("Node", node)
+        yield from _keyword_faults(path, kind, fields)
+        if "$ref" in fields:
+            if kind == "component" or path[:-1] in (("components", section) for section in SECTIONS.values()):
+                yield path, "alias of another component: refer to the other directly"
+        elif kind in SCHEMA_KINDS:
+            is_read = path[2] not in sent - read if path[:2] == ("components", "schemas") else "responses" in path
+            for fault in _schema_faults(contract, path, kind, fields, is_read=is_read):
+                yield path, fault
+        elif kind == "parameter":
+            yield from ((path, fault) for fault in _parameter_faults(contract, fields))
+    yield from _contract_faults(contract)
+    for url, method, _, operation in operations(contract):
+        for fault in _operation_faults(contract, method, operation):
+            yield ("paths", url, method), fault
+    yield from _name_faults(contract)
+
+
+def _keyword_faults(path: Path, kind: str, node: Node) -> Iterator[Fault]:
+    for key, value in node.items():
+        keyword = KINDS[kind].get(key)
+        here = (*path, key)
+        if keyword is None:
+            yield here, "unknown extension" if key.startswith("x-") else "unknown keyword"
+        elif keyword.refusal and not any(value is allowed or (value == allowed and type(value) is str) for allowed in keyword.allowed):
+            yield here, keyword.refusal
+
+
+# Schemas
+
+
+def _schema_faults(contract: Node, path: Path, kind: str, node: Node, *, is_read: bool) -> Iterator[str]:
+    types = json_types(contract, node)
+    own_types = [node["type"]] if type(node.get("type")) is str else [*(node.get("type") or ())]
+    yield from (f"unknown type {one!r}" for one in own_types if one not in TYPES)
+    if types == ["null"] and kind != "member":
+        yield "a value that is always null is not supported"
+    if "object" in own_types or "properties" in node:
+        if kind not in ("component", "part"):
+            yield "inline object: make it a named component"
+        elif "type" in node and own_types != ["object"]:
+            yield "an object that may have another type: allow the other type where the object is used, with anyOf"
+    elif "required" in node and "allOf" not in node and kind != "part":
+        yield "required has an effect only on an object with properties"
+    if "additionalProperties" in node and "object" not in own_types and "properties" not in node:
+        yield "additionalProperties have an effect only on an object: add type: object"
+    if ("items" in node) != ("array" in own_types):
+        yield "items belong to type: array, and an array needs items"
+    if kind != "part":
+        yield from (f"required names {name!r}, which is not a property" for name in _unknown_required(contract, node))
+    if "default" in node and is_read:
+        yield "default has no effect in a response: a missing value is None"
+    yield from _format_faults(node, own_types)
+    yield from _composition_faults(contract, kind, node)
+    if "x-extensible-enum" in node:
+        yield from _enum_faults(node, own_types)
+    if node.get("x-secret", True) is not True:
+        yield "x-secret has no other value than true"
+    if "x-envelope" in node and kind == "component":
+        yield from _envelope_faults(contract, path, node)
+
+
+def _unknown_required(contract: Node, node: Node) -> list[str]:
+    names = required(contract, node) if "properties" in node or "allOf" in node else set[str]()
+    return sorted(names - properties(contract, node).keys())
+
+
+def _format_faults(node: Node, own_types: list[str]) -> Iterator[str]:
+    kind = node.get("format")
+    if kind in TYPED_FORMATS:
+        if "string" not in own_types:
+            yield f"the format {kind!r} has an effect only on a string"
+    elif kind is not None and kind not in TEXT_FORMATS | NUMBER_FORMATS:
+        yield f"the format {kind!r} is not supported"
+
+
+def _composition_faults(contract: Node, kind: str, node: Node) -> Iterator[str]:
+    """Yield what is wrong with allOf, anyOf and oneOf."""
+    used = [key for key in ("allOf", "anyOf", "oneOf") if key in node]
+    if len(used) > 1:
+        yield f"{used[0]} beside {used[1]} is not supported"
+    if not used:
+        return
+    is_wrapper = len(node[used[0]]) == 1 and "$ref" in node[used[0]][0]
+    beside = [key for key in node if key not in ANNOTATIONS and key not in used]
+    if not node[used[0]]:
+        yield f"{used[0]} is empty"
+    elif is_wrapper and kind == "component" and not {"properties", "required"} & {*beside}:
+        yield "alias of another schema, whose own keys are dropped: refer to the other schema directly"
+    elif used == ["allOf"] and kind == "component":
+        for part in node["allOf"]:
+            yield from _part_faults(contract, node, part)
+    elif used == ["allOf"] and not is_wrapper:
+        yield "allOf of anything but a single $ref: make it a named component"
+    else:
+        yield from (f"{key} beside {used[0]} is dropped" for key in beside)
+        if not is_wrapper:
+            yield from _union_faults(contract, node)
+
+
+def _part_faults(contract: Node, node: Node, part: Node) -> Iterator[str]:
+    base = resolve(contract, part)
+    if json_types(contract, part) != ["object"] or "anyOf" in base or "oneOf" in base:
+        yield f"allOf of {part.get('$ref', 'a part')!r}, which is not an object"
+    if base.get("additionalProperties", True) not in (True, {}):
+        yield f"allOf of {part.get('$ref')!r}, whose additionalProperties are not inherited"
+    if "x-envelope" in base and "x-envelope" not in node:
+        yield f"allOf of {part.get('$ref')!r}, whose x-envelope is not inherited: repeat it"
+
+
+def _union_faults(contract: Node, node: Node) -> Iterator[str]:
+    """Yield the members of a union that their JSON type does not distinguish."""
+    types = json_types(contract, node)
+    if "any" in types:
+        yield "union with a member of any type"
+    kinds = ["number" if one == "integer" else one for one in types if one != "null"]
+    if len(kinds) > len({*kinds}):
+        yield f"ambiguous union: several members have the JSON type {max(kinds, key=kinds.count)}"
+
+
+def _enum_faults(node: Node, own_types: list[str]) -> Iterator[str]:
+    values: Any = node["x-extensible-enum"]
+    kinds = [one for one in own_types if one != "null"]
+    expected = {"string": str, "integer": int}.get(kinds[0]) if len(kinds) == 1 else None
+    if expected is None or node.get("format") in TYPED_FORMATS:
+        yield "x-extensible-enum has an effect only on a string or an integer"
+    elif type(values) is not list or not values or any(type(value) is not expected for value in cast("list[Any]", values)):
+        yield f"x-extensible-enum needs a list of values of the type {kinds[0]}"
+
+
+def _envelope_faults(contract: Node, path: Path, node: Node) -> Iterator[str]:
+    envelope: Any = node["x-envelope"]
+    if type(envelope) is not str or not envelope:
+        yield "x-envelope needs the name of a property"
+    elif envelope in properties(contract, node):
+        yield f"x-envelope names {envelope!r}, which is a property of the schema itself"
+    if node.get("additionalProperties", True) not in (True, {}):
+        yield "x-envelope beside typed additionalProperties, which could not hold what stands beside the envelope"
+    ref = {"$ref": "#/" + "/".join(path)}
+    results = [result for *_, operation in operations(contract) for result in _results(contract, operation)]
+    if not any(without_null(contract, result)[0] == ref for result in results):
+        yield "x-envelope has an effect only on a schema that is a response"
+
+
+# Operations and parameters
+
+
+def _parameter_faults(contract: Node, node: Node) -> Iterator[str]:
+    place = node.get("in")
+    yield from (f"a parameter needs {key}" for key in ("name", "in") if key not in node)
+    if place not in ("query", "path"):
+        yield f"a parameter in {place!r} is not supported"
+    if "schema" not in node:
+        yield "a parameter without a schema is dropped"
+        return
+    if node.get("style", "form") != "form" and place == "query":
+        yield f"the style {node['style']!r} is not supported"
+    if node.get("style", "simple") != "simple" and place == "path":
+        yield f"the style {node['style']!r} is not supported"
+    if place == "path" and node.get("required") is not True:
+        yield "a parameter in a path needs required: true"
+    types = json_types(contract, node["schema"])
+    if "null" in types:
+        yield "a parameter that may be null is not supported: null has no form in a URL"
+    items = bare(contract, node["schema"]).get("items")
+    if types == ["array"] and place == "query":
+        types = json_types(contract, items)
+    if not {*types} <= {*SCALARS}:
+        yield "a parameter that is not a scalar or an array of scalars in a query"
+
+
+def _operation_faults(contract: Node, method: str, operation: Node) -> Iterator[str]:
+    yield from (f"an operation needs {key}" for key in ("operationId", "summary", "responses") if not operation.get(key))
+    if "security" not in {**contract, **operation}:
+        yield "an operation needs security"
+    if len(operation.get("tags") or ()) > 1:
+        yield "a second tag is dropped: an operation is in one folder"
+    own = [(node.get("in"), node.get("name")) for node in (resolve(contract, one) for one in operation.get("parameters", []))]
+    yield from (f"the parameter {name!r} is there twice" for place, name in {*own} if own.count((place, name)) > 1)
+    body = operation.get("requestBody")
+    if body is not None:
+        if method == "get":
+            yield "a GET with a requestBody is not supported: the client sends no body with it"
+        yield from _body_faults(contract, resolve(contract, body))
+    yield from _response_faults(contract, operation)
+
+
+def _body_faults(contract: Node, body: Node) -> Iterator[str]:
+    content = body.get("content") or {}
+    yield from (f"requestBody: the content type {kind} is not supported" for kind in content if kind != "application/json")
+    schema = (content.get("application/json") or {}).get("schema")
+    if not content or ("application/json" in content and schema is None):
+        yield "requestBody: it has no schema"
+    elif schema is not None and ("$ref" not in schema or json_types(contract, schema) != ["object"] or is_map(contract, schema)):
+        yield "requestBody: a body that is not a $ref to a schema with properties is not supported"
+
+
+def _response_faults(contract: Node, operation: Node) -> Iterator[str]:
+    for status in map(str, operation.get("responses") or ()):
+        is_status = len(status) == 3 and status[0] in "245" and (status[1:] == "XX" or status[1:].isdecimal())
+        if not is_status and not status.startswith("x-"):
+            yield f"responses: the status {status} is not supported"
+    found = successes(contract, operation)
+    if not found:
+        yield "responses: there is none with a status of 2xx"
+    for status, response in found:
+        for kind in response.get("content") or ():
+            if not _is_json(kind):
+                yield f"responses/{status}: the content type {kind} is not supported"
+        if len(response.get("content") or ()) > 1:
+            yield f"responses/{status}: more than one content type is not supported"
+    results = _results(contract, operation)
+    if any(result != results[0] for result in results):
+        yield "responses: the 2xx responses have different schemas"
+    for result in results[:1]:
+        bare_result, _ = without_null(contract, result)
+        types = json_types(contract, bare_result)
+        if types not in (["object"], ["array"], ["any"]):
+            yield f"responses: a response of the type {' or '.join(types)} is not supported"
+        elif types == ["any"] and "$ref" in bare_result:
+            yield "responses: a $ref to a schema of any type is not supported: leave the schema out"
+
+
+def _is_json(content_type: str) -> bool:
+    return content_type.partition(";")[0].strip() == "application/json"
+
+
+def _results(contract: Node, operation: Node) -> list[Node]:
+    """Return the schemas of the 2xx responses that have content. A response of any type has an empty schema."""
+    return [
+        media.get("schema") or {}
+        for _, response in successes(contract, operation)
+        for media in (response.get("content") or {}).values()
+    ]
+
+
+# The contract as a whole
+
+
+def _contract_faults(contract: Node) -> Iterator[Fault]:
+    version = str(contract.get("openapi"))
+    if not version.startswith(("3.0.", "3.1.")):
+        yield ("openapi",), f"the version {version} is not supported"
+    if not contract.get("paths"):
+        yield ("paths",), "there are no operations"
+    bases = {base_path(server) for server in contract.get("servers") or ()}
+    if len(bases) > 1 or any("{" in base for base in bases):
+        yield ("servers",), "servers whose URLs have different paths, or a variable in the path, are not supported"
+
+
+def base_path(server: Node) -> str:
+    """Return the path of a server's URL, which comes before the path of every operation."""
+    _, scheme, rest = str(server.get("url", "")).rpartition("://")
+    return ("/" + rest.partition("/")[2] if scheme else rest).rstrip("/")
+
+
+def _name_faults(contract: Node) -> Iterator[Fault]:
+    """Yield the names that two schemas or two operations would share in Python, or that the generated code uses."""
+    modules: dict[str, str] = {}
+    for name in map(str, schemas(contract)):
+        class_name = ClassName(name, PREFIX)
+        here = ("components", "schemas", name)
+        if class_name in RESERVED:
+            yield here, f"the generated code uses the name {class_name} itself"
+        other = modules.setdefault(PythonIdentifier(class_name, PREFIX), name)
+        if other != name:
+            yield here, f"it would have the same module as {other}"
+    functions: dict[str, str] = {}
+    for path, method, _, operation in operations(contract):
+        name = PythonIdentifier(str(operation.get("operationId")), PREFIX)
+        other = functions.setdefault(name, f"{method} {path}")
+        if other != f"{method} {path}":
+            yield ("paths", path, method), f"it would have the same function name as {other}: {name}"
