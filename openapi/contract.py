@@ -28,7 +28,9 @@ class _Loader(yaml.SafeLoader):
         seen: set[Any] = set()
         for key_node, _ in node.value:
             if key_node.value in seen and key_node.tag != "tag:yaml.org,2002:merge":
-                raise yaml.constructor.ConstructorError(None, None, f"duplicate key {key_node.value!r}", key_node.start_mark)
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"duplicate key {key_node.value!r}", key_node.start_mark
+                )
             seen.add(key_node.value)
         return super().construct_mapping(node, deep)
 
@@ -119,7 +121,9 @@ def bare(contract: Node, schema: Any) -> Node:
 def wrapped(schema: Node) -> Node | None:
     """Return the reference that a schema only describes, or None if the schema is more than a wrapper."""
     members = [member for key in ("allOf", "anyOf", "oneOf") for member in schema.get(key) or ()]
-    is_wrapper = len(members) == 1 and "$ref" in members[0] and not schema.keys() - ANNOTATIONS - {"allOf", "anyOf", "oneOf"}
+    is_wrapper = (
+        len(members) == 1 and "$ref" in members[0] and not schema.keys() - ANNOTATIONS - {"allOf", "anyOf", "oneOf"}
+    )
     return members[0] if is_wrapper else None
 
 

@@ -88,7 +88,9 @@ _ONE_DIRECTION = refused("not supported: make a schema for requests and another 
 SCHEMA: dict[str, Keyword] = {
     "$ref": OBEYED,
     "$comment": HARMLESS,
-    **dict.fromkeys(("$anchor", "$defs", "$dynamicAnchor", "$dynamicRef", "$id", "$schema", "$vocabulary"), _UNSUPPORTED),
+    **dict.fromkeys(
+        ("$anchor", "$defs", "$dynamicAnchor", "$dynamicRef", "$id", "$schema", "$vocabulary"), _UNSUPPORTED
+    ),
     # Types.
     "type": OBEYED,
     "format": OBEYED,
@@ -103,9 +105,12 @@ SCHEMA: dict[str, Keyword] = {
     "enum": refused("a closed enum rejects new values: use x-extensible-enum"),
     "nullable": refused("it belongs to OpenAPI 3.0: add null to the type, or to anyOf", False),
     **dict.fromkeys(
-        ("prefixItems", "patternProperties", "dependentSchemas", "unevaluatedItems", "unevaluatedProperties"), _UNSUPPORTED
+        ("prefixItems", "patternProperties", "dependentSchemas", "unevaluatedItems", "unevaluatedProperties"),
+        _UNSUPPORTED,
     ),
-    **dict.fromkeys(("contains", "maxContains", "minContains", "propertyNames", "not", "if", "then", "else"), _VALIDATION),
+    **dict.fromkeys(
+        ("contains", "maxContains", "minContains", "propertyNames", "not", "if", "then", "else"), _VALIDATION
+    ),
     # Only the server checks these.
     **dict.fromkeys(("multipleOf", "maximum", "exclusiveMaximum", "minimum", "exclusiveMinimum"), HARMLESS),
     **dict.fromkeys(("maxLength", "minLength", "pattern", "maxItems", "minItems", "uniqueItems"), HARMLESS),
@@ -229,8 +234,30 @@ SECTIONS = {"parameter": "parameters", "response": "responses", "body": "request
 
 TYPED_FORMATS = ("date", "date-time", "uuid")
 TEXT_FORMATS = frozenset(
-    {"char", "duration", "email", "hostname", "html", "idn-email", "idn-hostname", "ipv4", "ipv6", "iri", "iri-reference"}
-    | {"json-pointer", "markdown", "regex", "relative-json-pointer", "time", "uri", "uri-reference", "uri-template", "url"}
+    {
+        "char",
+        "duration",
+        "email",
+        "hostname",
+        "html",
+        "idn-email",
+        "idn-hostname",
+        "ipv4",
+        "ipv6",
+        "iri",
+        "iri-reference",
+    }
+    | {
+        "json-pointer",
+        "markdown",
+        "regex",
+        "relative-json-pointer",
+        "time",
+        "uri",
+        "uri-reference",
+        "uri-template",
+        "url",
+    }
 )
 NUMBER_FORMATS = frozenset({"int32", "int64", "float", "double"})
 SCALARS = ("string", "integer", "number", "boolean")
@@ -372,7 +399,9 @@ def _keyword_faults(path: Path, kind: str, node: Node) -> Iterator[Fault]:
         here = (*path, key)
         if keyword is None:
             yield here, "unknown extension" if key.startswith("x-") else "unknown keyword"
-        elif keyword.refusal and not any(value is allowed or (value == allowed and type(value) is str) for allowed in keyword.allowed):
+        elif keyword.refusal and not any(
+            value is allowed or (value == allowed and type(value) is str) for allowed in keyword.allowed
+        ):
             yield here, keyword.refusal
 
 
@@ -474,7 +503,11 @@ def _enum_faults(node: Node, own_types: list[str]) -> Iterator[str]:
     expected = {"string": str, "integer": int}.get(kinds[0]) if len(kinds) == 1 else None
     if expected is None or node.get("format") in TYPED_FORMATS:
         yield "x-extensible-enum has an effect only on a string or an integer"
-    elif type(values) is not list or not values or any(type(value) is not expected for value in cast("list[Any]", values)):
+    elif (
+        type(values) is not list
+        or not values
+        or any(type(value) is not expected for value in cast("list[Any]", values))
+    ):
         yield f"x-extensible-enum needs a list of values of the type {kinds[0]}"
 
 
@@ -520,12 +553,20 @@ def _parameter_faults(contract: Node, node: Node) -> Iterator[str]:
 
 
 def _operation_faults(contract: Node, method: str, operation: Node) -> Iterator[str]:
-    yield from (f"an operation needs {key}" for key in ("operationId", "summary", "responses") if not operation.get(key))
+    yield from (
+        f"an operation needs {key}" for key in ("operationId", "summary", "responses") if not operation.get(key)
+    )
     if "security" not in {**contract, **operation}:
         yield "an operation needs security"
+    schemes = (contract.get("components") or {}).get("securitySchemes") or {}
+    for requirement in {**contract, **operation}.get("security") or ():
+        yield from (f"the security scheme {name!r} is not described" for name in requirement if name not in schemes)
     if len(operation.get("tags") or ()) > 1:
         yield "a second tag is dropped: an operation is in one folder"
-    own = [(node.get("in"), node.get("name")) for node in (resolve(contract, one) for one in operation.get("parameters", []))]
+    own = [
+        (node.get("in"), node.get("name"))
+        for node in (resolve(contract, one) for one in operation.get("parameters", []))
+    ]
     yield from (f"the parameter {name!r} is there twice" for place, name in {*own} if own.count((place, name)) > 1)
     body = operation.get("requestBody")
     if body is not None:
@@ -537,11 +578,15 @@ def _operation_faults(contract: Node, method: str, operation: Node) -> Iterator[
 
 def _body_faults(contract: Node, body: Node) -> Iterator[str]:
     content = body.get("content") or {}
-    yield from (f"requestBody: the content type {kind} is not supported" for kind in content if kind != "application/json")
+    yield from (
+        f"requestBody: the content type {kind} is not supported" for kind in content if kind != "application/json"
+    )
     schema = (content.get("application/json") or {}).get("schema")
     if not content or ("application/json" in content and schema is None):
         yield "requestBody: it has no schema"
-    elif schema is not None and ("$ref" not in schema or json_types(contract, schema) != ["object"] or is_map(contract, schema)):
+    elif schema is not None and (
+        "$ref" not in schema or json_types(contract, schema) != ["object"] or is_map(contract, schema)
+    ):
         yield "requestBody: a body that is not a $ref to a schema with properties is not supported"
 
 

@@ -38,12 +38,16 @@ def prepare(contract: Node) -> tuple[Node, str]:
         if type(node) is dict:
             _clean(contract, kind, node)
     facts = {
-        "operations": {_function(operation): _operation(contract, item, operation) for *_, item, operation in operations(contract)},
+        "operations": {
+            _function(operation): _operation(contract, item, operation) for *_, item, operation in operations(contract)
+        },
         "models": _models(contract),
     }
     for *_, operation in operations(contract):
         operation["responses"] = _one_response(contract, operation)
-    contract["paths"] = {base_path((contract.get("servers") or [{}])[0]) + path: item for path, item in contract["paths"].items()}
+    contract["paths"] = {
+        base_path((contract.get("servers") or [{}])[0]) + path: item for path, item in contract["paths"].items()
+    }
     return contract, "".join(f"{{% set {name} = {value!r} %}}\n" for name, value in facts.items())
 
 
@@ -125,9 +129,7 @@ def _models(contract: Node) -> dict[str, Node]:
         str(ClassName(name, PREFIX)): {
             "is_sent": name in sent,
             "required": sorted(required(contract, schema)) if name in sent - read else [],
-            "properties": {
-                key: _property(contract, known) for key, known in properties(contract, schema).items()
-            },
+            "properties": {key: _property(contract, known) for key, known in properties(contract, schema).items()},
         }
         for name, schema in schemas(contract).items()
     }

@@ -198,15 +198,16 @@ def decode_convert(payload: Any, hook: types.Hook = types.ignore) -> Conversatio
 
 
 @pytest.mark.parametrize(
-    "payload",
+    ("payload", "rest"),
     [
-        {"id": 42, "ticket_id": 7},
-        {"conversation": {"id": 42, "ticket_id": 7}, "included": {}},
+        ({"id": 42, "ticket_id": 7}, {}),
+        ({"conversation": {"id": 42, "ticket_id": 7}}, {}),
+        ({"conversation": {"id": 42, "ticket_id": 7}, "included": {"users": {}}}, {"included": {"users": {}}}),
     ],
-    ids=["bare", "enveloped"],
+    ids=["bare", "enveloped", "enveloped beside others"],
 )
-def test_a_response_is_decoded_with_and_without_its_envelope(payload: Any) -> None:
-    assert decode_convert(payload) == Conversation(id=42, ticket_id=7)
+def test_a_response_is_decoded_with_and_without_its_envelope(payload: Any, rest: dict[str, Any]) -> None:
+    assert decode_convert(payload) == Conversation(id=42, ticket_id=7, additional_properties=rest)
 
 
 def test_a_reported_path_does_not_depend_on_the_envelope() -> None:

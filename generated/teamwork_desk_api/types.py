@@ -36,7 +36,7 @@ _MOST_KEYS = 30
 _LONGEST_PATH = 500
 _LONGEST_DATE_TIME = 40
 """Characters. A date-time with nanoseconds and an offset has 35, and dateutil takes long to refuse a longer text."""
-_PLAIN = frozenset({bool, float, int, str})
+_PLAIN = frozenset({bool, float, int, str, type(None)})
 _fromisoformat = datetime.datetime.fromisoformat
 _JSON_TYPES = {
     bool: "boolean",
@@ -223,6 +223,7 @@ def decode_list_of_objects(model: Model[T], value: Json, at: At, key: str, hook:
     inner: At = (at, key)
     place: At = (inner, "[]")
     items: list[T] = []
+    entry: Json
     for entry in value:
         if type(entry) is dict:
             try:
@@ -259,6 +260,7 @@ def decode_map_of_objects(model: Model[T], value: Json, at: At, key: str, hook: 
     inner: At = (at, key)
     place: At = (inner, "*")
     entries: dict[str, T] = {}
+    entry: Json
     for name, entry in value.items():
         if type(entry) is dict:
             try:
@@ -337,25 +339,24 @@ def decode_answer(model: Model[T], payload: Json, hook: Hook, *, envelope: str, 
     return decoded
 
 
-def encode(value: Any) -> Any:
+def encode(value: object) -> Any:
     """Turn a value into plain JSON values.
 
     Raises:
         TypeError: The value has no JSON form.
         ValueError: A datetime has no time zone, or the value contains itself or is nested too deeply.
     """
-    if value is None or type(value) in _PLAIN:
+    kind = type(value)
+    if kind in _PLAIN:
         return value
     try:
-        return _encode(value)
+        encoder = _ENCODERS.get(kind)
+        return _encode_other(value) if encoder is None else encoder(value)
     except RecursionError:
         raise ValueError("an object is nested too deeply or contains itself") from None
 
 
-def _encode(value: Any) -> Any:
-    encoder = _ENCODERS.get(type(value))
-    if encoder is not None:
-        return encoder(value)
+def _encode_other(value: Any) -> Any:
     if hasattr(value, "to_dict"):
         return value.to_dict()
     for kind, encoder in _ENCODERS.items():
@@ -370,15 +371,15 @@ def _encode(value: Any) -> Any:
 
 def encode_values(values: Mapping[str, Any]) -> dict[str, Any]:
     """Turn the values of an object into plain JSON values."""
-    if _PLAIN_OR_NONE.issuperset(map(type, values.values())):
+    if _PLAIN.issuperset(map(type, values.values())):
         return {**values}
     return {key: encode(entry) for key, entry in values.items()}
 
 
 def _encode_items(values: Collection[Any]) -> list[Any]:
-    if _PLAIN_OR_NONE.issuperset(map(type, values)):
+    if _PLAIN.issuperset(map(type, values)):
         return [*values]
-    return [encode(entry) for entry in values]
+    return [entry.to_dict() if hasattr(entry, "to_dict") else encode(entry) for entry in values]
 
 
 def _encode_datetime(value: datetime.datetime) -> str:
@@ -387,7 +388,6 @@ def _encode_datetime(value: datetime.datetime) -> str:
     return value.isoformat()
 
 
-_PLAIN_OR_NONE = _PLAIN | {type(None)}
 _ENCODERS: dict[type, Callable[[Any], Any]] = {
     list: _encode_items,
     tuple: _encode_items,

@@ -8,8 +8,6 @@ from attrs import frozen as _frozen
 
 from ..types import At, Hook, decode_bool, decode_object, decode_str, encode, encode_values, ignore
 
-_KNOWN = frozenset({"Distinct", "Field", "Operation"})
-
 
 @_frozen(kw_only=True, slots=False)
 class Aggregate:
@@ -28,14 +26,10 @@ class Aggregate:
     def from_dict(cls, source: Mapping[str, Any], at: At = None, hook: Hook = ignore) -> Self:
         """Decode leniently from a JSON object. Values that the contract does not allow are reported to the hook."""
         self = cls.__new__(cls)
-        # The values are checked where they are, and only some are replaced: an __init__ would take twice as long.
+        # Storing the fields directly takes half the time of calling __init__ with them.
         fields = self.__dict__
-        fields.update(source)
-        pop = fields.pop
-        rest: dict[str, Any] = (
-            {} if _KNOWN.issuperset(source) else {key: fields.pop(key) for key in source if key not in _KNOWN}
-        )
-        get = fields.get
+        rest = {**source}
+        pop = rest.pop
         value: Any
         fields["distinct"] = (
             value
@@ -62,12 +56,13 @@ class Aggregate:
 
     def to_dict(self) -> dict[str, Any]:
         """Turn the model into a plain JSON object. Fields that are None are omitted."""
-        encoded: dict[str, Any] = encode_values(rest) if (rest := self.additional_properties) else {}
+        fields = self.__dict__
         value: Any
-        if (value := self.distinct) is not None:
+        encoded: dict[str, Any] = encode_values(rest) if (rest := fields["additional_properties"]) else {}
+        if (value := fields["distinct"]) is not None:
             encoded["Distinct"] = value if type(value) is bool else encode(value)
-        if (value := self.field) is not None:
+        if (value := fields["field"]) is not None:
             encoded["Field"] = value if type(value) is str else encode(value)
-        if (value := self.operation) is not None:
+        if (value := fields["operation"]) is not None:
             encoded["Operation"] = value if type(value) is str else encode(value)
         return encoded

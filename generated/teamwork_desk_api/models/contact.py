@@ -20,24 +20,6 @@ from ..types import (
     ignore,
 )
 
-_KNOWN = frozenset(
-    {
-        "id",
-        "type",
-        "value",
-        "isMain",
-        "pmfield",
-        "state",
-        "createdAt",
-        "createdBy",
-        "updatedAt",
-        "updatedBy",
-        "deletedAt",
-        "deletedBy",
-        "filter_args",
-    }
-)
-
 
 @_frozen(kw_only=True, slots=False)
 class Contact:
@@ -76,30 +58,37 @@ class Contact:
     def from_dict(cls, source: Mapping[str, Any], at: At = None, hook: Hook = ignore) -> Self:
         """Decode leniently from a JSON object. Values that the contract does not allow are reported to the hook."""
         self = cls.__new__(cls)
-        # The values are checked where they are, and only some are replaced: an __init__ would take twice as long.
+        # Storing the fields directly takes half the time of calling __init__ with them.
         fields = self.__dict__
-        fields.update(source)
-        pop = fields.pop
-        rest: dict[str, Any] = (
-            {} if _KNOWN.issuperset(source) else {key: fields.pop(key) for key in source if key not in _KNOWN}
-        )
-        get = fields.get
+        rest = {**source}
+        pop = rest.pop
         value: Any
-        if type(value := get("id")) is not int:
-            fields["id"] = None if value is None else decode_int(value, at, "id", hook)
-        if type(value := get("type")) is not str:
-            fields["type"] = None if value is None else decode_str(value, at, "type", hook)
-        if type(value := get("value")) is not str:
-            fields["value"] = None if value is None else decode_str(value, at, "value", hook)
+        fields["id"] = (
+            value if (value := pop("id", None)) is None or type(value) is int else decode_int(value, at, "id", hook)
+        )
+        fields["type"] = (
+            value if (value := pop("type", None)) is None or type(value) is str else decode_str(value, at, "type", hook)
+        )
+        fields["value"] = (
+            value
+            if (value := pop("value", None)) is None or type(value) is str
+            else decode_str(value, at, "value", hook)
+        )
         fields["is_main"] = (
             value
             if (value := pop("isMain", None)) is None or type(value) is bool
             else decode_bool(value, at, "isMain", hook)
         )
-        if type(value := get("pmfield")) is not str:
-            fields["pmfield"] = None if value is None else decode_str(value, at, "pmfield", hook)
-        if type(value := get("state")) is not str:
-            fields["state"] = None if value is None else decode_str(value, at, "state", hook)
+        fields["pmfield"] = (
+            value
+            if (value := pop("pmfield", None)) is None or type(value) is str
+            else decode_str(value, at, "pmfield", hook)
+        )
+        fields["state"] = (
+            value
+            if (value := pop("state", None)) is None or type(value) is str
+            else decode_str(value, at, "state", hook)
+        )
         fields["created_at"] = (
             None if (value := pop("createdAt", None)) is None else decode_datetime(value, at, "createdAt", hook)
         )
@@ -126,7 +115,7 @@ class Contact:
         )
         fields["filter_args"] = (
             None
-            if (value := get("filter_args")) is None
+            if (value := pop("filter_args", None)) is None
             else decode_object(FilterArgs.from_dict, value, at, "filter_args", hook)
         )
         fields["additional_properties"] = rest
@@ -139,33 +128,34 @@ class Contact:
 
     def to_dict(self) -> dict[str, Any]:
         """Turn the model into a plain JSON object. Fields that are None are omitted."""
-        encoded: dict[str, Any] = encode_values(rest) if (rest := self.additional_properties) else {}
+        fields = self.__dict__
         value: Any
-        if (value := self.id) is not None:
+        encoded: dict[str, Any] = encode_values(rest) if (rest := fields["additional_properties"]) else {}
+        if (value := fields["id"]) is not None:
             encoded["id"] = value if type(value) is int else encode(value)
-        if (value := self.type) is not None:
+        if (value := fields["type"]) is not None:
             encoded["type"] = value if type(value) is str else encode(value)
-        if (value := self.value) is not None:
+        if (value := fields["value"]) is not None:
             encoded["value"] = value if type(value) is str else encode(value)
-        if (value := self.is_main) is not None:
+        if (value := fields["is_main"]) is not None:
             encoded["isMain"] = value if type(value) is bool else encode(value)
-        if (value := self.pmfield) is not None:
+        if (value := fields["pmfield"]) is not None:
             encoded["pmfield"] = value if type(value) is str else encode(value)
-        if (value := self.state) is not None:
+        if (value := fields["state"]) is not None:
             encoded["state"] = value if type(value) is str else encode(value)
-        if (value := self.created_at) is not None:
+        if (value := fields["created_at"]) is not None:
             encoded["createdAt"] = encode(value)
-        if (value := self.created_by) is not None:
+        if (value := fields["created_by"]) is not None:
             encoded["createdBy"] = value.to_dict() if type(value) is EntityRef else encode(value)
-        if (value := self.updated_at) is not None:
+        if (value := fields["updated_at"]) is not None:
             encoded["updatedAt"] = encode(value)
-        if (value := self.updated_by) is not None:
+        if (value := fields["updated_by"]) is not None:
             encoded["updatedBy"] = value.to_dict() if type(value) is EntityRef else encode(value)
-        if (value := self.deleted_at) is not None:
+        if (value := fields["deleted_at"]) is not None:
             encoded["deletedAt"] = encode(value)
-        if (value := self.deleted_by) is not None:
+        if (value := fields["deleted_by"]) is not None:
             encoded["deletedBy"] = value.to_dict() if type(value) is EntityRef else encode(value)
-        if (value := self.filter_args) is not None:
+        if (value := fields["filter_args"]) is not None:
             encoded["filter_args"] = value.to_dict() if type(value) is FilterArgs else encode(value)
         return encoded
 

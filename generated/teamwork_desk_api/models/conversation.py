@@ -20,27 +20,6 @@ from ..types import (
     ignore,
 )
 
-_KNOWN = frozenset(
-    {
-        "id",
-        "ticket_id",
-        "state",
-        "contact",
-        "contactId",
-        "messages",
-        "users",
-        "token",
-        "socket_id",
-        "createdAt",
-        "createdBy",
-        "updatedAt",
-        "updatedBy",
-        "deletedAt",
-        "deletedBy",
-        "filter_args",
-    }
-)
-
 
 @_frozen(kw_only=True, slots=False)
 class Conversation:
@@ -85,23 +64,28 @@ class Conversation:
     def from_dict(cls, source: Mapping[str, Any], at: At = None, hook: Hook = ignore) -> Self:
         """Decode leniently from a JSON object. Values that the contract does not allow are reported to the hook."""
         self = cls.__new__(cls)
-        # The values are checked where they are, and only some are replaced: an __init__ would take twice as long.
+        # Storing the fields directly takes half the time of calling __init__ with them.
         fields = self.__dict__
-        fields.update(source)
-        pop = fields.pop
-        rest: dict[str, Any] = (
-            {} if _KNOWN.issuperset(source) else {key: fields.pop(key) for key in source if key not in _KNOWN}
-        )
-        get = fields.get
+        rest = {**source}
+        pop = rest.pop
         value: Any
-        if type(value := get("id")) is not int:
-            fields["id"] = None if value is None else decode_int(value, at, "id", hook)
-        if type(value := get("ticket_id")) is not int:
-            fields["ticket_id"] = None if value is None else decode_int(value, at, "ticket_id", hook)
-        if type(value := get("state")) is not str:
-            fields["state"] = None if value is None else decode_str(value, at, "state", hook)
+        fields["id"] = (
+            value if (value := pop("id", None)) is None or type(value) is int else decode_int(value, at, "id", hook)
+        )
+        fields["ticket_id"] = (
+            value
+            if (value := pop("ticket_id", None)) is None or type(value) is int
+            else decode_int(value, at, "ticket_id", hook)
+        )
+        fields["state"] = (
+            value
+            if (value := pop("state", None)) is None or type(value) is str
+            else decode_str(value, at, "state", hook)
+        )
         fields["contact"] = (
-            None if (value := get("contact")) is None else decode_object(Contact.from_dict, value, at, "contact", hook)
+            None
+            if (value := pop("contact", None)) is None
+            else decode_object(Contact.from_dict, value, at, "contact", hook)
         )
         fields["contact_id"] = (
             value
@@ -110,18 +94,24 @@ class Conversation:
         )
         fields["messages"] = (
             None
-            if (value := get("messages")) is None
+            if (value := pop("messages", None)) is None
             else decode_list_of_objects(EntityRef.from_dict, value, at, "messages", hook)
         )
         fields["users"] = (
             None
-            if (value := get("users")) is None
+            if (value := pop("users", None)) is None
             else decode_list_of_objects(EntityRef.from_dict, value, at, "users", hook)
         )
-        if type(value := get("token")) is not str:
-            fields["token"] = None if value is None else decode_str(value, at, "token", hook)
-        if type(value := get("socket_id")) is not str:
-            fields["socket_id"] = None if value is None else decode_str(value, at, "socket_id", hook)
+        fields["token"] = (
+            value
+            if (value := pop("token", None)) is None or type(value) is str
+            else decode_str(value, at, "token", hook)
+        )
+        fields["socket_id"] = (
+            value
+            if (value := pop("socket_id", None)) is None or type(value) is str
+            else decode_str(value, at, "socket_id", hook)
+        )
         fields["created_at"] = (
             None if (value := pop("createdAt", None)) is None else decode_datetime(value, at, "createdAt", hook)
         )
@@ -148,7 +138,7 @@ class Conversation:
         )
         fields["filter_args"] = (
             None
-            if (value := get("filter_args")) is None
+            if (value := pop("filter_args", None)) is None
             else decode_object(FilterArgs.from_dict, value, at, "filter_args", hook)
         )
         fields["additional_properties"] = rest
@@ -161,39 +151,40 @@ class Conversation:
 
     def to_dict(self) -> dict[str, Any]:
         """Turn the model into a plain JSON object. Fields that are None are omitted."""
-        encoded: dict[str, Any] = encode_values(rest) if (rest := self.additional_properties) else {}
+        fields = self.__dict__
         value: Any
-        if (value := self.id) is not None:
+        encoded: dict[str, Any] = encode_values(rest) if (rest := fields["additional_properties"]) else {}
+        if (value := fields["id"]) is not None:
             encoded["id"] = value if type(value) is int else encode(value)
-        if (value := self.ticket_id) is not None:
+        if (value := fields["ticket_id"]) is not None:
             encoded["ticket_id"] = value if type(value) is int else encode(value)
-        if (value := self.state) is not None:
+        if (value := fields["state"]) is not None:
             encoded["state"] = value if type(value) is str else encode(value)
-        if (value := self.contact) is not None:
+        if (value := fields["contact"]) is not None:
             encoded["contact"] = value.to_dict() if type(value) is Contact else encode(value)
-        if (value := self.contact_id) is not None:
+        if (value := fields["contact_id"]) is not None:
             encoded["contactId"] = value if type(value) is int else encode(value)
-        if (value := self.messages) is not None:
+        if (value := fields["messages"]) is not None:
             encoded["messages"] = encode(value)
-        if (value := self.users) is not None:
+        if (value := fields["users"]) is not None:
             encoded["users"] = encode(value)
-        if (value := self.token) is not None:
+        if (value := fields["token"]) is not None:
             encoded["token"] = value if type(value) is str else encode(value)
-        if (value := self.socket_id) is not None:
+        if (value := fields["socket_id"]) is not None:
             encoded["socket_id"] = value if type(value) is str else encode(value)
-        if (value := self.created_at) is not None:
+        if (value := fields["created_at"]) is not None:
             encoded["createdAt"] = encode(value)
-        if (value := self.created_by) is not None:
+        if (value := fields["created_by"]) is not None:
             encoded["createdBy"] = value.to_dict() if type(value) is EntityRef else encode(value)
-        if (value := self.updated_at) is not None:
+        if (value := fields["updated_at"]) is not None:
             encoded["updatedAt"] = encode(value)
-        if (value := self.updated_by) is not None:
+        if (value := fields["updated_by"]) is not None:
             encoded["updatedBy"] = value.to_dict() if type(value) is EntityRef else encode(value)
-        if (value := self.deleted_at) is not None:
+        if (value := fields["deleted_at"]) is not None:
             encoded["deletedAt"] = encode(value)
-        if (value := self.deleted_by) is not None:
+        if (value := fields["deleted_by"]) is not None:
             encoded["deletedBy"] = value.to_dict() if type(value) is EntityRef else encode(value)
-        if (value := self.filter_args) is not None:
+        if (value := fields["filter_args"]) is not None:
             encoded["filter_args"] = value.to_dict() if type(value) is FilterArgs else encode(value)
         return encoded
 

@@ -18,8 +18,6 @@ from ..types import (
     ignore,
 )
 
-_KNOWN = frozenset({"conversations", "included", "pagination", "meta"})
-
 
 @_frozen(kw_only=True, slots=False)
 class ConversationPage:
@@ -40,26 +38,27 @@ class ConversationPage:
     def from_dict(cls, source: Mapping[str, Any], at: At = None, hook: Hook = ignore) -> Self:
         """Decode leniently from a JSON object. Values that the contract does not allow are reported to the hook."""
         self = cls.__new__(cls)
-        # The values are checked where they are, and only some are replaced: an __init__ would take twice as long.
+        # Storing the fields directly takes half the time of calling __init__ with them.
         fields = self.__dict__
-        fields.update(source)
-        get = fields.get
+        rest = {**source}
+        pop = rest.pop
         value: Any
         fields["conversations"] = (
             None
-            if (value := get("conversations")) is None
+            if (value := pop("conversations", None)) is None
             else decode_list_of_objects(Conversation.from_dict, value, at, "conversations", hook)
         )
         fields["included"] = (
-            None if (value := get("included")) is None else decode_map(value, at, "included", hook, decode_any)
+            None if (value := pop("included", None)) is None else decode_map(value, at, "included", hook, decode_any)
         )
         fields["pagination"] = (
             None
-            if (value := get("pagination")) is None
+            if (value := pop("pagination", None)) is None
             else decode_object(Pagination.from_dict, value, at, "pagination", hook)
         )
-        fields["meta"] = None if (value := get("meta")) is None else decode_map(value, at, "meta", hook, decode_any)
-        rest: dict[str, Any] = {} if len(fields) == 4 else {key: fields.pop(key) for key in source if key not in _KNOWN}
+        fields["meta"] = (
+            None if (value := pop("meta", None)) is None else decode_map(value, at, "meta", hook, decode_any)
+        )
         fields["additional_properties"] = rest
         return self
 
@@ -70,15 +69,16 @@ class ConversationPage:
 
     def to_dict(self) -> dict[str, Any]:
         """Turn the model into a plain JSON object. Fields that are None are omitted."""
-        encoded: dict[str, Any] = encode_values(rest) if (rest := self.additional_properties) else {}
+        fields = self.__dict__
         value: Any
-        if (value := self.conversations) is not None:
+        encoded: dict[str, Any] = encode_values(rest) if (rest := fields["additional_properties"]) else {}
+        if (value := fields["conversations"]) is not None:
             encoded["conversations"] = encode(value)
-        if (value := self.included) is not None:
+        if (value := fields["included"]) is not None:
             encoded["included"] = encode(value)
-        if (value := self.pagination) is not None:
+        if (value := fields["pagination"]) is not None:
             encoded["pagination"] = value.to_dict() if type(value) is Pagination else encode(value)
-        if (value := self.meta) is not None:
+        if (value := fields["meta"]) is not None:
             encoded["meta"] = encode(value)
         return encoded
 

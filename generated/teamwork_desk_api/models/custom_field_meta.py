@@ -8,8 +8,6 @@ from attrs import frozen as _frozen
 
 from ..types import At, Hook, decode_object, encode, encode_values, ignore
 
-_KNOWN = frozenset({"value"})
-
 
 @_frozen(kw_only=True, slots=False)
 class CustomFieldMeta:
@@ -24,13 +22,11 @@ class CustomFieldMeta:
     def from_dict(cls, source: Mapping[str, Any], at: At = None, hook: Hook = ignore) -> Self:
         """Decode leniently from a JSON object. Values that the contract does not allow are reported to the hook."""
         self = cls.__new__(cls)
-        # The values are checked where they are, and only some are replaced: an __init__ would take twice as long.
+        # Storing the fields directly takes half the time of calling __init__ with them.
         fields = self.__dict__
-        fields.update(source)
-        get = fields.get
-        value: Any
-        fields["value"] = get("value")
-        rest: dict[str, Any] = {} if len(fields) == 1 else {key: fields.pop(key) for key in source if key not in _KNOWN}
+        rest = {**source}
+        pop = rest.pop
+        fields["value"] = pop("value", None)
         fields["additional_properties"] = rest
         return self
 
@@ -41,8 +37,9 @@ class CustomFieldMeta:
 
     def to_dict(self) -> dict[str, Any]:
         """Turn the model into a plain JSON object. Fields that are None are omitted."""
-        encoded: dict[str, Any] = encode_values(rest) if (rest := self.additional_properties) else {}
+        fields = self.__dict__
         value: Any
-        if (value := self.value) is not None:
+        encoded: dict[str, Any] = encode_values(rest) if (rest := fields["additional_properties"]) else {}
+        if (value := fields["value"]) is not None:
             encoded["value"] = encode(value)
         return encoded

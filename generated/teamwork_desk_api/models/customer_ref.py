@@ -8,8 +8,6 @@ from attrs import frozen as _frozen
 
 from ..types import At, Hook, decode_int, decode_object, decode_str, encode, encode_values, ignore
 
-_KNOWN = frozenset({"id", "email"})
-
 
 @_frozen(kw_only=True, slots=False)
 class CustomerRef:
@@ -26,16 +24,19 @@ class CustomerRef:
     def from_dict(cls, source: Mapping[str, Any], at: At = None, hook: Hook = ignore) -> Self:
         """Decode leniently from a JSON object. Values that the contract does not allow are reported to the hook."""
         self = cls.__new__(cls)
-        # The values are checked where they are, and only some are replaced: an __init__ would take twice as long.
+        # Storing the fields directly takes half the time of calling __init__ with them.
         fields = self.__dict__
-        fields.update(source)
-        get = fields.get
+        rest = {**source}
+        pop = rest.pop
         value: Any
-        if type(value := get("id")) is not int:
-            fields["id"] = None if value is None else decode_int(value, at, "id", hook)
-        if type(value := get("email")) is not str:
-            fields["email"] = None if value is None else decode_str(value, at, "email", hook)
-        rest: dict[str, Any] = {} if len(fields) == 2 else {key: fields.pop(key) for key in source if key not in _KNOWN}
+        fields["id"] = (
+            value if (value := pop("id", None)) is None or type(value) is int else decode_int(value, at, "id", hook)
+        )
+        fields["email"] = (
+            value
+            if (value := pop("email", None)) is None or type(value) is str
+            else decode_str(value, at, "email", hook)
+        )
         fields["additional_properties"] = rest
         return self
 
@@ -46,10 +47,11 @@ class CustomerRef:
 
     def to_dict(self) -> dict[str, Any]:
         """Turn the model into a plain JSON object. Fields that are None are omitted."""
-        encoded: dict[str, Any] = encode_values(rest) if (rest := self.additional_properties) else {}
+        fields = self.__dict__
         value: Any
-        if (value := self.id) is not None:
+        encoded: dict[str, Any] = encode_values(rest) if (rest := fields["additional_properties"]) else {}
+        if (value := fields["id"]) is not None:
             encoded["id"] = value if type(value) is int else encode(value)
-        if (value := self.email) is not None:
+        if (value := fields["email"]) is not None:
             encoded["email"] = value if type(value) is str else encode(value)
         return encoded

@@ -21,8 +21,6 @@ from ..types import (
     ignore,
 )
 
-_KNOWN = frozenset({"id", "type", "delete", "meta"})
-
 
 @_frozen(kw_only=True, slots=False)
 class EntityRef:
@@ -43,21 +41,27 @@ class EntityRef:
     def from_dict(cls, source: Mapping[str, Any], at: At = None, hook: Hook = ignore) -> Self:
         """Decode leniently from a JSON object. Values that the contract does not allow are reported to the hook."""
         self = cls.__new__(cls)
-        # The values are checked where they are, and only some are replaced: an __init__ would take twice as long.
+        # Storing the fields directly takes half the time of calling __init__ with them.
         fields = self.__dict__
-        fields.update(source)
-        get = fields.get
+        rest = {**source}
+        pop = rest.pop
         value: Any
-        if type(value := get("id")) is not int:
-            fields["id"] = None if value is None else decode_int(value, at, "id", hook)
-        if type(value := get("type")) is not str and type(value) is not int:
-            fields["type"] = (
-                None if value is None else decode_union(value, at, "type", hook, {str: decode_str, int: decode_int})
-            )
-        if type(value := get("delete")) is not bool:
-            fields["delete"] = None if value is None else decode_bool(value, at, "delete", hook)
-        fields["meta"] = None if (value := get("meta")) is None else decode_map(value, at, "meta", hook, decode_any)
-        rest: dict[str, Any] = {} if len(fields) == 4 else {key: fields.pop(key) for key in source if key not in _KNOWN}
+        fields["id"] = (
+            value if (value := pop("id", None)) is None or type(value) is int else decode_int(value, at, "id", hook)
+        )
+        fields["type"] = (
+            value
+            if (value := pop("type", None)) is None or type(value) is str or type(value) is int
+            else decode_union(value, at, "type", hook, {str: decode_str, int: decode_int})
+        )
+        fields["delete"] = (
+            value
+            if (value := pop("delete", None)) is None or type(value) is bool
+            else decode_bool(value, at, "delete", hook)
+        )
+        fields["meta"] = (
+            None if (value := pop("meta", None)) is None else decode_map(value, at, "meta", hook, decode_any)
+        )
         fields["additional_properties"] = rest
         return self
 
@@ -68,15 +72,16 @@ class EntityRef:
 
     def to_dict(self) -> dict[str, Any]:
         """Turn the model into a plain JSON object. Fields that are None are omitted."""
-        encoded: dict[str, Any] = encode_values(rest) if (rest := self.additional_properties) else {}
+        fields = self.__dict__
         value: Any
-        if (value := self.id) is not None:
+        encoded: dict[str, Any] = encode_values(rest) if (rest := fields["additional_properties"]) else {}
+        if (value := fields["id"]) is not None:
             encoded["id"] = value if type(value) is int else encode(value)
-        if (value := self.type) is not None:
+        if (value := fields["type"]) is not None:
             encoded["type"] = encode(value)
-        if (value := self.delete) is not None:
+        if (value := fields["delete"]) is not None:
             encoded["delete"] = value if type(value) is bool else encode(value)
-        if (value := self.meta) is not None:
+        if (value := fields["meta"]) is not None:
             encoded["meta"] = encode(value)
         return encoded
 

@@ -19,24 +19,6 @@ from ..types import (
     ignore,
 )
 
-_KNOWN = frozenset(
-    {
-        "aggregate",
-        "bulkDryExecute",
-        "fields",
-        "filter",
-        "id",
-        "ids",
-        "includes",
-        "orderBy",
-        "orderMode",
-        "page",
-        "pageOffset",
-        "pageSize",
-        "skipAggregation",
-    }
-)
-
 
 @_frozen(kw_only=True, slots=False)
 class FilterArgs:
@@ -75,18 +57,14 @@ class FilterArgs:
     def from_dict(cls, source: Mapping[str, Any], at: At = None, hook: Hook = ignore) -> Self:
         """Decode leniently from a JSON object. Values that the contract does not allow are reported to the hook."""
         self = cls.__new__(cls)
-        # The values are checked where they are, and only some are replaced: an __init__ would take twice as long.
+        # Storing the fields directly takes half the time of calling __init__ with them.
         fields = self.__dict__
-        fields.update(source)
-        pop = fields.pop
-        rest: dict[str, Any] = (
-            {} if _KNOWN.issuperset(source) else {key: fields.pop(key) for key in source if key not in _KNOWN}
-        )
-        get = fields.get
+        rest = {**source}
+        pop = rest.pop
         value: Any
         fields["aggregate"] = (
             None
-            if (value := get("aggregate")) is None
+            if (value := pop("aggregate", None)) is None
             else decode_object(Aggregate.from_dict, value, at, "aggregate", hook)
         )
         fields["bulk_dry_execute"] = (
@@ -95,16 +73,17 @@ class FilterArgs:
             else decode_bool(value, at, "bulkDryExecute", hook)
         )
         fields["fields"] = (
-            None if (value := get("fields")) is None else decode_list(value, at, "fields", hook, decode_str)
+            None if (value := pop("fields", None)) is None else decode_list(value, at, "fields", hook, decode_str)
         )
         fields["filter"] = (
-            None if (value := get("filter")) is None else decode_list(value, at, "filter", hook, decode_str)
+            None if (value := pop("filter", None)) is None else decode_list(value, at, "filter", hook, decode_str)
         )
-        if type(value := get("id")) is not int:
-            fields["id"] = None if value is None else decode_int(value, at, "id", hook)
-        fields["ids"] = None if (value := get("ids")) is None else decode_list(value, at, "ids", hook, decode_int)
+        fields["id"] = (
+            value if (value := pop("id", None)) is None or type(value) is int else decode_int(value, at, "id", hook)
+        )
+        fields["ids"] = None if (value := pop("ids", None)) is None else decode_list(value, at, "ids", hook, decode_int)
         fields["includes"] = (
-            None if (value := get("includes")) is None else decode_list(value, at, "includes", hook, decode_str)
+            None if (value := pop("includes", None)) is None else decode_list(value, at, "includes", hook, decode_str)
         )
         fields["order_by"] = (
             value
@@ -116,8 +95,9 @@ class FilterArgs:
             if (value := pop("orderMode", None)) is None or type(value) is str
             else decode_str(value, at, "orderMode", hook)
         )
-        if type(value := get("page")) is not int:
-            fields["page"] = None if value is None else decode_int(value, at, "page", hook)
+        fields["page"] = (
+            value if (value := pop("page", None)) is None or type(value) is int else decode_int(value, at, "page", hook)
+        )
         fields["page_offset"] = (
             value
             if (value := pop("pageOffset", None)) is None or type(value) is int
@@ -143,33 +123,34 @@ class FilterArgs:
 
     def to_dict(self) -> dict[str, Any]:
         """Turn the model into a plain JSON object. Fields that are None are omitted."""
-        encoded: dict[str, Any] = encode_values(rest) if (rest := self.additional_properties) else {}
+        fields = self.__dict__
         value: Any
-        if (value := self.aggregate) is not None:
+        encoded: dict[str, Any] = encode_values(rest) if (rest := fields["additional_properties"]) else {}
+        if (value := fields["aggregate"]) is not None:
             encoded["aggregate"] = value.to_dict() if type(value) is Aggregate else encode(value)
-        if (value := self.bulk_dry_execute) is not None:
+        if (value := fields["bulk_dry_execute"]) is not None:
             encoded["bulkDryExecute"] = value if type(value) is bool else encode(value)
-        if (value := self.fields) is not None:
+        if (value := fields["fields"]) is not None:
             encoded["fields"] = encode(value)
-        if (value := self.filter) is not None:
+        if (value := fields["filter"]) is not None:
             encoded["filter"] = encode(value)
-        if (value := self.id) is not None:
+        if (value := fields["id"]) is not None:
             encoded["id"] = value if type(value) is int else encode(value)
-        if (value := self.ids) is not None:
+        if (value := fields["ids"]) is not None:
             encoded["ids"] = encode(value)
-        if (value := self.includes) is not None:
+        if (value := fields["includes"]) is not None:
             encoded["includes"] = encode(value)
-        if (value := self.order_by) is not None:
+        if (value := fields["order_by"]) is not None:
             encoded["orderBy"] = value if type(value) is str else encode(value)
-        if (value := self.order_mode) is not None:
+        if (value := fields["order_mode"]) is not None:
             encoded["orderMode"] = value if type(value) is str else encode(value)
-        if (value := self.page) is not None:
+        if (value := fields["page"]) is not None:
             encoded["page"] = value if type(value) is int else encode(value)
-        if (value := self.page_offset) is not None:
+        if (value := fields["page_offset"]) is not None:
             encoded["pageOffset"] = value if type(value) is int else encode(value)
-        if (value := self.page_size) is not None:
+        if (value := fields["page_size"]) is not None:
             encoded["pageSize"] = value if type(value) is int else encode(value)
-        if (value := self.skip_aggregation) is not None:
+        if (value := fields["skip_aggregation"]) is not None:
             encoded["skipAggregation"] = value if type(value) is bool else encode(value)
         return encoded
 

@@ -8,8 +8,6 @@ from attrs import frozen as _frozen
 
 from ..types import At, Hook, decode_bool, decode_int, decode_object, encode, encode_values, ignore
 
-_KNOWN = frozenset({"records", "pageSize", "pages", "page", "hasMorePages"})
-
 
 @_frozen(kw_only=True, slots=False)
 class Pagination:
@@ -32,26 +30,29 @@ class Pagination:
     def from_dict(cls, source: Mapping[str, Any], at: At = None, hook: Hook = ignore) -> Self:
         """Decode leniently from a JSON object. Values that the contract does not allow are reported to the hook."""
         self = cls.__new__(cls)
-        # The values are checked where they are, and only some are replaced: an __init__ would take twice as long.
+        # Storing the fields directly takes half the time of calling __init__ with them.
         fields = self.__dict__
-        fields.update(source)
-        pop = fields.pop
-        rest: dict[str, Any] = (
-            {} if _KNOWN.issuperset(source) else {key: fields.pop(key) for key in source if key not in _KNOWN}
-        )
-        get = fields.get
+        rest = {**source}
+        pop = rest.pop
         value: Any
-        if type(value := get("records")) is not int:
-            fields["records"] = None if value is None else decode_int(value, at, "records", hook)
+        fields["records"] = (
+            value
+            if (value := pop("records", None)) is None or type(value) is int
+            else decode_int(value, at, "records", hook)
+        )
         fields["page_size"] = (
             value
             if (value := pop("pageSize", None)) is None or type(value) is int
             else decode_int(value, at, "pageSize", hook)
         )
-        if type(value := get("pages")) is not int:
-            fields["pages"] = None if value is None else decode_int(value, at, "pages", hook)
-        if type(value := get("page")) is not int:
-            fields["page"] = None if value is None else decode_int(value, at, "page", hook)
+        fields["pages"] = (
+            value
+            if (value := pop("pages", None)) is None or type(value) is int
+            else decode_int(value, at, "pages", hook)
+        )
+        fields["page"] = (
+            value if (value := pop("page", None)) is None or type(value) is int else decode_int(value, at, "page", hook)
+        )
         fields["has_more_pages"] = (
             value
             if (value := pop("hasMorePages", None)) is None or type(value) is bool
@@ -67,16 +68,17 @@ class Pagination:
 
     def to_dict(self) -> dict[str, Any]:
         """Turn the model into a plain JSON object. Fields that are None are omitted."""
-        encoded: dict[str, Any] = encode_values(rest) if (rest := self.additional_properties) else {}
+        fields = self.__dict__
         value: Any
-        if (value := self.records) is not None:
+        encoded: dict[str, Any] = encode_values(rest) if (rest := fields["additional_properties"]) else {}
+        if (value := fields["records"]) is not None:
             encoded["records"] = value if type(value) is int else encode(value)
-        if (value := self.page_size) is not None:
+        if (value := fields["page_size"]) is not None:
             encoded["pageSize"] = value if type(value) is int else encode(value)
-        if (value := self.pages) is not None:
+        if (value := fields["pages"]) is not None:
             encoded["pages"] = value if type(value) is int else encode(value)
-        if (value := self.page) is not None:
+        if (value := fields["page"]) is not None:
             encoded["page"] = value if type(value) is int else encode(value)
-        if (value := self.has_more_pages) is not None:
+        if (value := fields["has_more_pages"]) is not None:
             encoded["hasMorePages"] = value if type(value) is bool else encode(value)
         return encoded

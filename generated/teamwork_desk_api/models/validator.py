@@ -8,8 +8,6 @@ from attrs import frozen as _frozen
 
 from ..types import At, Hook, decode_list, decode_map, decode_object, decode_str, encode, encode_values, ignore
 
-_KNOWN = frozenset({"errors"})
-
 
 @_frozen(kw_only=True, slots=False)
 class Validator:
@@ -26,19 +24,18 @@ class Validator:
     def from_dict(cls, source: Mapping[str, Any], at: At = None, hook: Hook = ignore) -> Self:
         """Decode leniently from a JSON object. Values that the contract does not allow are reported to the hook."""
         self = cls.__new__(cls)
-        # The values are checked where they are, and only some are replaced: an __init__ would take twice as long.
+        # Storing the fields directly takes half the time of calling __init__ with them.
         fields = self.__dict__
-        fields.update(source)
-        get = fields.get
+        rest = {**source}
+        pop = rest.pop
         value: Any
         fields["errors"] = (
             None
-            if (value := get("errors")) is None
+            if (value := pop("errors", None)) is None
             else decode_map(
                 value, at, "errors", hook, lambda value, at, key, hook: decode_list(value, at, key, hook, decode_str)
             )
         )
-        rest: dict[str, Any] = {} if len(fields) == 1 else {key: fields.pop(key) for key in source if key not in _KNOWN}
         fields["additional_properties"] = rest
         return self
 
@@ -49,9 +46,10 @@ class Validator:
 
     def to_dict(self) -> dict[str, Any]:
         """Turn the model into a plain JSON object. Fields that are None are omitted."""
-        encoded: dict[str, Any] = encode_values(rest) if (rest := self.additional_properties) else {}
+        fields = self.__dict__
         value: Any
-        if (value := self.errors) is not None:
+        encoded: dict[str, Any] = encode_values(rest) if (rest := fields["additional_properties"]) else {}
+        if (value := fields["errors"]) is not None:
             encoded["errors"] = encode(value)
         return encoded
 

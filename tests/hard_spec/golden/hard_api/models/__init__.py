@@ -2,14 +2,44 @@
 
 from .book import Book
 from .branches import Branches
+from .either import Either
 from .grid import Grid
+from .included import Included
 from .kinds import Kinds
 from .list_ import List
+from .many import Many
+from .moments import Moments
 from .names import Names
+from .nested import Nested
 from .novel import Novel
+from .order import Order
 from .owner import Owner
+from .owners_by_id import OwnersById
 from .shelf import Shelf
+from .shelves_by_word import ShelvesByWord
 from .thing import Thing
+from .ticket import Ticket
 from .tree import Tree
 
-__all__ = ("Book", "Branches", "Grid", "Kinds", "List", "Names", "Novel", "Owner", "Shelf", "Thing", "Tree")
+__all__ = (
+    "Book",
+    "Branches",
+    "Either",
+    "Grid",
+    "Included",
+    "Kinds",
+    "List",
+    "Many",
+    "Moments",
+    "Names",
+    "Nested",
+    "Novel",
+    "Order",
+    "Owner",
+    "OwnersById",
+    "Shelf",
+    "ShelvesByWord",
+    "Thing",
+    "Ticket",
+    "Tree",
+)

@@ -8,8 +8,6 @@ from attrs import frozen as _frozen
 
 from ..types import At, Hook, decode_list_of_objects, decode_object, encode, encode_values, ignore
 
-_KNOWN = frozenset({"list"})
-
 
 @_frozen(kw_only=True, slots=False)
 class List:
@@ -23,14 +21,10 @@ class List:
     def from_dict(cls, source: Mapping[str, Any], at: At = None, hook: Hook = ignore) -> Self:
         """Decode leniently from a JSON object. Values that the contract does not allow are reported to the hook."""
         self = cls.__new__(cls)
-        # The values are checked where they are, and only some are replaced: an __init__ would take twice as long.
+        # Storing the fields directly takes half the time of calling __init__ with them.
         fields = self.__dict__
-        fields.update(source)
-        pop = fields.pop
-        rest: dict[str, Any] = (
-            {} if _KNOWN.issuperset(source) else {key: fields.pop(key) for key in source if key not in _KNOWN}
-        )
-        get = fields.get
+        rest = {**source}
+        pop = rest.pop
         value: Any
         fields["list_"] = (
             None
@@ -47,8 +41,9 @@ class List:
 
     def to_dict(self) -> dict[str, Any]:
         """Turn the model into a plain JSON object. Fields that are None are omitted."""
-        encoded: dict[str, Any] = encode_values(rest) if (rest := self.additional_properties) else {}
+        fields = self.__dict__
         value: Any
-        if (value := self.list_) is not None:
+        encoded: dict[str, Any] = encode_values(rest) if (rest := fields["additional_properties"]) else {}
+        if (value := fields["list_"]) is not None:
             encoded["list"] = encode(value)
         return encoded

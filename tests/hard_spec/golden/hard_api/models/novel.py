@@ -8,8 +8,6 @@ from attrs import frozen as _frozen
 
 from ..types import At, Hook, decode_int, decode_object, decode_str, encode, encode_values, ignore
 
-_KNOWN = frozenset({"id", "pin", "state", "pages", "password", "title"})
-
 
 @_frozen(kw_only=True, slots=False)
 class Novel:
@@ -29,24 +27,37 @@ class Novel:
     def from_dict(cls, source: Mapping[str, Any], at: At = None, hook: Hook = ignore) -> Self:
         """Decode leniently from a JSON object. Values that the contract does not allow are reported to the hook."""
         self = cls.__new__(cls)
-        # The values are checked where they are, and only some are replaced: an __init__ would take twice as long.
+        # Storing the fields directly takes half the time of calling __init__ with them.
         fields = self.__dict__
-        fields.update(source)
-        get = fields.get
+        rest = {**source}
+        pop = rest.pop
         value: Any
-        if type(value := get("id")) is not int:
-            fields["id"] = None if value is None else decode_int(value, at, "id", hook)
-        if type(value := get("pin")) is not str:
-            fields["pin"] = None if value is None else decode_str(value, at, "pin", hook)
-        if type(value := get("state")) is not str:
-            fields["state"] = None if value is None else decode_str(value, at, "state", hook)
-        if type(value := get("pages")) is not int:
-            fields["pages"] = None if value is None else decode_int(value, at, "pages", hook)
-        if type(value := get("password")) is not str:
-            fields["password"] = None if value is None else decode_str(value, at, "password", hook)
-        if type(value := get("title")) is not str:
-            fields["title"] = None if value is None else decode_str(value, at, "title", hook)
-        rest: dict[str, Any] = {} if len(fields) == 6 else {key: fields.pop(key) for key in source if key not in _KNOWN}
+        fields["id"] = (
+            value if (value := pop("id", None)) is None or type(value) is int else decode_int(value, at, "id", hook)
+        )
+        fields["pin"] = (
+            value if (value := pop("pin", None)) is None or type(value) is str else decode_str(value, at, "pin", hook)
+        )
+        fields["state"] = (
+            value
+            if (value := pop("state", None)) is None or type(value) is str
+            else decode_str(value, at, "state", hook)
+        )
+        fields["pages"] = (
+            value
+            if (value := pop("pages", None)) is None or type(value) is int
+            else decode_int(value, at, "pages", hook)
+        )
+        fields["password"] = (
+            value
+            if (value := pop("password", None)) is None or type(value) is str
+            else decode_str(value, at, "password", hook)
+        )
+        fields["title"] = (
+            value
+            if (value := pop("title", None)) is None or type(value) is str
+            else decode_str(value, at, "title", hook)
+        )
         fields["additional_properties"] = rest
         return self
 
@@ -57,18 +68,19 @@ class Novel:
 
     def to_dict(self) -> dict[str, Any]:
         """Turn the model into a plain JSON object. Fields that are None are omitted."""
-        encoded: dict[str, Any] = encode_values(rest) if (rest := self.additional_properties) else {}
+        fields = self.__dict__
         value: Any
-        if (value := self.id) is not None:
+        encoded: dict[str, Any] = encode_values(rest) if (rest := fields["additional_properties"]) else {}
+        if (value := fields["id"]) is not None:
             encoded["id"] = value if type(value) is int else encode(value)
-        if (value := self.pin) is not None:
+        if (value := fields["pin"]) is not None:
             encoded["pin"] = value if type(value) is str else encode(value)
-        if (value := self.state) is not None:
+        if (value := fields["state"]) is not None:
             encoded["state"] = value if type(value) is str else encode(value)
-        if (value := self.pages) is not None:
+        if (value := fields["pages"]) is not None:
             encoded["pages"] = value if type(value) is int else encode(value)
-        if (value := self.password) is not None:
+        if (value := fields["password"]) is not None:
             encoded["password"] = value if type(value) is str else encode(value)
-        if (value := self.title) is not None:
+        if (value := fields["title"]) is not None:
             encoded["title"] = value if type(value) is str else encode(value)
         return encoded

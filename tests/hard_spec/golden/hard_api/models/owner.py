@@ -8,8 +8,6 @@ from attrs import frozen as _frozen
 
 from ..types import At, Hook, decode_object, encode, encode_values, ignore
 
-_KNOWN = frozenset({"owns", "friend"})
-
 
 @_frozen(kw_only=True, slots=False)
 class Owner:
@@ -24,18 +22,19 @@ class Owner:
     def from_dict(cls, source: Mapping[str, Any], at: At = None, hook: Hook = ignore) -> Self:
         """Decode leniently from a JSON object. Values that the contract does not allow are reported to the hook."""
         self = cls.__new__(cls)
-        # The values are checked where they are, and only some are replaced: an __init__ would take twice as long.
+        # Storing the fields directly takes half the time of calling __init__ with them.
         fields = self.__dict__
-        fields.update(source)
-        get = fields.get
+        rest = {**source}
+        pop = rest.pop
         value: Any
         fields["owns"] = (
-            None if (value := get("owns")) is None else decode_object(Tree.from_dict, value, at, "owns", hook)
+            None if (value := pop("owns", None)) is None else decode_object(Tree.from_dict, value, at, "owns", hook)
         )
         fields["friend"] = (
-            None if (value := get("friend")) is None else decode_object(Owner.from_dict, value, at, "friend", hook)
+            None
+            if (value := pop("friend", None)) is None
+            else decode_object(Owner.from_dict, value, at, "friend", hook)
         )
-        rest: dict[str, Any] = {} if len(fields) == 2 else {key: fields.pop(key) for key in source if key not in _KNOWN}
         fields["additional_properties"] = rest
         return self
 
@@ -46,11 +45,12 @@ class Owner:
 
     def to_dict(self) -> dict[str, Any]:
         """Turn the model into a plain JSON object. Fields that are None are omitted."""
-        encoded: dict[str, Any] = encode_values(rest) if (rest := self.additional_properties) else {}
+        fields = self.__dict__
         value: Any
-        if (value := self.owns) is not None:
+        encoded: dict[str, Any] = encode_values(rest) if (rest := fields["additional_properties"]) else {}
+        if (value := fields["owns"]) is not None:
             encoded["owns"] = value.to_dict() if type(value) is Tree else encode(value)
-        if (value := self.friend) is not None:
+        if (value := fields["friend"]) is not None:
             encoded["friend"] = value.to_dict() if type(value) is Owner else encode(value)
         return encoded
 

@@ -8,8 +8,6 @@ from attrs import frozen as _frozen
 
 from ..types import At, Hook, decode_int, decode_object, decode_values, encode, encode_values, ignore
 
-_KNOWN = frozenset({"width"})
-
 
 @_frozen(kw_only=True, slots=False)
 class Shelf:
@@ -23,14 +21,16 @@ class Shelf:
     def from_dict(cls, source: Mapping[str, Any], at: At = None, hook: Hook = ignore) -> Self:
         """Decode leniently from a JSON object. Values that the contract does not allow are reported to the hook."""
         self = cls.__new__(cls)
-        # The values are checked where they are, and only some are replaced: an __init__ would take twice as long.
+        # Storing the fields directly takes half the time of calling __init__ with them.
         fields = self.__dict__
-        fields.update(source)
-        get = fields.get
+        rest = {**source}
+        pop = rest.pop
         value: Any
-        if type(value := get("width")) is not int:
-            fields["width"] = None if value is None else decode_int(value, at, "width", hook)
-        rest: dict[str, Any] = {} if len(fields) == 1 else {key: fields.pop(key) for key in source if key not in _KNOWN}
+        fields["width"] = (
+            value
+            if (value := pop("width", None)) is None or type(value) is int
+            else decode_int(value, at, "width", hook)
+        )
         fields["additional_properties"] = decode_values(rest, at, hook, Tree.decode) if rest else rest
         return self
 
@@ -41,9 +41,10 @@ class Shelf:
 
     def to_dict(self) -> dict[str, Any]:
         """Turn the model into a plain JSON object. Fields that are None are omitted."""
-        encoded: dict[str, Any] = encode_values(rest) if (rest := self.additional_properties) else {}
+        fields = self.__dict__
         value: Any
-        if (value := self.width) is not None:
+        encoded: dict[str, Any] = encode_values(rest) if (rest := fields["additional_properties"]) else {}
+        if (value := fields["width"]) is not None:
             encoded["width"] = value if type(value) is int else encode(value)
         return encoded
 

@@ -18,8 +18,6 @@ from ..types import (
     ignore,
 )
 
-_KNOWN = frozenset({"name", "child", "children", "branches", "owner"})
-
 
 @_frozen(kw_only=True, slots=False)
 class Tree:
@@ -37,30 +35,30 @@ class Tree:
     def from_dict(cls, source: Mapping[str, Any], at: At = None, hook: Hook = ignore) -> Self:
         """Decode leniently from a JSON object. Values that the contract does not allow are reported to the hook."""
         self = cls.__new__(cls)
-        # The values are checked where they are, and only some are replaced: an __init__ would take twice as long.
+        # Storing the fields directly takes half the time of calling __init__ with them.
         fields = self.__dict__
-        fields.update(source)
-        get = fields.get
+        rest = {**source}
+        pop = rest.pop
         value: Any
-        if type(value := get("name")) is not str:
-            fields["name"] = None if value is None else decode_str(value, at, "name", hook)
+        fields["name"] = (
+            value if (value := pop("name", None)) is None or type(value) is str else decode_str(value, at, "name", hook)
+        )
         fields["child"] = (
-            None if (value := get("child")) is None else decode_object(Tree.from_dict, value, at, "child", hook)
+            None if (value := pop("child", None)) is None else decode_object(Tree.from_dict, value, at, "child", hook)
         )
         fields["children"] = (
             None
-            if (value := get("children")) is None
+            if (value := pop("children", None)) is None
             else decode_list_of_objects(Tree.from_dict, value, at, "children", hook)
         )
         fields["branches"] = (
             None
-            if (value := get("branches")) is None
+            if (value := pop("branches", None)) is None
             else decode_map_of_objects(Tree.from_dict, value, at, "branches", hook)
         )
         fields["owner"] = (
-            None if (value := get("owner")) is None else decode_object(Owner.from_dict, value, at, "owner", hook)
+            None if (value := pop("owner", None)) is None else decode_object(Owner.from_dict, value, at, "owner", hook)
         )
-        rest: dict[str, Any] = {} if len(fields) == 5 else {key: fields.pop(key) for key in source if key not in _KNOWN}
         fields["additional_properties"] = rest
         return self
 
@@ -71,17 +69,18 @@ class Tree:
 
     def to_dict(self) -> dict[str, Any]:
         """Turn the model into a plain JSON object. Fields that are None are omitted."""
-        encoded: dict[str, Any] = encode_values(rest) if (rest := self.additional_properties) else {}
+        fields = self.__dict__
         value: Any
-        if (value := self.name) is not None:
+        encoded: dict[str, Any] = encode_values(rest) if (rest := fields["additional_properties"]) else {}
+        if (value := fields["name"]) is not None:
             encoded["name"] = value if type(value) is str else encode(value)
-        if (value := self.child) is not None:
+        if (value := fields["child"]) is not None:
             encoded["child"] = value.to_dict() if type(value) is Tree else encode(value)
-        if (value := self.children) is not None:
+        if (value := fields["children"]) is not None:
             encoded["children"] = encode(value)
-        if (value := self.branches) is not None:
+        if (value := fields["branches"]) is not None:
             encoded["branches"] = encode(value)
-        if (value := self.owner) is not None:
+        if (value := fields["owner"]) is not None:
             encoded["owner"] = value.to_dict() if type(value) is Owner else encode(value)
         return encoded
 

@@ -43,7 +43,7 @@ def replace_book(
         operation="replace_book",
         method="PUT",
         target=_target(
-            f"/shelves/{_path_segment(shelf)}/books/{_path_segment(type)}/{_path_segment(body_)}",
+            f"/api/shelves/{_path_segment(shelf)}/books/{_path_segment(type)}/{_path_segment(body_)}",
             {"target": target, "filter": filter, "path-segment": path_segment},
         ),
         body=_encode(body),

@@ -15,7 +15,7 @@ def list_(*, body_: float | None = None) -> Request[None]:
     Returns:
         The request, ready to be sent.
     """
-    return Request(operation="list_", method="DELETE", target=_target("/search", {"body": body_}), decode=_decode)
+    return Request(operation="list_", method="DELETE", target=_target("/api/search", {"body": body_}), decode=_decode)
 
 
 def _decode(payload: Any, hook: Hook) -> None:

@@ -17,7 +17,7 @@ def target(*, body_: float | None = None) -> Request[Kinds]:
     Returns:
         The request, ready to be sent.
     """
-    return Request(operation="target", method="GET", target=_target("/search", {"body": body_}), decode=_decode)
+    return Request(operation="target", method="GET", target=_target("/api/search", {"body": body_}), decode=_decode)
 
 
 def _decode(payload: Any, hook: Hook) -> Kinds:

@@ -1,0 +1,7 @@
+from typing import TypeAlias
+
+Either: TypeAlias = dict[str, "Owner | str"]
+"""Either"""
+
+
+from .owner import Owner

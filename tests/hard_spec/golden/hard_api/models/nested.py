@@ -1,0 +1,7 @@
+from typing import TypeAlias
+
+Nested: TypeAlias = dict[str, "OwnersById"]
+"""Nested"""
+
+
+from .owners_by_id import OwnersById

@@ -1,0 +1,7 @@
+from typing import TypeAlias
+
+OwnersById: TypeAlias = dict[str, "Owner"]
+"""OwnersById"""
+
+
+from .owner import Owner

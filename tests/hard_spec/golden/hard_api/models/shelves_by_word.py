@@ -1,0 +1,7 @@
+from typing import TypeAlias
+
+ShelvesByWord: TypeAlias = dict[str, "list[Shelf]"]
+"""ShelvesByWord"""
+
+
+from .shelf import Shelf
