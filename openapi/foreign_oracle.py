@@ -151,11 +151,16 @@ def _is_nullable(contract: Node, schema: Any) -> bool:
     return bool(parts) and "type" not in schema and all(_is_nullable(contract, one) for one in parts)
 
 
+def _is_old(contract: Node) -> bool:
+    """Say whether keywords beside a $ref are ignored, as in OpenAPI 3.0."""
+    return str(contract["openapi"]).startswith("3.0")
+
+
 def _merged(contract: Node, schema: Any, depth: int = 0) -> Node:
     """Return a schema that says what a schema and all parts of its allOf say."""
     if depth > 30:
         raise EndlessError
-    if is_node(schema) and "$ref" in schema and not str(contract["openapi"]).startswith("3.0"):
+    if is_node(schema) and "$ref" in schema and len(schema) > 1 and not _is_old(contract):
         schema = {**schema, "allOf": [{"$ref": schema["$ref"]}, *schema.get("allOf", ())]}
         del schema["$ref"]
     schema = resolve(contract, schema)

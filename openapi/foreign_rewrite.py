@@ -7,7 +7,7 @@ The rewriting is mechanical and the same for all contracts, and it changes nothi
 - closed enums and closed objects are opened, as our own contract has them;
 - names are made unique, and a missing operationId, summary or security is added;
 - what only documents is removed: examples, defaults, callbacks, links, headers of responses, extensions of vendors,
-  and the formats other than dates and UUIDs;
+  parts of allOf with a description only, allowEmptyValue, and the formats other than dates and UUIDs;
 - a default response beside a 2xx response describes errors, so it becomes 4XX and 5XX;
 - where JSON is offered, our client uses it, so other content types are removed;
 - the first of several servers is chosen, with the default values of its variables.
@@ -207,9 +207,9 @@ class _Rewriter:
 
     def _parameter(self, parameter: Node, owner: str) -> Node:
         usual_style = "form" if parameter["in"] in ("query", "cookie") else "simple"
-        usual: Node = {"style": usual_style, "allowReserved": False, "allowEmptyValue": False}
+        usual: Node = {"style": usual_style, "allowReserved": False}
         usual["explode"] = parameter.get("style", usual_style) == "form"
-        dropped = ("example", "examples", "schema")
+        dropped = ("allowEmptyValue", "example", "examples", "schema")
         kept = {
             key: value
             for key, value in parameter.items()
@@ -290,7 +290,8 @@ class _Rewriter:
             if key in schema:
                 schema[key] = [self._inline(one, f"{owner}Member{number}") for number, one in enumerate(schema[key], 1)]
         if "allOf" in schema:
-            schema["allOf"] = [self._schema(part, f"{owner}Part")[0] for part in schema["allOf"]]
+            parts = [self._schema(part, f"{owner}Part")[0] for part in schema["allOf"]]
+            schema["allOf"] = [part for part in parts if part.keys() - {"description"}]
 
 
 def server(contract: Node) -> str:
@@ -335,17 +336,17 @@ def _with_null(schema: Any, null: bool) -> Any:
 
 
 def _open_enum(node: Node, schema: Node) -> None:
-    """Replace a closed enum of texts or integers by known values. Other enums stay, so they are refused."""
+    """Replace a closed enum by the known values, or by the type alone where known values are not supported."""
     values = [node["const"]] if "const" in node else node.get("enum")
     if values is None:
         return
     kinds: set[Any] = {type(value) for value in values if value is not None}
-    if kinds == {bool}:
-        schema.update(type="boolean")
-    elif kinds in ({str}, {int}) and node.get("format") not in FORMATS:
-        schema.setdefault("type", "string" if kinds == {str} else "integer")
-        schema["x-extensible-enum"] = [value for value in dict.fromkeys(values) if value is not None]
-    else:
-        schema["enum"] = values
+    names = {frozenset({str}): "string", frozenset({int}): "integer", frozenset({bool}): "boolean"}
+    schema.setdefault("type", names.get(frozenset(kinds), ""))
+    if not schema["type"]:
+        schema.update(enum=values)
+        del schema["type"]
         return
+    if schema["type"] in ("string", "integer") and "format" not in schema and len(kinds) == 1:
+        schema["x-extensible-enum"] = [value for value in dict.fromkeys(values) if value is not None]
     schema.pop("const", None)
