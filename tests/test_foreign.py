@@ -219,11 +219,10 @@ def generated(monkeypatch: pytest.MonkeyPatch, **changes: Any) -> Any:
 
 
 def oracle_query(query: dict[str, Any], separator: str) -> str:
-    values = {
-        name: separator.join(map(oracle.quote, value)) if type(value) is list else value
-        for name, value in query.items()
+    texts = {
+        name: separator.join(map(oracle.quote, value)) for name, value in query.items() if name == "tags" and value
     }
-    return "&".join(f"{name}={value}" for name, value in values.items() if value is not None)
+    return "&".join(f"{name}={value}" for name, value in {**query, **texts}.items() if value is not None)
 
 
 def test_a_right_function_is_right(monkeypatch: pytest.MonkeyPatch) -> None:
