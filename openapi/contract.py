@@ -9,12 +9,13 @@ from typing import Any, TypeAlias, cast
 import yaml
 
 Node: TypeAlias = dict[str, Any]
+Json: TypeAlias = "Node | list[Any] | str | int | float | bool | None"
 
 METHODS = ("get", "put", "post", "delete", "patch")
 ANNOTATIONS = frozenset(
     {"title", "description", "$comment", "default", "deprecated", "example", "examples", "externalDocs", "x-secret"}
 )
-"""The keywords of a schema that may stand beside allOf, anyOf or oneOf, because they do not describe the value's type."""
+"""The keywords that may stand beside allOf, anyOf or oneOf, because they do not describe the value's type."""
 
 
 class ContractError(ValueError):
@@ -62,27 +63,41 @@ def operations(contract: Node) -> Iterator[tuple[str, str, Node, Node]]:
     """Yield every operation, as its path, method, path item and itself."""
     for path, item in objects(contract.get("paths")):
         for method in METHODS:
-            if type(item.get(method)) is dict:
-                yield path, method, item, item[method]
+            if method in item:
+                yield path, method, item, child(item, method)
 
 
 def objects(node: Any) -> Iterator[tuple[str, Node]]:
     """Yield the objects among the values of an object, with their keys."""
     if type(node) is dict:
-        for key, child in cast("Node", node).items():
-            if type(child) is dict:
-                yield str(key), cast("Node", child)
+        for key, entry in cast("Node", node).items():
+            if type(entry) is dict:
+                yield str(key), cast("Node", entry)
+
+
+def child(node: Node, *keys: str) -> Node:
+    """Return the object at a path of keys; an empty object if it is missing."""
+    for key in keys:
+        found = node.get(key)
+        node = cast("Node", found) if type(found) is dict else {}
+    return node
+
+
+def children(node: Node, key: str) -> list[Any]:
+    """Return the list at a key; an empty list if it is missing."""
+    found: list[Any] | None = node.get(key)
+    return found if type(found) is list else []
 
 
 def schemas(contract: Node) -> Node:
     """Return the named schemas."""
-    return cast("Node", (contract.get("components") or {}).get("schemas") or {})
+    return child(contract, "components", "schemas")
 
 
 def parameters(contract: Node, item: Node, operation: Node) -> list[Node]:
     """Return the parameters of an operation: its own, and those of its path that it does not replace."""
     found: dict[tuple[Any, Any], Node] = {}
-    for parameter in [*item.get("parameters", []), *operation.get("parameters", [])]:
+    for parameter in [*children(item, "parameters"), *children(operation, "parameters")]:
         parameter = resolve(contract, parameter)  # noqa: PLW2901
         found[parameter.get("in"), parameter.get("name")] = parameter
     return [*found.values()]
@@ -120,21 +135,26 @@ def bare(contract: Node, schema: Any) -> Node:
 
 def wrapped(schema: Node) -> Node | None:
     """Return the reference that a schema only describes, or None if the schema is more than a wrapper."""
-    members = [member for key in ("allOf", "anyOf", "oneOf") for member in schema.get(key) or ()]
+    members = [member for key in ("allOf", "anyOf", "oneOf") for member in children(schema, key)]
     is_wrapper = (
         len(members) == 1 and "$ref" in members[0] and not schema.keys() - ANNOTATIONS - {"allOf", "anyOf", "oneOf"}
     )
     return members[0] if is_wrapper else None
 
 
+def own_types(schema: Node) -> list[str]:
+    """Return the JSON types that a schema names itself."""
+    return [schema["type"]] if type(schema.get("type")) is str else children(schema, "type")
+
+
 def json_types(contract: Node, schema: Any) -> list[str]:
     """Return the JSON types of a schema's values. A schema that allows every type has the type "any"."""
     schema = bare(contract, schema)
-    members = [*(schema.get("anyOf") or ()), *(schema.get("oneOf") or ())]
+    members = [*children(schema, "anyOf"), *children(schema, "oneOf")]
     if members:
         return [found for member in members for found in json_types(contract, member)]
     if "type" in schema:
-        return [*schema["type"]] if type(schema["type"]) is list else [schema["type"]]
+        return own_types(schema)
     return ["object"] if "properties" in schema or "allOf" in schema else ["any"]
 
 
@@ -144,10 +164,10 @@ def without_null(contract: Node, schema: Any) -> tuple[Node, bool]:
     if "null" not in json_types(contract, found):
         return cast("Node", schema), False
     if type(found.get("type")) is list:
-        types = [kind for kind in found["type"] if kind != "null"]
+        types = [kind for kind in own_types(found) if kind != "null"]
         return {**found, "type": types[0] if len(types) == 1 else types}, True
     key = "anyOf" if "anyOf" in found else "oneOf"
-    members = [member for member in found.get(key, ()) if json_types(contract, member) != ["null"]]
+    members = [member for member in children(found, key) if json_types(contract, member) != ["null"]]
     return members[0] if len(members) == 1 else {**found, key: members}, True
 
 
@@ -155,10 +175,10 @@ def properties(contract: Node, schema: Any) -> dict[str, list[Node]]:
     """Return the properties of a model. A property has several schemas if parts of allOf describe it, too."""
     found: dict[str, list[Node]] = {}
     schema = resolve(contract, schema)
-    for part in schema.get("allOf") or ():
+    for part in children(schema, "allOf"):
         for name, known in properties(contract, part).items():
             found.setdefault(name, []).extend(known)
-    for name, own in (schema.get("properties") or {}).items():
+    for name, own in child(schema, "properties").items():
         found.setdefault(str(name), []).append(own)
     return found
 
@@ -166,7 +186,8 @@ def properties(contract: Node, schema: Any) -> dict[str, list[Node]]:
 def required(contract: Node, schema: Any) -> set[str]:
     """Return the names of the properties that a model requires, also through allOf."""
     schema = resolve(contract, schema)
-    return {*(schema.get("required") or ())}.union(*(required(contract, part) for part in schema.get("allOf") or ()))
+    names: set[str] = {*children(schema, "required")}
+    return names.union(*(required(contract, part) for part in children(schema, "allOf")))
 
 
 def is_map(contract: Node, schema: Any) -> bool:
@@ -185,28 +206,27 @@ def sent_and_read(contract: Node) -> tuple[set[str], set[str]]:
     return sent, read
 
 
-def _collect(contract: Node, node: Any, names: set[str]) -> None:
+def _collect(contract: Node, node: Json, names: set[str]) -> None:
     """Add the names of the schemas that a node refers to, directly or not."""
-    if type(node) is list:
-        for child in cast("list[Any]", node):
-            _collect(contract, child, names)
-    elif type(node) is dict:
-        fields = cast("Node", node)
-        ref = fields.get("$ref")
+    if isinstance(node, list):
+        for entry in node:
+            _collect(contract, entry, names)
+    elif isinstance(node, dict):
+        ref = node.get("$ref")
         if type(ref) is str and ref.startswith("#/components/"):
             name = ref.rpartition("/")[2]
             is_schema = ref.startswith("#/components/schemas/")
             if not is_schema or name not in names:
                 names.update([name] if is_schema else [])
                 _collect(contract, target(contract, ref), names)
-        for key, child in fields.items():
+        for key, entry in node.items():
             if key == "properties":  # a property may be called `example`
-                _collect(contract, [*child.values()], names)
+                _collect(contract, [*child(node, key).values()], names)
             elif key not in ("example", "examples", "default"):
-                _collect(contract, child, names)
+                _collect(contract, entry, names)
 
 
 def successes(contract: Node, operation: Node) -> list[tuple[str, Node]]:
     """Return the 2xx responses of an operation, with their statuses."""
-    responses = operation.get("responses") or {}
-    return [(str(status), resolve(contract, node)) for status, node in responses.items() if str(status)[:1] == "2"]
+    responses = child(operation, "responses").items()
+    return [(str(status), resolve(contract, node)) for status, node in responses if str(status)[:1] == "2"]

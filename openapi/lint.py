@@ -10,16 +10,17 @@ from collections.abc import Iterator
 from typing import Any, TypeAlias, cast
 
 from attrs import frozen
-from openapi_python_client.strings import ClassName, PythonIdentifier
-
 from contract import (
     ANNOTATIONS,
     METHODS,
     Node,
     bare,
+    child,
+    children,
     is_map,
     json_types,
     operations,
+    own_types,
     properties,
     required,
     resolve,
@@ -29,6 +30,7 @@ from contract import (
     target,
     without_null,
 )
+from openapi_python_client.strings import ClassName, PythonIdentifier
 
 Path: TypeAlias = tuple[str, ...]
 
@@ -229,6 +231,10 @@ KINDS: dict[str, dict[str, Keyword]] = {
     **dict.fromkeys(("schema", "items", "values", "member"), SCHEMA),
 }
 SCHEMA_KINDS = ("component", "part", "property", "schema", "items", "values", "member")
+LISTS = {**dict.fromkeys(SCHEMA_KINDS, ("required",)), "contract": ("security",), "operation": ("security", "tags")}
+"""The other keywords of each kind whose value is a list."""
+TEXTS = frozenset({"$ref", "name", "in", "operationId", "summary", "description", "format", "style", "url"})
+"""The keywords whose value is a text."""
 SECTIONS = {"parameter": "parameters", "response": "responses", "body": "requestBodies"}
 """Where the references of each kind must lead; those of all other kinds lead to a schema."""
 
@@ -274,7 +280,7 @@ def lint(contract: Node) -> list[str]:
         A line for each fault, with the path of the part that has it.
     """
     # The other checks follow references, so a reference must lead to something, and not back to itself.
-    faults = [*_reference_faults(contract)] or [*_all_faults(contract)]
+    faults = [*_structure_faults(contract)] or [*_circles(contract)] or [*_all_faults(contract)]
     return [f"{'/'.join(path)}: {fault}" for path, fault in faults]
 
 
@@ -282,26 +288,23 @@ Fault: TypeAlias = tuple[Path, str]
 
 
 def walk(node: Any, kind: str = "contract", path: Path = ()) -> Iterator[tuple[Path, str, Any]]:
-    """Yield everything that the tables describe, with its path and its kind. Examples are skipped, because they are data."""
+    """Yield everything that the tables describe, with its path and its kind. Examples are skipped: they are data."""
     yield path, kind, node
     if type(node) is not dict:
         return
-    for key, child in cast("Node", node).items():
+    for key, value in cast("Node", node).items():
         keyword = KINDS[kind].get(str(key), OBEYED)
         here = (*path, str(key))
-        if not keyword.kind:
-            continue
-        if keyword.shape is None:
-            yield from walk(child, keyword.kind, here)
-        elif type(child) is keyword.shape:
-            named_children = cast("Any", child)
-            pairs = named_children.items() if keyword.shape is dict else enumerate(named_children)
-            for name, grandchild in pairs:
-                yield from walk(grandchild, keyword.kind, (*here, str(name)))
+        if keyword.kind and keyword.shape is None:
+            yield from walk(value, keyword.kind, here)
+        elif keyword.kind and type(value) is keyword.shape:
+            entries: Any = value
+            for name, inner in entries.items() if keyword.shape is dict else enumerate(entries):
+                yield from walk(inner, keyword.kind, (*here, str(name)))
 
 
-def _reference_faults(contract: Node) -> Iterator[Fault]:
-    """Yield the references that lead nowhere or in a circle, and the objects that are none."""
+def _structure_faults(contract: Node) -> Iterator[Fault]:
+    """Yield the references that lead nowhere, and the values that are not of the type that the other checks rely on."""
     for path, kind, node in walk(contract):
         if kind == "values" and type(node) is bool:
             continue
@@ -315,20 +318,31 @@ def _reference_faults(contract: Node) -> Iterator[Fault]:
             yield from _shape_faults(path, kind, fields)
             if "$ref" in fields and kind != "path":
                 yield from ((path, fault) for fault in _ref_faults(contract, kind, fields))
-    yield from _circles(contract)
 
 
 def _shape_faults(path: Path, kind: str, node: Node) -> Iterator[Fault]:
-    for key, child in node.items():
+    """Yield the values of keywords that have the wrong type."""
+    for key, value in node.items():
         keyword = KINDS[kind].get(str(key), OBEYED)
-        if keyword.shape is not None and type(child) is not keyword.shape:
-            yield (*path, str(key)), f"expected {'a list' if keyword.shape is list else 'an object'}, got {child!r}"
+        here = (*path, str(key))
+        is_list = keyword.shape is list or key in LISTS.get(kind, ())
+        got = type(cast("object", value))
+        is_types = key == "type" and got is list
+        if (is_list or keyword.shape) and got is not (list if is_list else dict):
+            yield here, f"expected {'a list' if is_list else 'an object'}, got {value!r}"
+        elif (key in TEXTS or (key == "type" and not is_types)) and got is not str:
+            yield here, f"expected a text, got {value!r}"
+        elif is_types or (is_list and keyword.shape is None):
+            expected = dict if key == "security" else str
+            yield from (
+                (here, f"unexpected item {item!r}") for item in cast("list[Any]", value) if type(item) is not expected
+            )
         elif keyword.shape is dict:
-            for name in child:
+            for name in cast("dict[Any, Any]", value):
                 if type(name) is not str and not (type(name) is int and keyword.kind == "response"):
-                    yield (*path, str(key)), f"the key {name!r} is not a text: quote it"
+                    yield here, f"the key {name!r} is not a text: quote it"
                 elif str(name).startswith("x-") and keyword.kind in ("path", "response"):
-                    yield (*path, str(key), name), "unknown extension"
+                    yield (*here, str(name)), "unknown extension"
 
 
 def _ref_faults(contract: Node, kind: str, node: Node) -> Iterator[str]:
@@ -342,7 +356,8 @@ def _ref_faults(contract: Node, kind: str, node: Node) -> Iterator[str]:
         yield f"the $ref {ref!r} leads nowhere"
     if len(node) > 1:
         beside = ", ".join(key for key in node if key != "$ref")
-        yield f"{beside} beside a $ref are dropped: {'wrap the $ref in allOf' if kind in SCHEMA_KINDS else 'remove them'}"
+        remedy = "wrap the $ref in allOf" if kind in SCHEMA_KINDS else "remove them"
+        yield f"{beside} beside a $ref are dropped: {remedy}"
 
 
 def _circles(contract: Node) -> Iterator[Fault]:
@@ -378,7 +393,7 @@ def _all_faults(contract: Node) -> Iterator[Fault]:
         fields = cast("Node", node)
         yield from _keyword_faults(path, kind, fields)
         if "$ref" in fields:
-            if kind == "component" or path[:-1] in (("components", section) for section in SECTIONS.values()):
+            if len(path) == 3 and path[0] == "components":
                 yield path, "alias of another component: refer to the other directly"
         elif kind in SCHEMA_KINDS:
             is_read = path[2] not in sent - read if path[:2] == ("components", "schemas") else "responses" in path
@@ -410,29 +425,29 @@ def _keyword_faults(path: Path, kind: str, node: Node) -> Iterator[Fault]:
 
 def _schema_faults(contract: Node, path: Path, kind: str, node: Node, *, is_read: bool) -> Iterator[str]:
     types = json_types(contract, node)
-    own_types = [node["type"]] if type(node.get("type")) is str else [*(node.get("type") or ())]
-    yield from (f"unknown type {one!r}" for one in own_types if one not in TYPES)
+    own = own_types(node)
+    yield from (f"unknown type {one!r}" for one in own if one not in TYPES)
     if types == ["null"] and kind != "member":
         yield "a value that is always null is not supported"
-    if "object" in own_types or "properties" in node:
+    if "object" in own or "properties" in node:
         if kind not in ("component", "part"):
             yield "inline object: make it a named component"
-        elif "type" in node and own_types != ["object"]:
+        elif "type" in node and own != ["object"]:
             yield "an object that may have another type: allow the other type where the object is used, with anyOf"
     elif "required" in node and "allOf" not in node and kind != "part":
         yield "required has an effect only on an object with properties"
-    if "additionalProperties" in node and "object" not in own_types and "properties" not in node:
+    if "additionalProperties" in node and "object" not in own and "properties" not in node:
         yield "additionalProperties have an effect only on an object: add type: object"
-    if ("items" in node) != ("array" in own_types):
+    if ("items" in node) != ("array" in own):
         yield "items belong to type: array, and an array needs items"
     if kind != "part":
         yield from (f"required names {name!r}, which is not a property" for name in _unknown_required(contract, node))
     if "default" in node and is_read:
         yield "default has no effect in a response: a missing value is None"
-    yield from _format_faults(node, own_types)
+    yield from _format_faults(node, own)
     yield from _composition_faults(contract, kind, node)
     if "x-extensible-enum" in node:
-        yield from _enum_faults(node, own_types)
+        yield from _enum_faults(node, own)
     if node.get("x-secret", True) is not True:
         yield "x-secret has no other value than true"
     if "x-envelope" in node and kind == "component":
@@ -444,10 +459,10 @@ def _unknown_required(contract: Node, node: Node) -> list[str]:
     return sorted(names - properties(contract, node).keys())
 
 
-def _format_faults(node: Node, own_types: list[str]) -> Iterator[str]:
+def _format_faults(node: Node, own: list[str]) -> Iterator[str]:
     kind = node.get("format")
     if kind in TYPED_FORMATS:
-        if "string" not in own_types:
+        if "string" not in own:
             yield f"the format {kind!r} has an effect only on a string"
     elif kind is not None and kind not in TEXT_FORMATS | NUMBER_FORMATS:
         yield f"the format {kind!r} is not supported"
@@ -497,17 +512,13 @@ def _union_faults(contract: Node, node: Node) -> Iterator[str]:
         yield f"ambiguous union: several members have the JSON type {max(kinds, key=kinds.count)}"
 
 
-def _enum_faults(node: Node, own_types: list[str]) -> Iterator[str]:
-    values: Any = node["x-extensible-enum"]
-    kinds = [one for one in own_types if one != "null"]
+def _enum_faults(node: Node, own: list[str]) -> Iterator[str]:
+    values = children(node, "x-extensible-enum")
+    kinds = [one for one in own if one != "null"]
     expected = {"string": str, "integer": int}.get(kinds[0]) if len(kinds) == 1 else None
     if expected is None or node.get("format") in TYPED_FORMATS:
         yield "x-extensible-enum has an effect only on a string or an integer"
-    elif (
-        type(values) is not list
-        or not values
-        or any(type(value) is not expected for value in cast("list[Any]", values))
-    ):
+    elif not values or any(type(value) is not expected for value in values):
         yield f"x-extensible-enum needs a list of values of the type {kinds[0]}"
 
 
@@ -558,14 +569,14 @@ def _operation_faults(contract: Node, method: str, operation: Node) -> Iterator[
     )
     if "security" not in {**contract, **operation}:
         yield "an operation needs security"
-    schemes = (contract.get("components") or {}).get("securitySchemes") or {}
-    for requirement in {**contract, **operation}.get("security") or ():
+    schemes = child(contract, "components", "securitySchemes")
+    for requirement in children({**contract, **operation}, "security"):
         yield from (f"the security scheme {name!r} is not described" for name in requirement if name not in schemes)
-    if len(operation.get("tags") or ()) > 1:
+    if len(children(operation, "tags")) > 1:
         yield "a second tag is dropped: an operation is in one folder"
     own = [
         (node.get("in"), node.get("name"))
-        for node in (resolve(contract, one) for one in operation.get("parameters", []))
+        for node in (resolve(contract, one) for one in children(operation, "parameters"))
     ]
     yield from (f"the parameter {name!r} is there twice" for place, name in {*own} if own.count((place, name)) > 1)
     body = operation.get("requestBody")
@@ -577,11 +588,11 @@ def _operation_faults(contract: Node, method: str, operation: Node) -> Iterator[
 
 
 def _body_faults(contract: Node, body: Node) -> Iterator[str]:
-    content = body.get("content") or {}
+    content = child(body, "content")
     yield from (
         f"requestBody: the content type {kind} is not supported" for kind in content if kind != "application/json"
     )
-    schema = (content.get("application/json") or {}).get("schema")
+    schema = child(content, "application/json").get("schema")
     if not content or ("application/json" in content and schema is None):
         yield "requestBody: it has no schema"
     elif schema is not None and (
@@ -591,7 +602,7 @@ def _body_faults(contract: Node, body: Node) -> Iterator[str]:
 
 
 def _response_faults(contract: Node, operation: Node) -> Iterator[str]:
-    for status in map(str, operation.get("responses") or ()):
+    for status in map(str, child(operation, "responses")):
         is_status = len(status) == 3 and status[0] in "245" and (status[1:] == "XX" or status[1:].isdecimal())
         if not is_status and not status.startswith("x-"):
             yield f"responses: the status {status} is not supported"
@@ -599,10 +610,10 @@ def _response_faults(contract: Node, operation: Node) -> Iterator[str]:
     if not found:
         yield "responses: there is none with a status of 2xx"
     for status, response in found:
-        for kind in response.get("content") or ():
+        for kind in child(response, "content"):
             if not _is_json(kind):
                 yield f"responses/{status}: the content type {kind} is not supported"
-        if len(response.get("content") or ()) > 1:
+        if len(child(response, "content")) > 1:
             yield f"responses/{status}: more than one content type is not supported"
     results = _results(contract, operation)
     if any(result != results[0] for result in results):
@@ -625,7 +636,7 @@ def _results(contract: Node, operation: Node) -> list[Node]:
     return [
         media.get("schema") or {}
         for _, response in successes(contract, operation)
-        for media in (response.get("content") or {}).values()
+        for media in child(response, "content").values()
     ]
 
 
@@ -638,7 +649,7 @@ def _contract_faults(contract: Node) -> Iterator[Fault]:
         yield ("openapi",), f"the version {version} is not supported"
     if not contract.get("paths"):
         yield ("paths",), "there are no operations"
-    bases = {base_path(server) for server in contract.get("servers") or ()}
+    bases = {base_path(server) for server in children(contract, "servers")}
     if len(bases) > 1 or any("{" in base for base in bases):
         yield ("servers",), "servers whose URLs have different paths, or a variable in the path, are not supported"
 

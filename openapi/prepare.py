@@ -1,4 +1,4 @@
-"""Turn a contract into the two things that the generator gets: a copy without what it misreads, and facts that it hides.
+"""Turn a contract into what the generator gets: a copy without the parts that it misreads, and facts that it hides.
 
 openapi-python-client shows its templates neither parameters nor extensions as the contract has them. So the templates
 import the facts from a file of their own.
@@ -7,13 +7,13 @@ import the facts from a file of their own.
 from __future__ import annotations
 
 import json
-from typing import Any
-
-from openapi_python_client.strings import ClassName, PythonIdentifier
+from typing import Any, cast
 
 from contract import (
     Node,
     bare,
+    child,
+    children,
     is_map,
     json_types,
     operations,
@@ -27,6 +27,7 @@ from contract import (
     without_null,
 )
 from lint import PREFIX, SCHEMA_KINDS, base_path, walk
+from openapi_python_client.strings import ClassName, PythonIdentifier
 
 
 def prepare(contract: Node) -> tuple[Node, str]:
@@ -35,8 +36,8 @@ def prepare(contract: Node) -> tuple[Node, str]:
     for schema in schemas(contract).values():
         _merge_known_values(contract, schema)
     for _, kind, node in walk(contract):
-        if type(node) is dict:
-            _clean(contract, kind, node)
+        if type(node) is dict:  # and not true, which additionalProperties may be
+            _clean(contract, kind, cast("Node", node))
     facts = {
         "operations": {
             _function(operation): _operation(contract, item, operation) for *_, item, operation in operations(contract)
@@ -45,9 +46,8 @@ def prepare(contract: Node) -> tuple[Node, str]:
     }
     for *_, operation in operations(contract):
         operation["responses"] = _one_response(contract, operation)
-    contract["paths"] = {
-        base_path((contract.get("servers") or [{}])[0]) + path: item for path, item in contract["paths"].items()
-    }
+    base = next(map(base_path, children(contract, "servers")), "")
+    contract["paths"] = {base + path: item for path, item in child(contract, "paths").items()}
     return contract, "".join(f"{{% set {name} = {value!r} %}}\n" for name, value in facts.items())
 
 
@@ -58,12 +58,12 @@ def _clean(contract: Node, kind: str, node: Node) -> None:
         for key in ("title", "default", "example", "examples"):
             node.pop(key, None)
         if "x-extensible-enum" in node:
-            # The generator copies an example to wherever the schema is used, so it carries the type of the known values.
+            # The generator copies an example to wherever the schema is used. So it carries the type of the values.
             node["example"] = f"Literal[{', '.join(map(_literal, node['x-extensible-enum']))}]"
     if kind == "parameter" and "$ref" not in node:
-        schema = node.get("schema") or {}
-        described = [schema.get("description"), node.get("description"), bare(contract, schema).get("description")]
-        node["description"] = next(filter(None, described), node.get("name"))
+        schema = child(node, "schema")
+        described = schema.get("description") or node.get("description") or bare(contract, schema).get("description")
+        node["description"] = described or node.get("name")
     if node.get("deprecated") is True and "deprecated" not in node.get("description", "").lower():
         node["description"] = f"Deprecated. {node.get('description', '')}".strip()
 
@@ -71,7 +71,7 @@ def _clean(contract: Node, kind: str, node: Node) -> None:
 def _merge_known_values(contract: Node, schema: Node) -> None:
     """Give a property that parts of allOf describe, too, the known values of all of them."""
     for known in properties(contract, schema).values():
-        values = [value for one in known for value in one.get("x-extensible-enum", ())]
+        values = [value for one in known for value in children(one, "x-extensible-enum")]
         if "x-extensible-enum" in known[-1]:
             known[-1]["x-extensible-enum"] = [*dict.fromkeys(values)]
 
@@ -108,8 +108,8 @@ def _operation(contract: Node, item: Node, operation: Node) -> Node:
 
 def _result(contract: Node, operation: Node) -> tuple[Node | None, bool]:
     """Return the schema of an operation's result, None if there is none, and whether a response may have no content."""
-    contents = [response.get("content") or {} for _, response in successes(contract, operation)]
-    found = [next(iter(content.values())).get("schema") or {} for content in contents if content]
+    contents = [child(response, "content") for _, response in successes(contract, operation)]
+    found = [child(media, "schema") for content in contents for media in content.values()]
     return (found[0] if found else None), len(found) < len(contents)
 
 

@@ -31,7 +31,7 @@ GOLDEN = ROOT / "tests" / "hard_spec" / "golden" / "hard_api"
 def load_generate() -> Any:
     """Import generate.py with its folder on the path, because it imports its other modules from there."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(ROOT / "openapi"))
+        patch.setattr(sys, "path", [str(ROOT / "openapi"), *sys.path])
         return importlib.import_module("generate")
 
 
@@ -257,7 +257,7 @@ def test_an_operation_without_content_ignores_the_response_body(hard: Any, paylo
 
 
 def test_a_map_of_anything_is_decoded_and_encoded_as_a_property(hard: Any) -> None:
-    payload = {
+    payload: dict[str, Any] = {
         "owners": {"7": {"friend": {}}},
         "shelves": {"red": [{"width": 1}]},
         "moments": {"noon": MOMENT.isoformat()},
@@ -338,10 +338,15 @@ def test_a_response_is_none_if_another_status_has_no_content(hard: Any) -> None:
 
 
 def test_what_stands_beside_an_envelope_is_not_lost(hard: Any) -> None:
-    payload = {"meta": [1], "ticket": {"id": 1, "included": True, "x": 2}, "included": {"users": {}}, "x": None}
+    payload: dict[str, Any] = {
+        "meta": [1],
+        "ticket": {"id": 1, "included": True, "x": 2},
+        "included": {"users": {}},
+        "x": None,
+    }
     drift = Drift()
     ticket = operation(hard, "default", "create_ticket")().decode(payload, drift)
-    rest = {"x": 2, "meta": [1], "../included": {"users": {}}, "../x": None}
+    rest: dict[str, Any] = {"x": 2, "meta": [1], "../included": {"users": {}}, "../x": None}
     assert ticket == hard.Ticket(id=1, included=True, additional_properties=rest)
     assert drift == []
     assert payload.keys() == {"meta", "ticket", "included", "x"}
@@ -451,9 +456,45 @@ COMPONENTS = ("components",)
 JSON_OF_OTHER = {"application/json": {"schema": OTHER}}
 THING = {"$ref": "#/components/schemas/Thing"}
 DONE = {"responses": {"204": {"description": "d"}}}
-NAMED = {"operationId": "other", "summary": "s", "security": []}
+NAMED: dict[str, Any] = {"operationId": "other", "summary": "s", "security": []}
 CLOSED = "kind/enum: a closed enum"
 NO_EFFECT = "has an effect only on"
+KEYWORDS: list[tuple[str, Any, str]] = [
+    ("nullable", True, "it belongs to OpenAPI 3.0"),
+    ("readOnly", True, "not supported: make a schema for requests"),
+    ("writeOnly", True, "not supported: make a schema for requests"),
+    ("contentEncoding", "base64", "not supported: the text is not decoded"),
+    ("contentSchema", {}, "not supported: the text is not decoded"),
+    ("discriminator", {"propertyName": "a"}, "not supported: JSON types"),
+    ("xml", {"name": "a"}, "not supported"),
+    ("not", {}, "not supported: no type"),
+    ("if", {}, "not supported: no type"),
+    ("then", {}, "not supported: no type"),
+    ("else", {}, "not supported: no type"),
+    ("contains", {}, "not supported: no type"),
+    ("propertyNames", {}, "not supported: no type"),
+    ("prefixItems", [], "not supported"),
+    ("patternProperties", {}, "not supported"),
+    ("dependentSchemas", {}, "not supported"),
+    ("unevaluatedProperties", False, "not supported"),
+    ("unevaluatedItems", False, "not supported"),
+    ("$defs", {}, "not supported"),
+    ("$id", "a", "not supported"),
+    ("$anchor", "a", "not supported"),
+    ("$dynamicRef", "#a", "not supported"),
+    ("minLenght", 1, "unknown keyword"),
+    ("x-secrets", True, "unknown extension"),
+    ("x-envelope", "e", "it has an effect only on a named schema"),
+]
+"""Keywords of a property: the keyword, its value and the reason why it is rejected."""
+PARAMETER_KEYWORDS: list[tuple[str, Any, str]] = [
+    ("content", {}, "/content: not supported"),
+    ("allowReserved", True, "/allowReserved: not supported"),
+    ("allowEmptyValue", True, "/allowEmptyValue: not supported"),
+    ("style", "deepObject", ": the style 'deepObject' is not supported"),
+    ("x-secret", True, "/x-secret: unknown extension"),
+]
+"""The same for a parameter."""
 
 REJECTED: dict[str, tuple[tuple[str, ...], Any, str]] = {
     # Schemas: keywords.
@@ -463,33 +504,7 @@ REJECTED: dict[str, tuple[tuple[str, ...], Any, str]] = {
     "const": (KIND, {"const": "a"}, "kind/const: a closed enum"),
     **{
         keyword: (KIND, {"type": "string", keyword: value}, f"kind/{keyword}: {reason}")
-        for keyword, value, reason in [
-            ("nullable", True, "it belongs to OpenAPI 3.0"),
-            ("readOnly", True, "not supported: make a schema for requests"),
-            ("writeOnly", True, "not supported: make a schema for requests"),
-            ("contentEncoding", "base64", "not supported: the text is not decoded"),
-            ("contentSchema", {}, "not supported: the text is not decoded"),
-            ("discriminator", {"propertyName": "a"}, "not supported: JSON types"),
-            ("xml", {"name": "a"}, "not supported"),
-            ("not", {}, "not supported: no type"),
-            ("if", {}, "not supported: no type"),
-            ("then", {}, "not supported: no type"),
-            ("else", {}, "not supported: no type"),
-            ("contains", {}, "not supported: no type"),
-            ("propertyNames", {}, "not supported: no type"),
-            ("prefixItems", [], "not supported"),
-            ("patternProperties", {}, "not supported"),
-            ("dependentSchemas", {}, "not supported"),
-            ("unevaluatedProperties", False, "not supported"),
-            ("unevaluatedItems", False, "not supported"),
-            ("$defs", {}, "not supported"),
-            ("$id", "a", "not supported"),
-            ("$anchor", "a", "not supported"),
-            ("$dynamicRef", "#a", "not supported"),
-            ("minLenght", 1, "unknown keyword"),
-            ("x-secrets", True, "unknown extension"),
-            ("x-envelope", "e", "it has an effect only on a named schema"),
-        ]
+        for keyword, value, reason in KEYWORDS
     },
     # Schemas: types.
     "boolean schema": (KIND, True, "Thing/properties/kind: a boolean schema"),
@@ -525,6 +540,11 @@ REJECTED: dict[str, tuple[tuple[str, ...], Any, str]] = {
         "Closed/additionalProperties: false",
     ),
     "map without a type": (KIND, {"additionalProperties": {}}, "kind: additionalProperties have an effect only"),
+    "required that is no list": (
+        KIND,
+        {"type": "string", "required": True},
+        "kind/required: expected a list, got True",
+    ),
     "required without properties": (KIND, {"required": ["a"]}, "kind: required has an effect only"),
     "required property that is missing": (
         (*SCHEMAS, "Other"),
@@ -622,13 +642,7 @@ REJECTED: dict[str, tuple[tuple[str, ...], Any, str]] = {
     # Parameters.
     **{
         f"parameter with {keyword}": (PARAMETER, {**QUERY, keyword: value}, f"get/parameters/1{reason}")
-        for keyword, value, reason in [
-            ("content", {}, "/content: not supported"),
-            ("allowReserved", True, "/allowReserved: not supported"),
-            ("allowEmptyValue", True, "/allowEmptyValue: not supported"),
-            ("style", "deepObject", ": the style 'deepObject' is not supported"),
-            ("x-secret", True, "/x-secret: unknown extension"),
-        ]
+        for keyword, value, reason in PARAMETER_KEYWORDS
     },
     "parameter without a schema": (
         PARAMETER,

@@ -373,7 +373,7 @@ def encode_values(values: Mapping[str, Any]) -> dict[str, Any]:
     """Turn the values of an object into plain JSON values."""
     if _PLAIN.issuperset(map(type, values.values())):
         return {**values}
-    return {key: encode(entry) for key, entry in values.items()}
+    return {key: entry.to_dict() if hasattr(entry, "to_dict") else encode(entry) for key, entry in values.items()}
 
 
 def _encode_items(values: Collection[Any]) -> list[Any]:
