@@ -122,7 +122,9 @@ def load(file: Path) -> Node:
 
 def cause(reason: str) -> str:
     """Return a refusal without what is special for one place, so that equal refusals can be counted."""
-    line = next((one for one in reason.splitlines() if one.strip() and not one.endswith("these rules:")), reason)
+    noise = ("Generating ", "Warning(s) ", "WARNING ")  # the first lines of openapi-python-client's own refusals
+    lines = [one for one in reason.splitlines() if one.strip() and not one.endswith("these rules:")]
+    line = next((one for one in lines if not one.startswith(noise)), reason)
     line = re.sub(r"^(components|paths)/.*?: ", "", line)
     return re.sub(r" at \S+$", "", re.sub(r"'[^']*'|#/\S+", "…", re.sub(r"/\dXX|/\d+", "", line)))[:100]
 
