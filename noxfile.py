@@ -1,7 +1,8 @@
 """The tests on every supported Python, with the newest and with the oldest dependencies that pyproject.toml allows.
 
 `nox` tests the SDK. `nox -s full` also runs the campaigns and the tests of the project's own tools. The arguments after
-`--` are passed to pytest: `nox -s "tests-3.12(oldest)" -- tests/test_retry.py`.
+`--` are passed to pytest: `nox -s "tests-3.12(oldest)" -- tests/test_retry.py`. `nox -s foreign` tries the generator on
+contracts that we did not write.
 """
 
 from __future__ import annotations
@@ -70,3 +71,10 @@ def full(session: nox.Session, dependencies: str) -> None:
     """Run all tests."""
     install(session, "dev", dependencies)
     run(session)
+
+
+@nox.session(python=PYTHONS[0])
+def foreign(session: nox.Session) -> None:
+    """Try the generator on contracts of others, which are downloaded (needs Node.js)."""
+    install(session, "dev", "newest")
+    session.run("python", "openapi/foreign.py", *session.posargs)
