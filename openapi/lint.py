@@ -6,6 +6,7 @@ that it stands in. A keyword that is not in the table is rejected, so that nothi
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any, TypeAlias, cast
 
@@ -20,6 +21,7 @@ from contract import (
     is_map,
     json_types,
     operations,
+    parameters,
     own_types,
     properties,
     required,
@@ -402,8 +404,8 @@ def _all_faults(contract: Node) -> Iterator[Fault]:
         elif kind == "parameter":
             yield from ((path, fault) for fault in _parameter_faults(contract, fields))
     yield from _contract_faults(contract)
-    for url, method, _, operation in operations(contract):
-        for fault in _operation_faults(contract, method, operation):
+    for url, method, item, operation in operations(contract):
+        for fault in (*_url_faults(contract, url, item, operation), *_operation_faults(contract, method, operation)):
             yield ("paths", url, method), fault
     yield from _name_faults(contract)
 
@@ -429,6 +431,8 @@ def _schema_faults(contract: Node, path: Path, kind: str, node: Node, *, is_read
     yield from (f"unknown type {one!r}" for one in own if one not in TYPES)
     if types == ["null"] and kind != "member":
         yield "a value that is always null is not supported"
+    if "null" in types and kind in ("items", "values"):
+        yield "an array or a map with null in it is not supported: null would be left out"
     if "object" in own or "properties" in node:
         if kind not in ("component", "part"):
             yield "inline object: make it a named component"
@@ -561,6 +565,15 @@ def _parameter_faults(contract: Node, node: Node) -> Iterator[str]:
         types = json_types(contract, items)
     if not {*types} <= {*SCALARS}:
         yield "a parameter that is not a scalar or an array of scalars in a query"
+
+
+def _url_faults(contract: Node, url: str, item: Node, operation: Node) -> Iterator[str]:
+    """Yield the variables of a path that are not exactly one parameter each."""
+    variables = re.findall(r"{(.*?)}", url)
+    known = {node.get("name") for node in parameters(contract, item, operation) if node.get("in") == "path"}
+    yield from (f"the path has the variable {name!r} twice" for name in {*variables} if variables.count(name) > 1)
+    yield from (f"the variable {name!r} of the path is no parameter" for name in {*variables} - known)
+    yield from (f"the parameter {name!r} is not in the path" for name in known - {*variables})
 
 
 def _operation_faults(contract: Node, method: str, operation: Node) -> Iterator[str]:

@@ -614,8 +614,30 @@ REJECTED: dict[str, tuple[tuple[str, ...], Any, str]] = {
     ),
     "integer or number": (KIND, {"anyOf": [{"type": "integer"}, {"type": "number"}]}, "kind: ambiguous union"),
     "anything or string": (KIND, {"anyOf": [{}, {"type": "string"}]}, "kind: union with a member of any type"),
+    # Paths.
+    "variable that is no parameter": (
+        ("paths", "/things/{id}/{at}"),
+        SMALL["paths"]["/things/{id}"],
+        "the variable 'at' of",
+    ),
+    "variable twice": (("paths", "/{id}/{id}"), SMALL["paths"]["/things/{id}"], "the path has the variable 'id' twice"),
+    "parameter that is not in the path": (
+        (*GET, "parameters"),
+        {"name": "at", "in": "path", "required": True, "schema": {"type": "integer"}},
+        "the parameter 'at' is not in the path",
+    ),
     # Our extensions.
     "secret that is not a property": ((*SCHEMAS, "Pin"), {"type": "string", "x-secret": True}, "Pin/x-secret: it has"),
+    "null in an array": (
+        KIND,
+        {"type": "array", "items": {"type": ["string", "null"]}},
+        "kind/items: an array or a map with null in it is not supported",
+    ),
+    "null in a map": (
+        (*SCHEMAS, "Map"),
+        {"type": "object", "additionalProperties": {"anyOf": [OTHER, {"type": "null"}]}},
+        "Map/additionalProperties: an array or a map with null in it is not supported",
+    ),
     "secret items": (
         KIND,
         {"type": "array", "items": {"type": "string", "x-secret": True}},
