@@ -21,8 +21,8 @@ from contract import (
     is_map,
     json_types,
     operations,
-    parameters,
     own_types,
+    parameters,
     properties,
     required,
     resolve,
@@ -429,10 +429,7 @@ def _schema_faults(contract: Node, path: Path, kind: str, node: Node, *, is_read
     types = json_types(contract, node)
     own = own_types(node)
     yield from (f"unknown type {one!r}" for one in own if one not in TYPES)
-    if types == ["null"] and kind != "member":
-        yield "a value that is always null is not supported"
-    if "null" in types and kind in ("items", "values"):
-        yield "an array or a map with null in it is not supported: null would be left out"
+    yield from _null_faults(kind, types)
     if "object" in own or "properties" in node:
         if kind not in ("component", "part"):
             yield "inline object: make it a named component"
@@ -456,6 +453,13 @@ def _schema_faults(contract: Node, path: Path, kind: str, node: Node, *, is_read
         yield "x-secret has no other value than true"
     if "x-envelope" in node and kind == "component":
         yield from _envelope_faults(contract, path, node)
+
+
+def _null_faults(kind: str, types: list[str]) -> Iterator[str]:
+    if types == ["null"] and kind != "member":
+        yield "a value that is always null is not supported"
+    if "null" in types and kind in ("items", "values"):
+        yield "an array or a map with null in it is not supported: null would be left out"
 
 
 def _unknown_required(contract: Node, node: Node) -> list[str]:
