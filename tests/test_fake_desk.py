@@ -566,6 +566,7 @@ async def test_invalid_parameters_of_a_listing_are_rejected(
         ({"page": 2, "pageSize": 2}, [3, 4]),
         ({"page": 3, "pageSize": 2}, [5]),
         ({"page": 10**17, "pageSize": 2}, []),
+        ({"page": 10**40, "pageSize": 10**40}, []),
     ],
 )
 async def test_a_listing_can_be_sorted_and_cut_into_pages(

@@ -134,7 +134,7 @@ async def test_the_client_has_a_resource_for_each_kind() -> None:
 async def test_list_yields_the_objects_of_all_pages(attribute: str) -> None:
     fake = FakeDesk()
     objects: list[Any] = getattr(fake, attribute)
-    model: Any = type(objects[0])
+    model: Any = objects[0].__class__
     objects[:] = [model(id=number) for number in range(1, 251)]
     async with desk_over(fake.transport) as desk:
         listed = [each async for each in resource_of(desk, attribute).list(order_by="id", order_mode="desc")]

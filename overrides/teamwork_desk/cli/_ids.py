@@ -68,7 +68,8 @@ def _print_table(objects: Sequence[Any]) -> None:
     console = Console(emoji=False, highlight=False, markup=False)
     if not console.is_terminal:
         console.width = _UNLIMITED
-    names: list[str] = [field.name for field in attrs.fields(type(objects[0]))]
+    model: Any = objects[0].__class__
+    names: list[str] = [field.name for field in attrs.fields(model)]
     names.remove("additional_properties")
     columns = [name for name in names if any(getattr(each, name) is not None for each in objects)]
     table = Table()
