@@ -154,7 +154,7 @@ def test_convert_has_an_option_for_each_argument_that_text_can_express() -> None
     fields = {name.replace("_", "-") for name in ConvertedFields.__annotations__.keys() - ONLY_IN_JSON}
     singular = {"tags": "tag", "files": "file"}
     flags = {f"--{singular.get(name, name)}" for name in fields}
-    own = {"conversation_id", "--url", "--verify-first", "--no-verify-first", "--no-notify-customer"}
+    own = {"conversation_id", "--url", "--verify-first", "--no-verify-first", "--no-notify-customer", "--attach"}
     assert flags_of("convert") == flags | own
 
 
@@ -1299,7 +1299,7 @@ def test_deeply_nested_json_does_not_end_the_run(command: Command, fake: FakeDes
 
 
 def test_each_argument_has_a_column_or_is_only_in_json() -> None:
-    assert set(COLUMNS) | ONLY_IN_JSON == set(Job.__annotations__)
+    assert set(COLUMNS) | ONLY_IN_JSON == {*Job.__annotations__, "attach"}
 
 
 @in_a_directory

@@ -76,7 +76,7 @@ Ticket:
   x-envelope: ticket
   required: [id]
   properties:
-    id: { type: [integer, "null"] }
+    id: { type: integer }
     openedAt: { type: [string, "null"], format: date-time }
     agent: { anyOf: [{ $ref: "#/components/schemas/EntityRef" }, { type: "null" }] }
 ChangeTicket:

@@ -169,9 +169,9 @@ class Clone:
         self.run("openapi/generate.py").check_returncode()
 
     def changed(self) -> set[str]:
-        """Return the files that differ from the commit, and are not generated."""
-        files = self._git("status", "--porcelain", "--untracked-files=all").splitlines()
-        return {file[3:] for file in files if not file[3:].startswith("generated/")}
+        """Return the files that differ from the commit, and are neither generated nor Python's own."""
+        files = [line[3:] for line in self._git("status", "--porcelain", "--untracked-files=all").splitlines()]
+        return {file for file in files if not file.startswith("generated/") and "__pycache__" not in file}
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run Python with the packages of the clone."""
