@@ -42,6 +42,7 @@ from teamwork_desk import (
     ValidationError,
 )
 from teamwork_desk._checks import LARGEST_FILE
+from teamwork_desk._redaction import HiddenURL
 from teamwork_desk.testing import FakeDesk, Fault
 
 DESK = "https://acme.teamwork.com"
@@ -820,3 +821,7 @@ async def test_the_repr_of_a_file_hides_what_is_personal_or_signed(fake: FakeDes
     async with a_desk(fake.transport) as desk:
         await desk.files.upload(b"s3cret", filename="s3cret.pdf")
     assert repr(fake.files) == "{501: UploadedFile(id=501, mime_type='application/pdf', state='active')}"
+
+
+def test_the_repr_of_a_signed_url_shows_its_origin_only() -> None:
+    assert repr(HiddenURL("https://uploads.example.com/a?signature=hush")) == "HiddenURL('https://uploads.example.com')"
