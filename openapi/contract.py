@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeAlias, cast
@@ -25,15 +26,17 @@ class ContractError(ValueError):
 class _Loader(yaml.SafeLoader):
     """A loader that rejects duplicate keys, of which YAML would silently keep the last."""
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+    def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
         seen: set[Any] = set()
         for key_node, _ in node.value:
             if key_node.value in seen and key_node.tag != "tag:yaml.org,2002:merge":
                 raise yaml.constructor.ConstructorError(
                     None, None, f"duplicate key {key_node.value!r}", key_node.start_mark
                 )
-            seen.add(key_node.value)
-        return super().construct_mapping(node, deep)
+            if isinstance(key_node.value, str):
+                seen.add(key_node.value)
+        return node
 
 
 def load(path: Path) -> Node:
@@ -44,11 +47,12 @@ def load(path: Path) -> Node:
     """
     try:
         contract = yaml.load(path.read_text("utf-8"), _Loader)  # noqa: S506 - a subclass of the safe loader
+        json.dumps(contract, default=str)  # It refuses what contains itself, or is nested too deeply.
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         place = f"{path.name}:{mark.line + 1}:{mark.column + 1}" if mark else path.name
         reason = f"{place}: {error.problem}"
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, RecursionError, TypeError, ValueError) as error:
         reason = f"{path.name}: {' '.join(str(error).split())}"
     except OSError as error:
         reason = f"{path}: {error.strerror}"

@@ -36,6 +36,8 @@ from openapi_python_client.strings import ClassName, PythonIdentifier
 
 Path: TypeAlias = tuple[str, ...]
 
+_URL_PATH = re.compile(r"(/([A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2}|{[^/{}]+})*)+")
+
 PREFIX = "field_"
 """What openapi-python-client puts before a name that is not a Python identifier."""
 RESERVED = frozenset({"Any", "At", "Hook", "Literal", "Mapping", "Request", "Self", "TypeAlias"})
@@ -394,6 +396,8 @@ def _all_faults(contract: Node) -> Iterator[Fault]:
             continue
         fields = cast("Node", node)
         yield from _keyword_faults(path, kind, fields)
+        if kind in SCHEMA_KINDS:
+            yield from ((path, fault) for fault in _null_faults(kind, json_types(contract, fields)))
         if "$ref" in fields:
             if len(path) == 3 and path[0] == "components":
                 yield path, "alias of another component: refer to the other directly"
@@ -405,7 +409,10 @@ def _all_faults(contract: Node) -> Iterator[Fault]:
             yield from ((path, fault) for fault in _parameter_faults(contract, fields))
     yield from _contract_faults(contract)
     for url, method, item, operation in operations(contract):
-        for fault in (*_url_faults(contract, url, item, operation), *_operation_faults(contract, method, operation)):
+        for fault in (
+            *_url_faults(contract, url, item, operation),
+            *_operation_faults(contract, method, item, operation),
+        ):
             yield ("paths", url, method), fault
     yield from _name_faults(contract)
 
@@ -426,10 +433,8 @@ def _keyword_faults(path: Path, kind: str, node: Node) -> Iterator[Fault]:
 
 
 def _schema_faults(contract: Node, path: Path, kind: str, node: Node, *, is_read: bool) -> Iterator[str]:
-    types = json_types(contract, node)
     own = own_types(node)
     yield from (f"unknown type {one!r}" for one in own if one not in TYPES)
-    yield from _null_faults(kind, types)
     if "object" in own or "properties" in node:
         if kind not in ("component", "part"):
             yield "inline object: make it a named component"
@@ -580,14 +585,25 @@ def _url_faults(contract: Node, url: str, item: Node, operation: Node) -> Iterat
     yield from (f"the parameter {name!r} is not in the path" for name in known - {*variables})
 
 
-def _operation_faults(contract: Node, method: str, operation: Node) -> Iterator[str]:
+def _argument_faults(contract: Node, item: Node, operation: Node) -> Iterator[str]:
+    """Yield the parameters that would be the same argument in Python."""
+    arguments: dict[str, str] = {}
+    for name in (str(node.get("name")) for node in parameters(contract, item, operation)):
+        # An underscore at the end makes a name of Python's own usable, so it does not distinguish two names.
+        other = arguments.setdefault(PythonIdentifier(name, PREFIX).rstrip("_"), name)
+        if other != name:
+            yield f"the parameters {other!r} and {name!r} would have the same name in Python"
+
+
+def _operation_faults(contract: Node, method: str, item: Node, operation: Node) -> Iterator[str]:
     yield from (
         f"an operation needs {key}" for key in ("operationId", "summary", "responses") if not operation.get(key)
     )
-    if "security" not in {**contract, **operation}:
-        yield "an operation needs security"
+    security = children({**contract, **operation}, "security")
+    if not security or {} in security:
+        yield "an operation needs security: the client sends its token with every request"
     schemes = child(contract, "components", "securitySchemes")
-    for requirement in children({**contract, **operation}, "security"):
+    for requirement in security:
         yield from (f"the security scheme {name!r} is not described" for name in requirement if name not in schemes)
     if len(children(operation, "tags")) > 1:
         yield "a second tag is dropped: an operation is in one folder"
@@ -596,6 +612,7 @@ def _operation_faults(contract: Node, method: str, operation: Node) -> Iterator[
         for node in (resolve(contract, one) for one in children(operation, "parameters"))
     ]
     yield from (f"the parameter {name!r} is there twice" for place, name in {*own} if own.count((place, name)) > 1)
+    yield from _argument_faults(contract, item, operation)
     body = operation.get("requestBody")
     if body is not None:
         if method == "get":
@@ -666,7 +683,12 @@ def _contract_faults(contract: Node) -> Iterator[Fault]:
         yield ("openapi",), f"the version {version} is not supported"
     if not contract.get("paths"):
         yield ("paths",), "there are no operations"
+    for url in child(contract, "paths"):
+        if not _URL_PATH.fullmatch(url) and not url.startswith("x-"):
+            yield ("paths", url), "a path starts with / and has neither a query, a fragment nor characters to escape"
     bases = {base_path(server) for server in children(contract, "servers")}
+    if any(base and not _URL_PATH.fullmatch(base) for base in bases):
+        yield ("servers",), "a server's URL with a query, a fragment or characters to escape is not supported"
     if len(bases) > 1 or any("{" in base for base in bases):
         yield ("servers",), "servers whose URLs have different paths, or a variable in the path, are not supported"
 
@@ -689,8 +711,11 @@ def _name_faults(contract: Node) -> Iterator[Fault]:
         if other != name:
             yield here, f"it would have the same module as {other}"
     functions: dict[str, str] = {}
+    classes = {ClassName(name, PREFIX) for name in map(str, schemas(contract))}
     for path, method, _, operation in operations(contract):
         name = PythonIdentifier(str(operation.get("operationId")), PREFIX)
+        if name.startswith("decode_") or name in classes:
+            yield ("paths", path, method), f"the generated code uses the name {name} itself"
         other = functions.setdefault(name, f"{method} {path}")
         if other != f"{method} {path}":
             yield ("paths", path, method), f"it would have the same function name as {other}: {name}"

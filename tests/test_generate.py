@@ -281,6 +281,7 @@ def test_a_map_of_models_reports_unexpected_values_and_leaves_them_out(hard: Any
     assert included == hard.Included(owners={"9": hard.Owner()})
     assert drift == [
         ("owners.*", "object", "integer"),
+        ("owners.*", "a value", "null"),
         ("owners.*.owns", "object", "integer"),
         ("nested", "object", "array"),
     ]
@@ -385,7 +386,7 @@ paths:
     get:
       operationId: getThing
       summary: Gets
-      security: []
+      security: [{ bearer: [] }]
       parameters: [{ name: id, in: path, required: true, schema: { type: integer } }]
       responses:
         "200":
@@ -395,12 +396,13 @@ paths:
     post:
       operationId: makeThing
       summary: Makes
-      security: []
+      security: [{ bearer: [] }]
       responses:
         "200":
           description: The thing.
           content: { application/json: { schema: { $ref: "#/components/schemas/Enveloped" } } }
 components:
+  securitySchemes: { bearer: { type: http, scheme: bearer } }
   schemas:
     Thing: { type: object, properties: { id: { type: integer } } }
     Other: { type: object, properties: { id: { type: integer } } }
@@ -456,7 +458,7 @@ COMPONENTS = ("components",)
 JSON_OF_OTHER = {"application/json": {"schema": OTHER}}
 THING = {"$ref": "#/components/schemas/Thing"}
 DONE = {"responses": {"204": {"description": "d"}}}
-NAMED: dict[str, Any] = {"operationId": "other", "summary": "s", "security": []}
+NAMED: dict[str, Any] = {"operationId": "other", "summary": "s", "security": [{"bearer": []}]}
 CLOSED = "kind/enum: a closed enum"
 NO_EFFECT = "has an effect only on"
 KEYWORDS: list[tuple[str, Any, str]] = [
@@ -626,6 +628,21 @@ REJECTED: dict[str, tuple[tuple[str, ...], Any, str]] = {
         {"name": "at", "in": "path", "required": True, "schema": {"type": "integer"}},
         "the parameter 'at' is not in the path",
     ),
+    "two parameters with one name in Python": (
+        (*GET, "parameters"),
+        {"name": "id_", "in": "query", "schema": {"type": "integer"}},
+        "the parameters 'id' and 'id_' would have the same name in Python",
+    ),
+    "function that is called as a decoder": ((*GET, "operationId"), "decodeStr", "uses the name decode_str itself"),
+    "path with a query": (("paths", "/a?b=1"), SMALL["paths"]["/things/{id}"], "paths//a?b=1: a path starts with /"),
+    "path without a slash": (("paths", "a"), SMALL["paths"]["/things/{id}"], "paths/a: a path starts with /"),
+    "server with a query": (
+        ("servers",),
+        [{"url": "https://a.example.com/b?c=1"}],
+        "servers: a server's URL with a query",
+    ),
+    "operation without a token": ((*GET, "security"), [], "get: an operation needs security: the client sends"),
+    "operation with or without a token": ((*GET, "security"), [{}, {"bearer": []}], "get: an operation needs security"),
     # Our extensions.
     "secret that is not a property": ((*SCHEMAS, "Pin"), {"type": "string", "x-secret": True}, "Pin/x-secret: it has"),
     "null in an array": (
@@ -689,7 +706,7 @@ REJECTED: dict[str, tuple[tuple[str, ...], Any, str]] = {
     # Operations and bodies.
     "operation without a name": (
         ("paths", "/other"),
-        {"get": {"summary": "s", "security": [], **DONE}},
+        {"get": {"summary": "s", "security": [{"bearer": []}], **DONE}},
         "needs operationId",
     ),
     "operation without security": (
@@ -697,7 +714,7 @@ REJECTED: dict[str, tuple[tuple[str, ...], Any, str]] = {
         {"get": {"operationId": "o", "summary": "s", **DONE}},
         "needs security",
     ),
-    "unknown security": ((*GET, "security"), [{"bearer": []}], "get: the security scheme 'bearer' is not described"),
+    "unknown security": ((*GET, "security"), [{"basic": []}], "get: the security scheme 'basic' is not described"),
     "one function for two": (
         ("paths", "/other"),
         {"get": {**NAMED, **DONE, "operationId": "get_thing"}},
@@ -798,6 +815,9 @@ def test_examples_are_not_checked_as_schemas() -> None:
 
 UNREADABLE = {
     "syntax": ("openapi: 3.1.0\npaths: {\n", "contract.yaml:3:1: expected the node content"),
+    "circle": ("a: &a\n  b: *a\n", "contract.yaml: Circular reference detected"),
+    "key that is a list": ("? [a, b]\n: c\n", "contract.yaml:1:3: found unhashable key"),
+    "date that does not exist": ("a: 2024-02-30\n", "contract.yaml: day is out of range for month"),
     "duplicate key": ("paths: {}\ninfo: {}\npaths: {}\n", "contract.yaml:3:1: duplicate key 'paths'"),
     "text": ("hello", "contract.yaml: a contract is a YAML object"),
     "key that is not a text": ("openapi: 3.1.0\npaths: { no: {} }\n", "paths: the key False is not a text: quote it"),

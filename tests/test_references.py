@@ -115,6 +115,41 @@ def finds_parts(query: dict[str, Any], inboxes: list[Any]) -> httpx.Response:
     return httpx.Response(200, json={"inboxes": [each for each in inboxes if part in each["name"].lower()]})
 
 
+# Pages
+
+
+@pytest.mark.parametrize(
+    ("pagination", "objects", "pages"),
+    [
+        (None, 99, 1),
+        (None, 100, 2),
+        ({}, 100, 2),
+        ({"hasMorePages": False, "pages": 2}, 100, 1),
+        ({"hasMorePages": True}, 1, 2),
+        ({"page": 1, "pages": 2}, 100, 2),
+        ({"page": 1, "pages": 1}, 100, 1),
+        ({"page": 7, "hasMorePages": True}, 100, 1),
+    ],
+)
+async def test_a_listing_goes_on_unless_it_says_that_it_ends(pagination: Any, objects: int, pages: int) -> None:
+    asked: list[int] = []
+
+    def respond(request: httpx.Request) -> httpx.Response:
+        asked.append(int(request.url.params["page"]))
+        listed = [{"id": number} for number in range(1, objects + 1)] if len(asked) == 1 else []
+        return httpx.Response(200, json={"inboxes": listed, "pagination": pagination})
+
+    async with desk_over(httpx.MockTransport(respond)) as desk:
+        assert len([each async for each in desk.inboxes.list()]) == objects
+    assert asked == [*range(1, pages + 1)]
+
+
+async def test_an_accent_in_two_forms_is_the_same() -> None:
+    server = Server(["Caf\u00e9"], ignores_filters)
+    async with desk_over(httpx.MockTransport(server)) as desk:
+        assert (await desk.inboxes.find("cafe\u0301")).id == 1
+
+
 # The client's attributes
 
 
@@ -270,7 +305,7 @@ async def test_an_inbox_is_found_by_a_name_that_looks_like_an_address() -> None:
 
 
 @pytest.mark.parametrize(
-    ("filtered", "requests"), [(ignores_filters, 3), (refuses_filters, 4), (finds_nothing, 4), (finds_parts, 1)]
+    ("filtered", "requests"), [(ignores_filters, 3), (refuses_filters, 4), (finds_nothing, 4), (finds_parts, 2)]
 )
 async def test_find_is_right_whatever_the_server_does_with_a_filter(filtered: Any, requests: int) -> None:
     server = Server([*(f"Support {number}" for number in range(249)), "Support"], filtered)

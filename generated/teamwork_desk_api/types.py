@@ -203,13 +203,15 @@ def decode_list(value: Json, at: At, key: str, hook: Hook, item: Decoder[T]) -> 
 
 
 def decode_items(values: Iterable[Any], at: At, hook: Hook, item: Decoder[T]) -> list[T]:
-    """Decode the items of an array. Items that are null or unexpected are left out."""
+    """Decode the items of an array. Items that are null or unexpected are left out, unless any value is allowed."""
+    if item is decode_any:
+        return list(values)
     items: list[T] = []
     # A loop is faster than a comprehension here: before Python 3.12 a comprehension is a function call of its own.
     for entry in values:
         if (decoded := item(entry, at, "[]", hook)) is not None:
             items.append(decoded)
-        elif entry is None and item is not decode_any:
+        elif entry is None:
             unforeseen(None, at, "[]", hook, "a value")
     return items
 
@@ -248,7 +250,13 @@ def decode_values(values: Mapping[str, Any], at: At, hook: Hook, item: Decoder[T
     """Decode the values of an object whose keys are data. Values that are null or unexpected are left out."""
     if item is decode_any or _UNCONVERTED.get(item, _NOTHING).issuperset(map(type, values.values())):
         return {**values}
-    return {name: decoded for name, entry in values.items() if (decoded := item(entry, at, "*", hook)) is not None}
+    entries: dict[str, T] = {}
+    for name, entry in values.items():
+        if (decoded := item(entry, at, "*", hook)) is not None:
+            entries[name] = decoded
+        elif entry is None:
+            unforeseen(None, at, "*", hook, "a value")
+    return entries
 
 
 def decode_map_of_objects(model: Model[T], value: Json, at: At, key: str, hook: Hook) -> dict[str, T] | None:
@@ -267,8 +275,8 @@ def decode_map_of_objects(model: Model[T], value: Json, at: At, key: str, hook: 
                 entries[name] = model(entry, place, hook)
             except RecursionError:
                 unforeseen(entry, inner, "*", hook, "object with less nesting")
-        elif entry is not None:
-            unforeseen(entry, inner, "*", hook, "object")
+        else:
+            unforeseen(entry, inner, "*", hook, "a value" if entry is None else "object")
     return entries
 
 

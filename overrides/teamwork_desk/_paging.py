@@ -79,8 +79,18 @@ async def objects_of_pages(
             return
         for each in objects:
             yield each
-        where = page.pagination
-        if where is None or not where.has_more_pages or where.page not in (None, number):
+        if not _goes_on(page.pagination, number, len(objects)):
             return
         number += 1
         before = objects
+
+
+def _goes_on(where: Pagination | None, number: int, shown: int) -> bool:
+    """Return whether another page follows. Without a statement of the server, a full page may not be the last one."""
+    if where is None:
+        return shown >= PAGE_SIZE
+    if where.page not in (None, number):
+        return False
+    if where.has_more_pages is not None:
+        return where.has_more_pages
+    return number < where.pages if where.pages is not None else shown >= PAGE_SIZE

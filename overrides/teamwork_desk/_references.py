@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -229,7 +230,7 @@ def not_found(
 
 
 def _fold(name: str) -> str:
-    return name.strip().casefold()
+    return unicodedata.normalize("NFC", name.strip().casefold())
 
 
 def _has_name(kind: Kind[T, Any], each: T, name: str, fold: Callable[[str], str]) -> bool:

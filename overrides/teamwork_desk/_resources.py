@@ -8,7 +8,7 @@ from contextlib import aclosing
 from typing import Any, Generic, Literal
 
 from ._call import Call
-from ._errors import ValidationError
+from ._errors import UnprocessableError, ValidationError
 from ._paging import Page, objects_of_pages, page_request
 from ._references import Kind, T, check_name, not_found, the_only, with_name
 from ._session import Options, Session
@@ -55,8 +55,8 @@ class Resource(Generic[T]):
             query, most = kind.filter_for(name), math.inf
             if query is not None:
                 try:
-                    found = with_name(kind, await self._read(call, query), name)
-                except ValidationError:
+                    found = with_name(kind, await self._read(call, query, most=MOST_COMPARED), name)
+                except (UnprocessableError, ValidationError):
                     found = []  # The server does not know this filter.
                 else:
                     most = MOST_COMPARED
