@@ -26,7 +26,7 @@ class ContractError(ValueError):
 class _Loader(yaml.SafeLoader):
     """A loader that rejects duplicate keys, of which YAML would silently keep the last."""
 
-    def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         node = super().compose_mapping_node(anchor)
         seen: set[Any] = set()
         for key_node, _ in node.value:

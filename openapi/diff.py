@@ -23,8 +23,9 @@ from typing import Any, cast
 import griffe
 import yaml
 from attrs import evolve, frozen
-from contract import Node, json_types, objects, operations, parameters, resolve, schemas
+from contract import ContractError, Node, json_types, load, objects, operations, parameters, resolve, schemas
 from generate import differences
+from lint import lint
 from packaging.version import Version
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -564,6 +565,8 @@ def _print_changes(title: str, found: Iterable[Change]) -> None:
 
 def report(base: Path) -> bool:
     """Print what changed since an older tree, and return whether the version in pyproject.toml is high enough."""
+    if faults := lint(load(ROOT / "openapi" / "desk.yaml")):
+        raise SystemExit("\n".join(["desk.yaml breaks these rules:", *faults]))
     old, new = (yaml.safe_load((tree / "openapi" / "desk.yaml").read_text("utf-8")) for tree in (base, ROOT))
     old_ways, new_ways = schema_ways(old), schema_ways(new)
     ways_of = {name: old_ways.get(name, NOTHING) | new_ways.get(name, NOTHING) for name in {**old_ways, **new_ways}}
@@ -599,7 +602,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
             tar.extractall(folder, filter="data")
-        if not report(Path(folder)) and options.check:
+        try:
+            is_enough = report(Path(folder))
+        except ContractError as error:
+            raise SystemExit(str(error)) from None
+        if not is_enough and options.check:
             raise SystemExit("The version in pyproject.toml is too low for this change.")
 
 

@@ -234,6 +234,7 @@ KINDS: dict[str, dict[str, Keyword]] = {
     # The schema of a parameter, a body or a response, and the schemas in arrays, maps and unions.
     **dict.fromkeys(("schema", "items", "values", "member"), SCHEMA),
 }
+BOOLEANS = frozenset({"deprecated", "explode", "required"})
 SCHEMA_KINDS = ("component", "part", "property", "schema", "items", "values", "member")
 LISTS = {**dict.fromkeys(SCHEMA_KINDS, ("required",)), "contract": ("security",), "operation": ("security", "tags")}
 """The other keywords of each kind whose value is a list."""
@@ -427,6 +428,8 @@ def _keyword_faults(path: Path, kind: str, node: Node) -> Iterator[Fault]:
             value is allowed or (value == allowed and type(value) is str) for allowed in keyword.allowed
         ):
             yield here, keyword.refusal
+        if key in BOOLEANS and (key != "required" or kind not in SCHEMA_KINDS) and type(value) is not bool:
+            yield here, "expected true or false, without quotes"
 
 
 # Schemas
@@ -435,12 +438,14 @@ def _keyword_faults(path: Path, kind: str, node: Node) -> Iterator[Fault]:
 def _schema_faults(contract: Node, path: Path, kind: str, node: Node, *, is_read: bool) -> Iterator[str]:
     own = own_types(node)
     yield from (f"unknown type {one!r}" for one in own if one not in TYPES)
+    if node.get("type") == []:
+        yield "type is empty"
     if "object" in own or "properties" in node:
         if kind not in ("component", "part"):
             yield "inline object: make it a named component"
         elif "type" in node and own != ["object"]:
             yield "an object that may have another type: allow the other type where the object is used, with anyOf"
-    elif "required" in node and "allOf" not in node and kind != "part":
+    if "required" in node and kind != "part" and not properties(contract, node):
         yield "required has an effect only on an object with properties"
     if "additionalProperties" in node and "object" not in own and "properties" not in node:
         yield "additionalProperties have an effect only on an object: add type: object"
@@ -492,11 +497,15 @@ def _composition_faults(contract: Node, kind: str, node: Node) -> Iterator[str]:
     beside = [key for key in node if key not in ANNOTATIONS and key not in used]
     if not node[used[0]]:
         yield f"{used[0]} is empty"
-    elif is_wrapper and kind == "component" and not {"properties", "required"} & {*beside}:
-        yield "alias of another schema, whose own keys are dropped: refer to the other schema directly"
+    elif is_wrapper and kind == "component":
+        yield "alias of another schema, whose own keys are dropped: refer to it directly, or add a second part to allOf"
     elif used == ["allOf"] and kind == "component":
         for part in node["allOf"]:
             yield from _part_faults(contract, node, part)
+        for name, described in properties(contract, node).items():
+            forms = {(*json_types(contract, one), str(bare(contract, one).get("properties"))) for one in described}
+            if len(forms) > 1:
+                yield f"allOf whose parts describe the property {name!r} differently is not supported"
     elif used == ["allOf"] and not is_wrapper:
         yield "allOf of anything but a single $ref: make it a named component"
     else:
@@ -711,10 +720,10 @@ def _name_faults(contract: Node) -> Iterator[Fault]:
         if other != name:
             yield here, f"it would have the same module as {other}"
     functions: dict[str, str] = {}
-    classes = {ClassName(name, PREFIX) for name in map(str, schemas(contract))}
+    classes = {str(ClassName(name, PREFIX)) for name in map(str, schemas(contract))}
     for path, method, _, operation in operations(contract):
         name = PythonIdentifier(str(operation.get("operationId")), PREFIX)
-        if name.startswith("decode_") or name in classes:
+        if name.startswith("decode_") or str(name) in classes:
             yield ("paths", path, method), f"the generated code uses the name {name} itself"
         other = functions.setdefault(name, f"{method} {path}")
         if other != f"{method} {path}":

@@ -188,6 +188,7 @@ def test_jobs_attach_files_relative_to_the_jobs_file(command: Command, fake: Fak
         (["a.txt", "a\0b"], "file 2 cannot be read (ValueError)"),
         (["large.bin"], "file 1 is larger than 20971520 bytes (20 MB)"),
         (["."], "file 1 is not a regular file"),
+        (["a\\b.txt"], "file 1 has a name that is not valid text, or has a backslash"),
         ("a.txt", "expected a list of paths"),
         ([7], "expected a list of paths"),
         ([""], "expected a list of paths"),
@@ -198,6 +199,7 @@ def test_a_file_that_cannot_be_attached_is_a_wrong_line(
 ) -> None:
     with Path("large.bin").open("wb") as file:
         file.truncate(LARGEST_FILE + 1)
+    Path("a\\b.txt").touch()
     jobs({"conversation_id": 42, "attach": attach}, {"conversation_id": 43})
     for more in (["--dry-run"], []):
         result, results = convert_many(command, *more)

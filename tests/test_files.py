@@ -551,6 +551,7 @@ def reference(**changes: Any) -> dict[str, Any]:
         (reference(url="//uploads.example.net/s3cret"), "url: expected https"),
         (reference(url="s3cret"), "url: expected a valid URL"),
         (reference(url="https://uploads.example.net:0/s3cret"), "url: expected a valid URL"),
+        (reference(url="https://uploads.example.net:99999/s3cret"), "url: expected a valid URL"),
         (reference(url="https://uploads.example.net:s3cret/"), "url: expected a valid URL"),
         (reference(url="https://s3cret\r\nX: y/"), "url: expected a valid URL"),
         (reference(url="https://x/" + "s3cret" * 20_000), "url: expected a valid URL"),
@@ -558,8 +559,8 @@ def reference(**changes: Any) -> dict[str, Any]:
         (reference(url=None), "no usable 'url'"),
         (reference(params=None), "no usable 'params'"),
         (reference(params=["s3cret"]), "no usable 'params'"),
-        (reference(params={"s3cret": None}), "params: expected texts and ints"),
-        (reference(params={"key": {"s3cret": 1}}), "params: expected texts and ints"),
+        (reference(params={"s3cret": None}), "params: expected valid texts and ints"),
+        (reference(params={"key": {"s3cret": 1}}), "params: expected valid texts and ints"),
         (reference(file=None), "no usable 'file'"),
         (reference(file={"id": 0}), "file.id: expected a positive int"),
         (reference(file={"id": "s3cret"}), "file.id: expected a positive int"),
@@ -583,16 +584,21 @@ async def test_a_reference_that_cannot_be_used_is_an_error(answer: Any, message:
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:7/u", "http://[::1]/u", "http://localhost/u", "https://10.0.0.1/u"])
-async def test_plain_http_goes_to_this_machine_only(url: str) -> None:
+async def test_plain_http_goes_to_this_machine_only_if_desk_is_there_too(url: str) -> None:
     hosts: list[str] = []
 
     def handle(request: httpx.Request) -> httpx.Response:
         hosts.append(request.headers["host"])
         return httpx.Response(200, json=reference(url=url))
 
-    async with a_desk(httpx.MockTransport(handle)) as desk:
+    transport = httpx.MockTransport(handle)
+    async with AsyncDesk("http://localhost:7", token="any", transport=transport) as desk:
         await desk.files.upload(b"content", filename="a.pdf")
     assert hosts[1] == httpx.URL(url).netloc.decode()
+    if url.startswith("http:"):
+        async with a_desk(transport) as desk:
+            with pytest.raises(ResponseDecodeError, match="url: expected https"):
+                await desk.files.upload(b"content", filename="a.pdf")
 
 
 # Connections

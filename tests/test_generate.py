@@ -616,6 +616,27 @@ REJECTED: dict[str, tuple[tuple[str, ...], Any, str]] = {
     ),
     "integer or number": (KIND, {"anyOf": [{"type": "integer"}, {"type": "number"}]}, "kind: ambiguous union"),
     "anything or string": (KIND, {"anyOf": [{}, {"type": "string"}]}, "kind: union with a member of any type"),
+    "one part of allOf and properties": (
+        (*SCHEMAS, "Heir"),
+        {"allOf": [OTHER], "properties": {"a": {"type": "string"}}},
+        "schemas/Heir: alias of another schema, whose own keys are dropped",
+    ),
+    "parts that differ": (
+        (*SCHEMAS, "Heir"),
+        {"allOf": [OTHER, {"type": "object", "properties": {"id": {"type": "string"}}}]},
+        "schemas/Heir: allOf whose parts describe the property 'id' differently",
+    ),
+    "required keys of a map": (
+        (*SCHEMAS, "Map"),
+        {"type": "object", "required": ["a"], "additionalProperties": True},
+        "schemas/Map: required has an effect only",
+    ),
+    "type that is empty": (KIND, {"type": []}, "kind: type is empty"),
+    "boolean in quotes": (
+        (*GET, "parameters"),
+        {"name": "q", "in": "query", "explode": "false", "schema": {"type": "string"}},
+        "explode: expected true or false",
+    ),
     # Paths.
     "variable that is no parameter": (
         ("paths", "/things/{id}/{at}"),
@@ -816,7 +837,7 @@ def test_examples_are_not_checked_as_schemas() -> None:
 UNREADABLE = {
     "syntax": ("openapi: 3.1.0\npaths: {\n", "contract.yaml:3:1: expected the node content"),
     "circle": ("a: &a\n  b: *a\n", "contract.yaml: Circular reference detected"),
-    "key that is a list": ("? [a, b]\n: c\n", "contract.yaml:1:3: found unhashable key"),
+    "key that is a list": ("? [a, b]\n: c\n", "contract.yaml: unhashable type"),
     "date that does not exist": ("a: 2024-02-30\n", "contract.yaml: day is out of range for month"),
     "duplicate key": ("paths: {}\ninfo: {}\npaths: {}\n", "contract.yaml:3:1: duplicate key 'paths'"),
     "text": ("hello", "contract.yaml: a contract is a YAML object"),

@@ -335,6 +335,8 @@ def decode_answer(model: Model[T], payload: Json, hook: Hook, *, envelope: str, 
     inner = whole = expect_object(payload)
     if envelope and type(whole.get(envelope)) is dict:
         inner = {**whole}.pop(envelope)
+    elif envelope and envelope in whole:
+        unforeseen(whole[envelope], None, envelope, hook, "object")
     decoded = model(inner, None, hook)
     for name in required:
         if getattr(decoded, name) is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Any, TypeGuard
@@ -10,6 +11,8 @@ from typing import Any, TypeGuard
 LARGEST_ID = 2**63 - 1
 LARGEST_FILE = 20 * 1024 * 1024
 """The most bytes of an attachment. Source: https://support.teamwork.com/desk/live-chat/using-live-chat"""
+_FILE_NAME = re.compile(r"[^/\\\x00-\x1f\x7f\ud800-\udfff]+")
+"""Surrogates stand for bytes that are not UTF-8, and have no form in JSON."""
 LONGEST_TEXT = 2000
 """The most characters of foreign text that are shown, so that a huge response does not fill a terminal or a log."""
 
@@ -60,3 +63,8 @@ def unknown_names(what: str, unknown: Iterable[object], known: Iterable[str]) ->
         similar = get_close_matches(name, known, n=1)
         shown.append(f"{name} (did you mean {similar[0]}?)" if similar else name)
     return f"unknown {what}{'s' * (len(shown) > 1)}: {', '.join(shown)}"
+
+
+def is_file_name(value: object) -> TypeGuard[str]:
+    """Return whether a value is the name of a file, without a directory, as text that has a form in JSON."""
+    return isinstance(value, str) and _FILE_NAME.fullmatch(value) is not None

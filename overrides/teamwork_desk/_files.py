@@ -20,6 +20,7 @@ from teamwork_desk_api.models import CreateFileReference, EntityRef, FileReferen
 from teamwork_desk_api.types import Hook
 
 from ._call import Call
+from ._checks import is_file_name
 from ._errors import DeskError, OutcomeUnknownError, RequestError, ResponseDecodeError, StatusError
 from ._headers import retry_after
 from ._outcome import Effect, effect_of_status, may_be_repeated
@@ -29,9 +30,6 @@ from ._upload import Target, error_of_form, send_form, target_of
 from ._wire import decoded_by
 
 _MIME_TYPE = re.compile(r"[A-Za-z0-9!#$&^_.+-]+/[A-Za-z0-9!#$&^_.+-]+(; ?[A-Za-z0-9!#$&^_.+-]+=[A-Za-z0-9!#$&^_.+-]+)*")
-
-_NAME = re.compile(r"[^/\\\x00-\x1f\x7f\ud800-\udfff]+")
-"""The name of a file. Surrogates stand for bytes that are not UTF-8, and have no form in JSON."""
 
 
 class Files:
@@ -122,7 +120,9 @@ class Upload(Call):
         try:
             self.step = f"1 of 3 (reference from {self._desk})"
             request = create_file_reference(body=file)
-            target = await self.send(decoded_by(request, partial(_target, request.decode)))
+            target = await self.send(
+                decoded_by(request, partial(_target, request.decode, self.session.origin.startswith("http:")))
+            )
             self.step = f"2 of 3 (form to {target.host})"
             error = await self._send_form(target, source, file)
             if error is not None:
@@ -173,7 +173,7 @@ def _described(filename: object, mime_type: object) -> CreateFileReference:
     """
     if filename is None:
         raise RequestError("filename: bytes need a name")
-    if not isinstance(filename, str) or not _NAME.fullmatch(filename):
+    if not is_file_name(filename):
         raise RequestError("filename: expected the name of a file as valid text, without a directory")
     if mime_type is None:
         mime_type = mimetypes.guess_type(filename)[0] or "application/octet-stream"
@@ -182,7 +182,7 @@ def _described(filename: object, mime_type: object) -> CreateFileReference:
     return CreateFileReference(type="attachment", filename=filename, mime_type=mime_type, disposition="attachment")
 
 
-def _target(decode: Callable[[Any, Hook], FileReference], payload: Any, hook: Hook) -> Target:
+def _target(decode: Callable[[Any, Hook], FileReference], is_plain: bool, payload: Any, hook: Hook) -> Target:
     reference = decode(payload, hook)
     # The response has this property, or decoding it would have failed.
-    return target_of(reference, payload["params"])
+    return target_of(reference, payload["params"], is_plain=is_plain)

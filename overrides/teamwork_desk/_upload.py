@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import sys
 from typing import Any, Self, cast
@@ -34,6 +35,7 @@ from ._source import Reader, Source
 SUCCESS = (200, 201, 204)
 CHUNK = 256 * 1024
 """The bytes of a file that are in memory at once."""
+_SURROGATE = re.compile("[\ud800-\udfff]")
 SHORTEST_SECRET = 8
 """A shorter value of a form may be a part of any word."""
 
@@ -63,12 +65,13 @@ class Target:
         return any(value in text for value in secret if len(value) >= SHORTEST_SECRET)
 
 
-def target_of(reference: FileReference, params: Any) -> Target:
+def target_of(reference: FileReference, params: Any, *, is_plain: bool) -> Target:
     """Return the target that Desk's reference names.
 
     Args:
         reference: The reference.
         params: The fields as they were received. Decoding leaves out values of an unexpected type.
+        is_plain: Whether Desk itself is reached with plain http, which only works on this machine.
 
     Raises:
         DecodeError: The reference cannot be used. The message does not quote it.
@@ -79,19 +82,20 @@ def target_of(reference: FileReference, params: Any) -> Target:
     )
     if not is_id(file.id):
         raise DecodeError("file.id: expected a positive int of at most 64 bits")
-    if len(fields) < len(params):
-        raise DecodeError("params: expected texts and ints")
+    # A surrogate stands for no character, and has no form in UTF-8.
+    if len(fields) < len(params) or any(_SURROGATE.search(f"{name}{value}") for name, value in fields.items()):
+        raise DecodeError("params: expected valid texts and ints")
     url = None
     try:
         url = HiddenURL(address)
         port = url.port
     except (httpx.InvalidURL, ValueError):
         port = 0
-    if url is None or not url.host or port == 0:
+    if url is None or not url.host or not 0 < (port or 443) < 65536:
         raise DecodeError("url: expected a valid URL")
     if url.userinfo:
         raise DecodeError("url: expected a URL without a user")
-    if url.scheme != "https" and not (url.scheme == "http" and is_loopback(url.host)):
+    if url.scheme != "https" and not (is_plain and url.scheme == "http" and is_loopback(url.host)):
         raise DecodeError("url: expected https, because plain http would send the file unencrypted")
     return Target(file.id, url, fields)
 

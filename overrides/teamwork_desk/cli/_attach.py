@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn
 
 from teamwork_desk import AsyncDesk, Conversation, ConvertedConversation, DeskError, RequestError
-from teamwork_desk._checks import LARGEST_FILE
+from teamwork_desk._checks import LARGEST_FILE, is_file_name
 
 ATTACH = "attach"
 """The name of the column and of the key in a jobs file. It is no argument of `convert`, which takes ids of files."""
@@ -55,6 +55,8 @@ def _check_file(folder: Path, number: int, path: object) -> Path:
         raise ValueError(f"{ATTACH}: file {number} cannot be read ({type(error).__name__})") from None
     if not stat.S_ISREG(found.st_mode):
         raise ValueError(f"{ATTACH}: file {number} is not a regular file")
+    if not is_file_name(Path(path).name):
+        raise ValueError(f"{ATTACH}: file {number} has a name that is not valid text, or has a backslash")
     if found.st_size > LARGEST_FILE:
         raise ValueError(f"{ATTACH}: file {number} is larger than {LARGEST_FILE} bytes (20 MB)")
     return folder / path
