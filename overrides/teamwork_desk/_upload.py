@@ -91,7 +91,7 @@ def target_of(reference: FileReference, params: Any, *, is_plain: bool) -> Targe
         port = url.port
     except (httpx.InvalidURL, ValueError):
         port = 0
-    if url is None or not url.host or not 0 < (port or 443) < 65536:
+    if url is None or not url.host or (port is not None and not 0 < port < 65536):
         raise DecodeError("url: expected a valid URL")
     if url.userinfo:
         raise DecodeError("url: expected a URL without a user")
