@@ -18,8 +18,12 @@ from nox.project import load_toml, python_versions
 PROJECT = load_toml("pyproject.toml")
 PYTHONS = python_versions(PROJECT)
 EXTRAS = ",".join(PROJECT["project"]["optional-dependencies"])
-# These tests run the benchmark, mkdocs, nginx, schemathesis, the type checkers or a build, and each takes long.
-TOOLS = ("benchmarks", "docs", "gateway", "judges", "packaging", "release", "typing")
+# These tests run the generator, the benchmark, mkdocs, nginx, schemathesis, the type checkers or a build. Each is slow,
+# and tests the tools of developers, for which one Python is enough.
+TOOLS = (
+    *("benchmarks", "diff", "docs", "foreign", "gateway", "generate", "judges", "packaging", "recipe", "release"),
+    "typing",
+)
 
 nox.needs_version = ">=2025.5.1"
 nox.options.sessions = ["tests"]
