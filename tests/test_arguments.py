@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from teamwork_desk import CustomerRef, CustomField, CustomFieldMeta, EntityRef, RequestError
+from teamwork_desk import AsyncDesk, CustomerRef, CustomField, CustomFieldMeta, EntityRef, RequestError, User
 from teamwork_desk._arguments import check_id, custom_fields, from_json, reference, references
+from teamwork_desk.testing import FakeDesk
 
 
 class Status(enum.IntEnum):
@@ -175,3 +176,12 @@ def test_an_unknown_field_in_json_is_rejected_by_name(argument: str, value: Any,
     with pytest.raises(RequestError) as caught:
         from_json(argument, value)
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("arguments", [{"agent": User(id=2, email="hush")}, {"tags": [User(id=2, email="hush")]}])
+async def test_an_object_of_a_listing_is_no_reference(arguments: Any) -> None:
+    fake = FakeDesk()
+    async with AsyncDesk("https://acme.teamwork.com", token="any", transport=fake.transport) as desk:
+        with pytest.raises(RequestError, match=r"expected EntityRef, got User; pass its id$"):
+            await desk.conversations.convert(42, **arguments)
+    assert fake.requests == []

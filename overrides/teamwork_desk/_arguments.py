@@ -133,6 +133,7 @@ def convert_request(conversation_id: int, body: ConvertConversation) -> Request[
     Raises:
         RequestError: An argument cannot be encoded, or has a type that the contract does not describe.
     """
+    _reject_other_models(body)
     try:
         request = convert_conversation(conversation_id, body=body)
     except (TypeError, ValueError) as error:
@@ -140,6 +141,16 @@ def convert_request(conversation_id: int, body: ConvertConversation) -> Request[
     # Decoding reports every value of an unexpected type, so it is also the check of what goes out.
     ConvertConversation.from_dict(request.body, hook=_reject)
     return decoded_by(request, partial(_decode_own, conversation_id, request.decode))
+
+
+def _reject_other_models(body: ConvertConversation) -> None:
+    """Reject an object such as an `Inbox` as a reference: its other fields may be personal data, and would be sent."""
+    for name, model in _models_of(ConvertConversation).items():
+        value: Any = getattr(body, name)
+        each: Any
+        for each in cast("Sequence[Any]", value if isinstance(value, (list, tuple)) else [value]):
+            if hasattr(each, "to_dict") and not isinstance(each, model):
+                raise RequestError(f"{name}: expected {model.__name__}, got {type(each).__name__}; pass its id")
 
 
 def _decode_own(
