@@ -1,4 +1,6 @@
-"""Measure requests per conversion and conversions per rate window, in virtual time: `make pace` updates results.md.
+"""Measure requests per conversion and conversions per rate window, in virtual time.
+
+`make pace` updates results.md and the picture of a backlog on the site.
 
 Every case is a backlog or a crowd against FakeDesk, behind a network that takes 0.05 to 0.15 s in each direction. Time
 is virtual, so that a case of nine minutes takes seconds, and the numbers do not depend on the machine.
@@ -16,7 +18,8 @@ from typing import Any, TypeAlias
 
 import anyio
 import httpx
-from attrs import frozen
+import picture
+from attrs import evolve, frozen
 
 from teamwork_desk import AsyncDesk, DeskError
 from teamwork_desk.backlog import Job
@@ -58,6 +61,8 @@ class Run:
     refused: int
     converted: int
     failed: int
+    ended: tuple[float, ...] = ()
+    """When each job of a backlog ended, in seconds since the beginning."""
 
 
 Case: TypeAlias = Callable[[int], Coroutine[Any, Any, Run]]
@@ -95,6 +100,8 @@ def backlog(
     async def run(seed: int) -> Run:
         fake = FakeDesk(conversations=range(1, jobs + 1), limiter=limiter, clock=_clock)
         failures: list[DeskError] = []
+        ended: list[float] = []
+        began = anyio.current_time()
 
         async def work_off(part: int) -> None:
             transport = Network(fake, seed * 100 + part, knows_in=knows_in)
@@ -103,6 +110,7 @@ def backlog(
                 todo: list[Job] = [{"conversation_id": number, "verify_first": safe} for number in numbers]
                 async for outcome in desk.conversations.convert_many(todo, concurrency=callers):
                     failures.extend([outcome.error] if outcome.error else [])
+                    ended.append(anyio.current_time() - began)
 
         async def work() -> int:
             async with anyio.create_task_group() as tasks:
@@ -110,7 +118,7 @@ def backlog(
                     tasks.start_soon(work_off, part)
             return len(failures)
 
-        return await _measure(fake, work)
+        return evolve(await _measure(fake, work), ended=tuple(ended))
 
     return run
 
@@ -295,6 +303,8 @@ def main() -> int:
     before, _, section = RESULTS.read_text("utf-8").partition(f"{HEADING}\n")
     _, _, after = section.partition("\n## ")
     RESULTS.write_text("\n".join([before + HEADING, "", *lines, f"## {after}"]), "utf-8")
+    curves = {f"{callers} jobs at a time": run(backlog(880, callers, safe=True), SEEDS[0]).ended for callers in (32, 8)}
+    picture.PICTURE.write_text(picture.draw(curves, limit=LIMIT, period=PERIOD), "utf-8")
     return 0 if is_all_met else 1
 
 

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 
 import pytest
-from code_blocks import ROOT, blocks, desk_fleet, fake_desk, run
+from code_blocks import ROOT, blocks, fake_desk, run
 
 import teamwork_desk
 
@@ -22,20 +22,20 @@ def url() -> Iterator[str]:
         yield url
 
 
-@pytest.fixture(scope="module")
-def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with desk_fleet(BLOCKS, tmp_path_factory.mktemp("modules")):
-        yield
-
-
-@pytest.mark.usefixtures("fleet")
 @pytest.mark.parametrize("block", BLOCKS, ids=lambda block: str(BLOCKS.index(block)))
 def test_a_code_block_runs(block: str, url: str) -> None:
     run(block, url)
 
 
-def test_the_first_example_has_12_lines() -> None:
-    assert len([line for line in BLOCKS[0].splitlines() if line.strip()]) <= 12
+def test_the_first_example_is_short_and_needs_no_desk(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert len([line for line in BLOCKS[0].splitlines() if line.strip()]) <= 10
+    assert run(BLOCKS[0], url="http://127.0.0.1:1") == "1000001 True\n"
+
+
+def test_it_is_short_and_stands_alone() -> None:
+    assert len(README.split()) <= 1200
+    # PyPI shows this page without the repository, so a relative link would be dead.
+    assert not re.findall(r"\]\((?!https://)", README)
 
 
 def test_every_error_is_in_the_table() -> None:
@@ -52,9 +52,12 @@ def test_the_demo_prints_what_it_does() -> None:
         "conversation 1 is now ticket 1000001",
         "DeprecationWarning: email= is deprecated, use customer=",
         "customer.email: must be a valid email address",
+        "created=False: conversation 1 has ticket 1000001, so nothing was sent",
         "conversation 4 is ticket 1000003; made: 1",
         "all converted, each once: [1000001, 1000002, 1000003, 1000004, 1000005, 1000006]",
         "convert(1): [400, 200], ticket 1000001",
         "convert(2): [200], ticket 1000002 (the client remembers)",
+        "twelve conversations, 12 tickets",
+        "from_desk=False",
     ):
         assert f"  {line}\n" in demo.stdout

@@ -178,8 +178,7 @@ async def test_a_lost_response_makes_no_second_ticket(desk: AsyncDesk, fake_desk
     ticket = fake_desk.assert_converted_once(42, subject="Refund", inbox=7)
     assert ticket.id == ticket_id
 """
-# Only README.md and the page on testing show tests.
-DOCUMENTED_BLOCKS = [block for page in ("README.md", "docs/pages/testing.md") for block in blocks(ROOT / page)]
+DOCUMENTED_BLOCKS = blocks(ROOT / "docs" / "pages" / "testing.md")
 
 
 @pytest.mark.parametrize("example", [EXAMPLE, *(block for block in DOCUMENTED_BLOCKS if "def test_" in block)])
