@@ -17,9 +17,10 @@ help: ## List the targets
 
 $(READY): requirements-dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.11 ...") if sys.version_info < (3, 11) else None'
-	$(PYTHON) -m venv --clear $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@echo 'Setting up .venv with the development tools. This takes a minute or two, once.'
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
 $(BENCH_VENV)/ready: $(READY) benchmarks/requirements.txt
@@ -29,6 +30,7 @@ $(BENCH_VENV)/ready: $(READY) benchmarks/requirements.txt
 	@touch $@
 
 demo: $(READY) ## Regenerate, start a fake Desk, convert a handful of conversations over HTTP
+	@echo 'Generating the package from the contract, and starting a fake Desk.'
 	@$(BIN)/python openapi/generate.py
 	@$(BIN)/python examples/demo.py
 

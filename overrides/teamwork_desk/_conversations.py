@@ -109,36 +109,47 @@ class Conversations:
         This mails real customers and cannot be undone. The client looks the conversation up first, and returns it as
         it is if it already has a ticket. It sends a request again only after a lookup has shown that there is no
         ticket. Calls of one client for one conversation run one after the other. A reference is an `EntityRef` or a
-        plain id. Arguments that are None are omitted from the request. Source: the API page of
-        `POST conversations/{id}/convert.json`.
+        plain id. Arguments that are None are omitted from the request, and Desk then uses its default. Source: the API
+        page of `POST conversations/{id}/convert.json`.
+
+        Example:
+            ```python
+            inbox = await desk.inboxes.find("Support")
+            conversation = await desk.conversations.convert(
+                42, subject="Refund", customer="jo@example.com", inbox=inbox.id, notify_customer=False
+            )
+            print(conversation.ticket_id, conversation.created)
+            ```
 
         Args:
-            conversation_id: The conversation's id.
-            agent: The agent who gets the ticket.
-            bcc: Addresses of the BCC for the initial message.
-            cc: Addresses of the CC for the initial message.
-            customer: The customer, by id or by email address.
+            conversation_id: The conversation's id, as `list` returns it.
+            agent: The user who gets the ticket: an id, as of `desk.users.find("ann@acme.com")`.
+            bcc: Email addresses that get a blind copy of the initial message.
+            cc: Email addresses that get a copy of the initial message.
+            customer: Whom the ticket is for: the id of a customer (`desk.customers.find`), or an email address.
             customfields: The custom fields available to the ticket, such as `{272: 1613, 273: "gold"}`: for each
-                field's id its text, or the id of a dropdown's option. A value of None omits the field. A list of
-                `CustomField` is also accepted.
-            edit_method: The default input method for editing tickets.
+                field's id (`desk.custom_fields.find`) its text, or the id of a dropdown's option. A value of None omits
+                the field. A list of `CustomField` is also accepted.
+            edit_method: How agents write in this ticket by default: "html" or "markdown".
             email: Deprecated, use `customer`.
-            files: The attachments.
-            from_thread_id: When set, this thread's message body and customer are used to create the ticket.
+            files: The attachments, as `desk.files.upload` returns them.
+            from_thread_id: A thread of a ticket, whose message and customer the new ticket gets.
             from_ticket_id: The ticket of that thread; only required if it is archived.
-            inbox: The inbox the ticket goes to.
-            message: The ticket's initial message.
-            notify_customer: Whether to notify the customer when an agent creates a ticket on behalf of the customer.
-            parent: The parent ticket.
-            priority: The priority.
-            scheduled_email: The scheduled email; its properties are not documented.
-            send_from: The inbox alias that email notifications are sent from.
-            source: Where the ticket comes from.
-            status: The status.
+            inbox: The inbox that the ticket goes to: an id, as of `desk.inboxes.find("Support")`.
+            message: The text of the ticket's initial message.
+            notify_customer: Whether Desk notifies the customer that an agent has created a ticket for them. Pass False
+                if the customer shall get no email from a backlog.
+            parent: The id of the ticket that becomes the parent of this ticket.
+            priority: An id, as of `desk.priorities.find("High")`.
+            scheduled_email: An email that Desk sends later, before it makes the ticket; its properties are not
+                documented. If the outcome is unknown, the request is not sent again.
+            send_from: The alias of the inbox that email notifications are sent from.
+            source: Where the ticket comes from: an id, as of `desk.sources.find("Chat")`.
+            status: An id, as of `desk.statuses.find("solved")`.
             subject: The ticket's subject.
-            tags: The words or tags the ticket is tagged with.
-            tickettemplate: The ticket template.
-            type: The ticket type.
+            tags: Words, or the ids of existing tags (`desk.tags.find`). All samples of Teamwork have ids.
+            tickettemplate: The id of a ticket template.
+            type: The kind of ticket: an id, as of `desk.types.find("Question")`.
             verify_first: Whether to look the conversation up first. The default is the client's `verify_first`. With
                 False, the request is sent at once, which saves a lookup: a conversation that already has a ticket gets
                 a second one. If the outcome of an earlier call is unknown, the client looks in any case.
