@@ -12,13 +12,13 @@ from typing import Any, cast, get_type_hints
 
 from attrs import frozen
 
-from teamwork_desk._arguments import from_json
+from teamwork_desk._arguments import NAMED, from_json
 from teamwork_desk._checks import is_id, name_only
 from teamwork_desk.backlog import Job
 
 from ._attach import ATTACH, check_files
 from ._errors import CommandError
-from ._forms import NAMED, NUMBER, Form, form_of, id_or_text
+from ._forms import NUMBER, Form, form_of, id_or_text
 
 _BOM = b"\xef\xbb\xbf"
 ID = "conversation_id"
