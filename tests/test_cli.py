@@ -35,9 +35,10 @@ from teamwork_desk import CustomerRef, CustomField, CustomFieldMeta, EntityRef, 
 from teamwork_desk._conversations import Conversations
 from teamwork_desk.backlog import ConvertedFields, Job
 from teamwork_desk.cli import _app, _shell, _show
+from teamwork_desk.cli._cells import COLUMNS, ONLY_IN_JSON
 from teamwork_desk.cli._errors import CommandError
 from teamwork_desk.cli._forms import form_of
-from teamwork_desk.cli._jobs import COLUMNS, ONLY_IN_JSON, read_jobs
+from teamwork_desk.cli._jobs import read_jobs
 from teamwork_desk.cli._ledger import Ledger
 from teamwork_desk.cli._options import with_options_of_convert
 from teamwork_desk.cli._run import Result as Outcome
@@ -1245,12 +1246,12 @@ in_a_directory = pytest.mark.usefixtures("_in_a_directory")
         ('{"conversation_id": 1, "email": null, "nothing": 1}', {"conversation_id": 1, "email": None, "nothing": 1}),
         ('{"conversation_id": 1, "nothing": {"a": 1}}', {"conversation_id": 1, "nothing": {"a": 1}}),
         ("nothing", "invalid JSON: Expecting value, at character 1"),
-        ("[" * 100_000, "invalid JSON or UTF-8 (RecursionError)"),
-        (b'{"conversation_id": "\xff"}', "invalid JSON or UTF-8 (UnicodeDecodeError)"),
+        ('{"conversation_id": ' + "[" * 100_000 + "}", "invalid JSON: it is nested too deeply"),
+        (b'{"conversation_id": "\xff"}', "invalid UTF-8"),
         ("[1]", "expected a JSON object"),
         ('{"conversation_id": 1, "cc": ["a"], "cc": ["b"]}', "cc: duplicate key"),
         ('{"conversation_id": 1, "customer": {"a@b.c": 1, "a@b.c": 2}}', "...: duplicate key"),
-        ("{}", "conversation_id: expected a positive whole number of at most 64 bits"),
+        ("{}", "conversation_id is missing"),
         ('{"conversation_id": "1"}', "conversation_id: expected a positive whole number of at most 64 bits"),
         ('{"conversation_id": 0}', "conversation_id: expected a positive whole number of at most 64 bits"),
         (
@@ -1330,10 +1331,13 @@ def test_the_values_of_cells(column: str, cell: str, value: object) -> None:
     ("row", "problem"),
     [
         ("x,", "conversation_id: expected a whole number"),
-        (",true", "conversation_id: expected a positive whole number of at most 64 bits"),
+        (",true", "conversation_id is missing"),
         ("1,maybe", "notify_customer: expected true or false"),
-        ("1", "expected 2 cells, as in the header, got 1"),
-        ("1,true,x", "expected 2 cells, as in the header, got 3"),
+        ("1", "the row ends before column 2 (notify_customer); it has 1 cells"),
+        (
+            "1,true,x",
+            "cell 3 has no column, because the header has 2; put a cell that contains the delimiter in quotes",
+        ),
     ],
 )
 def test_a_row_that_is_not_a_job(row: str, problem: str) -> None:
@@ -1341,38 +1345,6 @@ def test_a_row_that_is_not_a_job(row: str, problem: str) -> None:
         (2, problem),
         (3, {"conversation_id": 2, "notify_customer": True}),
     ]
-
-
-@in_a_directory
-@pytest.mark.parametrize(
-    ("content", "problem"),
-    [
-        ("", "jobs.csv:1: the header has no column conversation_id"),
-        ("subject\nx\n", "jobs.csv:1: the header has no column conversation_id"),
-        ("conversation_id,subjct\n", "jobs.csv:1: unknown column subjct: convert has no such argument"),
-        *(
-            (
-                f"{header}\n",
-                f"jobs.csv:1: column {number} does not name an argument; the first line must be a header, with commas",
-            )
-            for header, number in [
-                ("42,jo@example.com", 1),
-                ("conversation_id;subject", 1),
-                ("conversation_id,subject,", 3),
-                ("sep=,", 1),
-            ]
-        ),
-        ("conversation_id,cc,cc\n", "jobs.csv:1: duplicate column cc"),
-        ("conversation_id,customfields\n", "jobs.csv:1: customfields cannot be given in CSV; use JSONL"),
-        (b"conversation_id,subject\n1,a\n2,\xff\n", "jobs.csv:3: invalid UTF-8"),
-        ('conversation_id,subject\n1,a\n2,"b\n3,c\n', "jobs.csv:3: unexpected end of data"),
-        ('conversation_id,subject\n1,"a"b\n', "jobs.csv:2: ',' expected after '\"'"),
-    ],
-)
-def test_an_invalid_csv_file_is_rejected_as_a_whole(content: str | bytes, problem: str) -> None:
-    with pytest.raises(CommandError) as rejected:
-        read("jobs.csv", content)
-    assert str(rejected.value) == problem
 
 
 @in_a_directory
