@@ -171,11 +171,10 @@ def test_a_table_in_a_file_is_not_cut(command: Command, fake: FakeDesk, monkeypa
 
 
 def test_a_table_on_a_terminal_has_its_width(command: Command, fake: FakeDesk, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Terminal(Console):
-        def __init__(self, **options: Any) -> None:
-            super().__init__(**options, force_terminal=True, color_system=None, width=40)
+    def terminal(_: str) -> Console:
+        return Console(force_terminal=True, color_system=None, width=40)
 
-    monkeypatch.setattr(_ids, "Console", Terminal)
+    monkeypatch.setattr(_ids, "console_on", terminal)
     fake.tags = [Tag(id=1, name="x" * 100)]
     lines = command("ids", "tags").stdout.splitlines()
     assert max(map(len, lines)) <= 40

@@ -276,7 +276,7 @@ def test_csv_that_is_written_is_read(jobs: list[dict[str, Any]], delimiter: str,
     file = io.StringIO(newline="")
     columns = ["conversation_id", "subject", "message", "send_from"]
     # Older versions of csv quote a line end only if the rows end with the same one.
-    quoting = csv.QUOTE_MINIMAL if end == "\r\n" else csv.QUOTE_ALL
+    quoting: Any = csv.QUOTE_MINIMAL if end == "\r\n" else csv.QUOTE_ALL
     writer = csv.DictWriter(file, columns, delimiter=delimiter, lineterminator=end, quoting=quoting)
     writer.writeheader()
     writer.writerows(jobs)

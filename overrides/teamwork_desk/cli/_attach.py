@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import stat
-import sys
 from collections.abc import AsyncIterator, Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +23,8 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColum
 from teamwork_desk import AsyncDesk, Conversation, ConvertedConversation, RequestError, StatusError
 from teamwork_desk._arguments import check_arguments
 from teamwork_desk._checks import LARGEST_FILE, is_file_name
+
+from ._console import is_a_terminal
 
 ATTACH = "attach"
 """The name of the column and of the key in a jobs file. It is no argument of `convert`, which takes ids of files."""
@@ -173,8 +174,7 @@ def upload_progress(console: Console, *, is_used: bool) -> Generator[dict[str, A
         return
     columns = TextColumn("upload"), BarColumn(), DownloadColumn()
     # A file or a pipe must not pass through rich.
-    is_shown = sys.stdout is not None and sys.stdout.isatty()
-    with Progress(*columns, console=console, transient=True, redirect_stdout=is_shown) as progress:
+    with Progress(*columns, console=console, transient=True, redirect_stdout=is_a_terminal("stdout")) as progress:
 
         async def count(request: httpx.Request) -> None:
             if request.headers.get("content-type", "").startswith("multipart/form-data"):

@@ -9,7 +9,6 @@ from typing import Annotated, Any
 
 import attrs
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -18,11 +17,8 @@ from teamwork_desk._arguments import NAMED
 from teamwork_desk._checks import is_list, printable
 from teamwork_desk._references import KINDS
 
+from ._console import console_on
 from ._shell import Url, ask_for_token, print_json, run
-
-_UNLIMITED = 10_000
-"""The width of a table in a file or a pipe, which has no lines that could wrap."""
-
 
 _KINDS = tuple(attribute.replace("_", "-") for attribute in KINDS)
 
@@ -86,9 +82,7 @@ async def _objects(resource: Resource[Any], name: str | None) -> AsyncGenerator[
 
 
 def _print_table(objects: Sequence[Any]) -> None:
-    console = Console(emoji=False, highlight=False, markup=False)
-    if not console.is_terminal:
-        console.width = _UNLIMITED
+    console = console_on("stdout")
     model: Any = objects[0].__class__
     names: list[str] = [field.name for field in attrs.fields(model)]
     names.remove("additional_properties")
