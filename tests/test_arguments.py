@@ -179,7 +179,7 @@ def test_an_unknown_field_in_json_is_rejected_by_name(argument: str, value: Any,
 
 
 @pytest.mark.parametrize("arguments", [{"agent": User(id=2, email="hush")}, {"tags": [User(id=2, email="hush")]}])
-async def test_an_object_of_a_listing_is_no_reference(arguments: Any) -> None:
+async def test_an_object_of_a_listing_is_rejected_as_a_reference(arguments: Any) -> None:
     fake = FakeDesk()
     async with AsyncDesk("https://acme.teamwork.com", token="any", transport=fake.transport) as desk:
         with pytest.raises(RequestError, match=r"expected EntityRef, got User; pass its id$"):

@@ -100,7 +100,7 @@ def test_the_same_file_is_uploaded_once_for_a_conversation(command: Command, fak
     assert forms(fake) == 1
 
 
-def test_what_was_uploaded_for_a_conversion_that_failed_is_said(command: Command, fake: FakeDesk) -> None:
+def test_a_conversion_that_fails_prints_the_ids_of_the_uploaded_files(command: Command, fake: FakeDesk) -> None:
     result = command("convert", "42", "--attach", "a.txt", "--attach", "b.txt", "--customer", "jo at example")
     first, second = fake.files
     assert result.exit_code == 1
@@ -243,15 +243,15 @@ def uploads(path: str) -> list[tuple[int, int]]:
         connection.close()
 
 
-def test_the_next_run_uses_what_was_uploaded_for_a_job_that_failed(
+def test_the_next_run_attaches_the_files_of_a_job_that_failed(
     command: Command, fake: FakeDesk, jobs: Callable[..., None]
 ) -> None:
     job = {"conversation_id": 42, "attach": ["a.txt", "b.txt"]}
     jobs({**job, "customer": "jo at example"})
     result, results = convert_many(command)
     first, second = fake.files
-    said = f"; uploaded for the next run with this ledger: file {first}, {second}"
-    assert (result.exit_code, results[0]["state"], results[0]["message"].endswith(said)) == (1, "failed", True)
+    ending = f"; uploaded for the next run with this ledger: file {first}, {second}"
+    assert (result.exit_code, results[0]["state"], results[0]["message"].endswith(ending)) == (1, "failed", True)
     assert uploads("run.sqlite") == [(42, first), (42, second)]
     Path("b.txt").write_text("another b")
     jobs(job)
@@ -272,7 +272,7 @@ def test_an_upload_is_kept_if_the_next_one_fails(command: Command, fake: FakeDes
     fake.assert_converted_once(42, files=[501, 503])
 
 
-def test_files_that_desk_does_not_accept_any_more_are_uploaded_again(
+def test_files_that_desk_rejects_are_uploaded_again(
     command: Command, fake: FakeDesk, jobs: Callable[..., None]
 ) -> None:
     jobs({"conversation_id": 42, "attach": ["a.txt"]})
@@ -371,7 +371,7 @@ def test_ctrl_c_after_an_upload_prints_the_ids(
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
-async def test_a_file_that_is_gone_meanwhile_is_an_error_of_its_job(tmp_path: Path) -> None:
+async def test_a_file_that_was_removed_after_the_check_is_an_error_of_its_job(tmp_path: Path) -> None:
     with pytest.raises(RequestError, match="attach: file 1 cannot be read any more"):
         await _attach.attach(
             Any,  # type: ignore[arg-type]

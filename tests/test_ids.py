@@ -321,7 +321,7 @@ def test_a_csv_file_names_objects(command: Command, fake: FakeDesk) -> None:
     }
 
 
-def test_a_dry_run_looks_up_no_name_and_says_so(command: Command, fake: FakeDesk) -> None:
+def test_a_dry_run_prints_that_it_looks_up_no_names(command: Command, fake: FakeDesk) -> None:
     result = convert_many(
         command,
         {"conversation_id": 1, "inbox": "Support", "status": "x", "tags": ["vip"]},
@@ -336,7 +336,7 @@ def test_a_dry_run_looks_up_no_name_and_says_so(command: Command, fake: FakeDesk
     assert "does not look up" not in without_names.stderr
 
 
-def test_a_jobs_file_that_names_another_kind_in_the_meantime_is_no_crash(command: Command) -> None:
+def test_a_jobs_file_that_names_another_kind_after_the_lookup_has_an_invalid_line(command: Command) -> None:
     lines = read_jobs(Path(jobs_file({"conversation_id": 1, "inbox": "Support"})))
     (line,) = lines_with_ids(lines, {})
     assert line.problem == "inbox: no inbox has this name or email address; there are no inboxes"

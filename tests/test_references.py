@@ -136,7 +136,7 @@ def finds_parts_exactly(query: dict[str, Any], inboxes: list[Any]) -> httpx.Resp
         ({"page": 7, "hasMorePages": True}, 100, 1),
     ],
 )
-async def test_a_listing_goes_on_unless_it_says_that_it_ends(pagination: Any, objects: int, pages: int) -> None:
+async def test_list_reads_pages_until_the_server_reports_the_last_page(pagination: Any, objects: int, pages: int) -> None:
     asked: list[int] = []
 
     def respond(request: httpx.Request) -> httpx.Response:
@@ -210,7 +210,7 @@ async def test_list_requests_a_page_only_when_it_is_needed() -> None:
     ],
     ids=str,
 )
-async def test_list_stops_if_the_server_never_turns_the_page(where: dict[str, Any] | None, requests: int) -> None:
+async def test_list_stops_if_the_server_repeats_a_page(where: dict[str, Any] | None, requests: int) -> None:
     pages: list[str] = []
 
     def respond(request: httpx.Request) -> httpx.Response:
@@ -290,7 +290,7 @@ async def test_find_returns_the_object_with_a_name(attribute: str, name: str, id
     assert await finds(FakeDesk(), attribute, name) == (id, requests)
 
 
-async def test_find_takes_a_subclass_of_str_as_what_it_is() -> None:
+async def test_find_uses_the_text_of_a_subclass_of_str() -> None:
     class Markup(str):
         def __str__(self) -> str:
             return "<b>Support</b>"
@@ -342,7 +342,7 @@ async def test_find_does_not_take_another_object(filtered: Any, requests: int) -
     assert len(server.queries) == requests
 
 
-async def test_an_object_that_is_listed_twice_is_one_object() -> None:
+async def test_an_object_that_is_listed_twice_is_found() -> None:
     """A listing that changes while it is read may show an object on two pages."""
     server = Server(["Support", "Sales"], ignores_filters)
     server.inboxes.append(server.inboxes[0])
@@ -498,7 +498,7 @@ async def test_another_error_of_the_filtered_listing_is_raised() -> None:
 
 @pytest.mark.parametrize("name", ["", "  ", None, 7, True, b"Support", ["Support"], Inbox(id=7), "\ud800"], ids=repr)
 @pytest.mark.parametrize("attribute", ["inboxes", "statuses", "users"])
-async def test_a_name_that_is_no_text_is_rejected_before_anything_is_sent(attribute: str, name: Any) -> None:
+async def test_an_invalid_name_is_rejected_before_anything_is_sent(attribute: str, name: Any) -> None:
     fake = FakeDesk()
     error = await error_of(fake, attribute, name)
     assert isinstance(error, RequestError)

@@ -176,9 +176,9 @@ def check_name(name: object, argument: str = "name") -> str:
 
 
 def with_name(kind: Kind[T, Any], objects: Iterable[T], name: str) -> list[T]:
-    """Return the objects with a name. Only if no object has exactly this name, upper and lower case are the same.
+    """Return the objects with a name. If no name is written exactly like this, upper and lower case are ignored.
 
-    An object that is deleted, or has no valid id, is left out.
+    Objects that are deleted or have no valid id are left out.
     """
     usable = [each for each in objects if is_id(each.id) and not _is_deleted(each)]
     for fold in (str.strip, _fold):

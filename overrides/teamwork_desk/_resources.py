@@ -53,9 +53,9 @@ class Resource(Generic[T]):
         """Return the object with a name.
 
         Inboxes are also found by their email address, statuses by their code, custom fields by their labels, and users
-        and customers by their main email address or by first and last name. Spaces around the name do not count, and
-        upper and lower case are the same unless an object has exactly this name. An object that is deleted is not
-        found.
+        and customers by their main email address or by first and last name. Spaces around the name are ignored. If no
+        object has a name that is written exactly like this, upper and lower case are ignored, too. Deleted objects are
+        not found.
 
         Desk filters by the name, which usually takes one request. If that finds nothing, the client reads the listing
         and compares the names itself: up to 1,000 objects, or all of them if Desk rejects the filter. If Desk ignores

@@ -27,7 +27,7 @@ from teamwork_desk._checks import LARGEST_FILE, is_file_name
 from ._console import is_a_terminal
 
 ATTACH = "attach"
-"""The name of the column and of the key in a jobs file. It is no argument of `convert`, which takes ids of files."""
+"""The name of the column, and of the key of a job. `convert` has no such argument, because it takes the ids of files."""
 
 
 def check_files(folder: Path, paths: object) -> tuple[Path, ...]:
@@ -148,7 +148,7 @@ def may_be_about_files(error: Exception) -> bool:
 
 
 def fingerprint_of(path: Path) -> str | None:
-    """Return what distinguishes a file from every other file: a hash of its name and its content.
+    """Return a hash of the name and the content of a file, which is different for every file.
 
     Size and time would not be enough, because two files from one archive may have both in common.
     """
