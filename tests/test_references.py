@@ -136,7 +136,9 @@ def finds_parts_exactly(query: dict[str, Any], inboxes: list[Any]) -> httpx.Resp
         ({"page": 7, "hasMorePages": True}, 100, 1),
     ],
 )
-async def test_list_reads_pages_until_the_server_reports_the_last_page(pagination: Any, objects: int, pages: int) -> None:
+async def test_list_reads_pages_until_the_server_reports_the_last_page(
+    pagination: Any, objects: int, pages: int
+) -> None:
     asked: list[int] = []
 
     def respond(request: httpx.Request) -> httpx.Response:

@@ -27,7 +27,7 @@ from teamwork_desk._checks import LARGEST_FILE, is_file_name
 from ._console import is_a_terminal
 
 ATTACH = "attach"
-"""The name of the column, and of the key of a job. `convert` has no such argument, because it takes the ids of files."""
+"""The name of the column, and of the key of a job. `convert` has no such argument: it takes the ids of files."""
 
 
 def check_files(folder: Path, paths: object) -> tuple[Path, ...]:
