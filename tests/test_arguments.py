@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from teamwork_desk import AsyncDesk, CustomerRef, CustomField, CustomFieldMeta, EntityRef, RequestError, User
-from teamwork_desk._arguments import check_id, custom_fields, from_json, reference, references
+from teamwork_desk import AsyncDesk, CustomerRef, CustomField, CustomFieldMeta, EntityRef, RequestError, Resource, User
+from teamwork_desk._arguments import check_arguments, check_id, custom_fields, from_json, reference, references
 from teamwork_desk.testing import FakeDesk
 
 
@@ -179,9 +179,55 @@ def test_an_unknown_field_in_json_is_rejected_by_name(argument: str, value: Any,
 
 
 @pytest.mark.parametrize("arguments", [{"agent": User(id=2, email="hush")}, {"tags": [User(id=2, email="hush")]}])
-async def test_an_object_of_a_listing_is_no_reference(arguments: Any) -> None:
+async def test_an_object_of_a_listing_is_rejected_as_a_reference(arguments: Any) -> None:
     fake = FakeDesk()
     async with AsyncDesk("https://acme.teamwork.com", token="any", transport=fake.transport) as desk:
         with pytest.raises(RequestError, match=r"expected EntityRef, got User; pass its id$"):
             await desk.conversations.convert(42, **arguments)
     assert fake.requests == []
+
+
+@pytest.mark.parametrize(
+    ("argument", "resource"),
+    [
+        ("agent", "users"),
+        ("inbox", "inboxes"),
+        ("priority", "priorities"),
+        ("source", "sources"),
+        ("status", "statuses"),
+        ("tags", "tags"),
+        ("type", "types"),
+    ],
+)
+async def test_a_name_is_rejected_with_the_method_that_finds_its_id(argument: str, resource: str) -> None:
+    fake = FakeDesk()
+    arguments: dict[str, Any] = {argument: "jo@example.com"}
+    async with AsyncDesk("https://acme.teamwork.com", token="any", transport=fake.transport) as desk:
+        with pytest.raises(RequestError) as caught:
+            await desk.conversations.convert(42, **arguments)
+        assert isinstance(getattr(desk, resource), Resource)
+    if argument == "tags":
+        expected = "expected a list or a tuple, got str; pass [(await desk.tags.find(...)).id], or a list of words"
+    else:
+        expected = "expected an EntityRef or an id, got str; to find an id by its name: "
+        expected += f"(await desk.{resource}.find(...)).id"
+    assert str(caught.value) == f"{argument}: {expected}"
+    assert fake.requests == []
+
+
+@pytest.mark.parametrize("argument", ["parent", "tickettemplate"])
+async def test_a_str_has_no_hint_if_no_method_finds_its_id(argument: str) -> None:
+    arguments: dict[str, Any] = {argument: "x"}
+    async with AsyncDesk("https://acme.teamwork.com", token="any", transport=FakeDesk().transport) as desk:
+        with pytest.raises(RequestError, match=rf"^{argument}: expected an EntityRef or an id, got str(ing)?$"):
+            await desk.conversations.convert(42, **arguments)
+
+
+def test_the_arguments_are_checked_without_a_client() -> None:
+    check_arguments(42, {"inbox": 7, "verify_first": True, "customer": "jo@example.com", "customfields": {7: 1}})
+    wrong: list[tuple[str, Any]] = [("inbox", "x"), ("verify_first", 1), ("customer", 1.5), ("cc", "a"), ("files", 7)]
+    for name, value in wrong:
+        with pytest.raises(RequestError, match=rf"^{name}: "):
+            check_arguments(42, {name: value})
+    with pytest.raises(RequestError, match=r"^conversation_id: "):
+        check_arguments(0, {})

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import pty
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 from rich.console import Console
@@ -20,6 +22,7 @@ from typer.testing import CliRunner, Result
 
 from teamwork_desk import AsyncDesk, RequestError
 from teamwork_desk._checks import LARGEST_FILE
+from teamwork_desk._conversations import Conversations
 from teamwork_desk.cli import _app, _attach
 from teamwork_desk.cli._jobs import read_jobs
 from teamwork_desk.cli._ledger import Ledger
@@ -97,7 +100,7 @@ def test_the_same_file_is_uploaded_once_for_a_conversation(command: Command, fak
     assert forms(fake) == 1
 
 
-def test_what_was_uploaded_for_a_conversion_that_failed_is_said(command: Command, fake: FakeDesk) -> None:
+def test_a_conversion_that_fails_prints_the_ids_of_the_uploaded_files(command: Command, fake: FakeDesk) -> None:
     result = command("convert", "42", "--attach", "a.txt", "--attach", "b.txt", "--customer", "jo at example")
     first, second = fake.files
     assert result.exit_code == 1
@@ -240,15 +243,15 @@ def uploads(path: str) -> list[tuple[int, int]]:
         connection.close()
 
 
-def test_the_next_run_uses_what_was_uploaded_for_a_job_that_failed(
+def test_the_next_run_attaches_the_files_of_a_job_that_failed(
     command: Command, fake: FakeDesk, jobs: Callable[..., None]
 ) -> None:
     job = {"conversation_id": 42, "attach": ["a.txt", "b.txt"]}
     jobs({**job, "customer": "jo at example"})
     result, results = convert_many(command)
     first, second = fake.files
-    said = f"; uploaded for the next run with this ledger: file {first}, {second}"
-    assert (result.exit_code, results[0]["state"], results[0]["message"].endswith(said)) == (1, "failed", True)
+    ending = f"; uploaded for the next run with this ledger: file {first}, {second}"
+    assert (result.exit_code, results[0]["state"], results[0]["message"].endswith(ending)) == (1, "failed", True)
     assert uploads("run.sqlite") == [(42, first), (42, second)]
     Path("b.txt").write_text("another b")
     jobs(job)
@@ -269,7 +272,7 @@ def test_an_upload_is_kept_if_the_next_one_fails(command: Command, fake: FakeDes
     fake.assert_converted_once(42, files=[501, 503])
 
 
-def test_files_that_desk_does_not_accept_any_more_are_uploaded_again(
+def test_files_that_desk_rejects_are_uploaded_again(
     command: Command, fake: FakeDesk, jobs: Callable[..., None]
 ) -> None:
     jobs({"conversation_id": 42, "attach": ["a.txt"]})
@@ -280,16 +283,95 @@ def test_files_that_desk_does_not_accept_any_more_are_uploaded_again(
     assert forms(fake) == 2
 
 
-def test_a_job_whose_files_are_wrong_uploads_nothing(
+WRONG: list[dict[str, Any]] = [
+    {"files": 7},
+    {"cc": "jo@example.com"},
+    {"customer": {}},
+    {"subject": 7},
+    {"subject": "\ud800"},
+    {"customfields": {"7": {}}, "notify_customer": "yes"},
+    {"verify_first": "no"},
+]
+
+
+@pytest.mark.parametrize("wrong", WRONG, ids=str)
+def test_a_job_with_an_invalid_argument_sends_and_uploads_nothing(
+    command: Command, fake: FakeDesk, jobs: Callable[..., None], wrong: dict[str, Any]
+) -> None:
+    jobs({"conversation_id": 42, "attach": ["a.txt"], **wrong}, {"conversation_id": 43, "attach": ["a.txt"]})
+    result, results = convert_many(command)
+    states = {each["line"]: (each["state"], each["error"]) for each in results}
+    assert (result.exit_code, states) == (1, {1: ("failed", "RequestError"), 2: ("done", None)})
+    assert forms(fake) == 1
+    assert '{"id":{"$eq":42}}' not in [request.query.get("filter") for request in fake.requests]
+
+
+def test_convert_with_an_invalid_argument_sends_and_uploads_nothing(command: Command, fake: FakeDesk) -> None:
+    result = command("convert", "42", "--attach", "a.txt", "--subject", "\ud800")
+    assert (result.exit_code, fake.requests) == (2, [])
+    assert result.stderr.startswith("RequestError: ")
+
+
+@pytest.mark.parametrize(
+    ("status", "errors", "uploads"),
+    [
+        (400, {"files[0].id": ["must exist"]}, 2),
+        (400, {"attachments": ["must exist"], "subject": ["is too long"]}, 2),
+        (400, {}, 2),
+        (400, {"subject": ["is too long"]}, 1),
+        (403, {}, 2),
+        (404, {}, 2),
+        (409, {}, 2),
+        (422, {}, 2),
+        (422, {"subject": ["is too long"]}, 1),
+        (401, {}, 1),
+    ],
+)
+def test_files_that_desk_may_have_rejected_are_uploaded_again(
+    command: Command, fake: FakeDesk, status: int, errors: dict[str, list[str]], uploads: int
+) -> None:
+    Path("jobs.jsonl").write_text('{"conversation_id": 42, "attach": ["a.txt"]}')
+    fake.fail(status=status, path="/convert.json", body={"errors": errors})
+    result, results = convert_many(command)
+    assert (result.exit_code, results[0]["state"]) == (1, "failed")
+    assert ("uploaded for the next run" in results[0]["message"]) == (uploads == 1)
+    assert convert_many(command)[0].exit_code == 0
+    assert forms(fake) == uploads
+    fake.assert_converted_once(42, files=[max(fake.files)])
+
+
+def test_a_message_names_only_the_files_that_the_job_attaches_now(
     command: Command, fake: FakeDesk, jobs: Callable[..., None]
 ) -> None:
-    jobs({"conversation_id": 42, "attach": ["a.txt"], "files": 7})
-    result, results = convert_many(command)
-    assert (result.exit_code, results[0]["error"], forms(fake)) == (1, "RequestError", 0)
+    jobs({"conversation_id": 42, "attach": ["a.txt", "b.txt"], "customer": "jo at example"})
+    convert_many(command)
+    Path("b.txt").write_text("another b")
+    _, results = convert_many(command)
+    first, stale, new = fake.files
+    assert results[0]["message"].endswith(f"; uploaded for the next run with this ledger: file {first}, {new}")
+    assert str(stale) not in results[0]["message"]
+
+
+def test_ctrl_c_after_an_upload_prints_the_ids(
+    command: Command, fake: FakeDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def interrupted(*_: Any, **arguments: Any) -> Any:
+        signal.raise_signal(signal.SIGINT)
+        await anyio.sleep_forever()
+
+    monkeypatch.setattr(Conversations, "convert", interrupted)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        result = command("convert", "42", "--attach", "a.txt", "--attach", "b.txt")
+    finally:
+        signal.signal(signal.SIGINT, before)
+    first, second = fake.files
+    assert (result.exit_code, result.stdout) == (130, "")
+    assert f"uploaded: use --file {first} --file {second} instead of --attach" in result.stderr
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
-async def test_a_file_that_is_gone_meanwhile_is_an_error_of_its_job(tmp_path: Path) -> None:
+async def test_a_file_that_was_removed_after_the_check_is_an_error_of_its_job(tmp_path: Path) -> None:
     with pytest.raises(RequestError, match="attach: file 1 cannot be read any more"):
         await _attach.attach(
             Any,  # type: ignore[arg-type]

@@ -14,6 +14,7 @@ import signal
 import socket
 import subprocess
 import sys
+import termios
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -35,9 +36,10 @@ from teamwork_desk import CustomerRef, CustomField, CustomFieldMeta, EntityRef, 
 from teamwork_desk._conversations import Conversations
 from teamwork_desk.backlog import ConvertedFields, Job
 from teamwork_desk.cli import _app, _shell, _show
+from teamwork_desk.cli._cells import COLUMNS, ONLY_IN_JSON
 from teamwork_desk.cli._errors import CommandError
 from teamwork_desk.cli._forms import form_of
-from teamwork_desk.cli._jobs import COLUMNS, ONLY_IN_JSON, read_jobs
+from teamwork_desk.cli._jobs import read_jobs
 from teamwork_desk.cli._ledger import Ledger
 from teamwork_desk.cli._options import with_options_of_convert
 from teamwork_desk.cli._run import Result as Outcome
@@ -527,10 +529,10 @@ MANY = ["convert-many", "jobs.jsonl", "--ledger", "run.sqlite"]
 @pytest.mark.parametrize(
     ("content", "state"),
     [
-        ("", None),
+        ("[]", None),
         ('{"conversation_id": 2}\n', None),
         ('{"conversation_id": 1, "inbox": {"nme": 1}}\n', "unknown"),
-        ('{"conversation_id": \n', "failed"),
+        ('{"conversation_id": x}\n', "failed"),
     ],
 )
 def test_an_open_conversation_is_named_whatever_its_line_says_now(
@@ -546,7 +548,7 @@ def test_an_open_conversation_is_named_whatever_its_line_says_now(
 
 def test_of_many_open_conversations_only_the_first_are_named(command: Command, fake: FakeDesk) -> None:
     leave_open(*range(1, 31))
-    write("jobs.jsonl", "")
+    write("jobs.jsonl", "[]")
     result = command(*MANY, "--settle", "0")
     assert f"may have been converted: {', '.join(map(str, range(1, 21)))} and 10 more\n" in result.stderr
 
@@ -833,15 +835,12 @@ def test_nothing_is_sent_if_the_end_of_the_jobs_file_is_invalid(command: Command
     assert not fake.requests
 
 
-def test_jobs_from_a_pipe_are_read_completely_before_anything_is_sent(
-    command: Command, fake: FakeDesk, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("FORCE_COLOR", "1")
+def test_jobs_from_a_pipe_are_read_completely_before_anything_is_sent(command: Command, fake: FakeDesk) -> None:
     os.mkfifo("jobs.jsonl")
     writer = subprocess.Popen(["sh", "-c", "echo '{\"conversation_id\": 1}' > jobs.jsonl"])
-    result = command("convert-many", "jobs.jsonl", "--ledger", "run.sqlite")
-    assert (writer.wait(), result.exit_code, len(fake.tickets)) == (0, 0, 1)
-    assert "1/1" in result.stderr
+    status, shown = on_a_terminal("convert-many", "jobs.jsonl", "--ledger", "run.sqlite")
+    assert (writer.wait(), status, len(fake.tickets)) == (0, 0, 1)
+    assert "1/1" in shown
 
 
 # Ctrl-C
@@ -981,9 +980,11 @@ def test_a_web_server_that_is_not_desk_leaves_no_final_state_in_the_ledger(
 # On a terminal
 
 
-def on_a_terminal(*arguments: str, stdout: int | None = None, **environment: str) -> tuple[int, str]:
+def on_a_terminal(*arguments: str, stdout: int | None = None, width: int = 0, **environment: str) -> tuple[int, str]:
     """Run a command with a terminal as its standard error, and as its standard output unless another is given."""
     ours, theirs = pty.openpty()
+    if width:
+        termios.tcsetwinsize(theirs, (24, width))
     shown = b""
     with subprocess.Popen(
         [sys.executable, "-m", "teamwork_desk.cli", *arguments],
@@ -1031,6 +1032,78 @@ def test_a_terminal_that_cannot_redraw_shows_a_line_for_each_job() -> None:
     assert "2/2" not in shown
 
 
+FORCED: dict[str, Any] = {
+    "FORCE_COLOR": "1",
+    "PY_COLORS": "1",
+    "GITHUB_ACTIONS": "true",
+    "CI": "true",
+    "TTY_COMPATIBLE": "1",
+    "TTY_INTERACTIVE": "1",
+    "COLUMNS": "30",
+    "TERM": "xterm-256color",
+}
+"""What makes other programs send control sequences to a file."""
+
+
+def in_files(*arguments: str, **environment: str) -> tuple[str, str]:
+    """Run a command with files as its standard output and standard error, and return their content."""
+    with Path("out.txt").open("w") as out, Path("err.txt").open("w") as err:
+        command = [sys.executable, "-m", "teamwork_desk.cli", *arguments]
+        subprocess.run(command, stdout=out, stderr=err, env={**os.environ, **environment}, check=False)
+    return Path("out.txt").read_text(), Path("err.txt").read_text()
+
+
+@two_jobs
+@pytest.mark.parametrize(
+    ("arguments", "shown"),
+    [
+        ([*MANY, "--results", "-"], "jobs.jsonl:1: conversation 1: converted, ticket "),
+        (["ids", "inboxes"], "support@acme.com"),
+        (["convert", "1", "--attach", "jobs.jsonl"], '"created": true'),
+        (["convert", "1", "--inbox", "nothing"], "no inbox has this name or email address"),
+        (["--help"], "convert-many"),
+        (["convert"], "Missing argument"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_a_file_receives_plain_lines_whatever_the_environment_forces(arguments: list[str], shown: str) -> None:
+    out, err = in_files(*arguments, **FORCED)
+    assert shown in out + err
+    assert "\x1b" not in out + err
+    assert "\r" not in out + err
+    assert "2/2" not in out + err  # the progress bar
+
+
+@two_jobs
+def test_standard_output_in_a_file_is_plain_beside_a_terminal() -> None:
+    with Path("out.txt").open("w") as out:
+        _, shown = on_a_terminal(*MANY, "--results", "-", stdout=out.fileno(), **{**FORCED, "COLUMNS": "200"})
+    assert "2/2" in shown
+    assert "\x1b" not in Path("out.txt").read_text()
+
+
+@two_jobs
+def test_no_color_is_obeyed_on_a_terminal() -> None:
+    _, shown = on_a_terminal(*MANY, NO_COLOR="1")
+    assert "2/2" in shown
+    assert not re.findall(r"\x1b\[[0-9;]*3[0-9][;m]", shown)
+    _, coloured = on_a_terminal("convert-many", "jobs.jsonl", "--ledger", "another.sqlite")
+    assert re.findall(r"\x1b\[[0-9;]*3[0-9][;m]", coloured)
+
+
+@two_jobs
+def test_a_terminal_without_control_sequences_gets_none_whatever_the_environment_forces() -> None:
+    _, shown = on_a_terminal(*MANY, **{**FORCED, "COLUMNS": "200", "TERM": "dumb"})
+    assert "conversation 1: converted" in shown
+    assert "\x1b" not in shown
+
+
+@two_jobs
+def test_the_width_of_a_terminal_has_precedence_over_columns() -> None:
+    _, shown = on_a_terminal("ids", "inboxes", width=50, COLUMNS="20")
+    assert [line for line in shown.splitlines() if "support@acme.com" in line]
+
+
 @two_jobs
 def test_results_on_a_terminal_are_printed_above_the_progress_bar() -> None:
     _, shown = on_a_terminal(*MANY, "--results", "-")
@@ -1054,7 +1127,8 @@ def test_results_for_a_file_do_not_pass_through_the_progress_bar(reader: str) ->
 def test_the_time_left_includes_the_rate_window(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     desk: Any = SimpleNamespace(rate_limit=RateLimit(limit=100, remaining=0, reset_at=NOW))
     with _show.Display("jobs.jsonl", 151, desk) as display:
         display.report(Outcome(line=1, conversation_id=1, state="done"))
@@ -1245,12 +1319,12 @@ in_a_directory = pytest.mark.usefixtures("_in_a_directory")
         ('{"conversation_id": 1, "email": null, "nothing": 1}', {"conversation_id": 1, "email": None, "nothing": 1}),
         ('{"conversation_id": 1, "nothing": {"a": 1}}', {"conversation_id": 1, "nothing": {"a": 1}}),
         ("nothing", "invalid JSON: Expecting value, at character 1"),
-        ("[" * 100_000, "invalid JSON or UTF-8 (RecursionError)"),
-        (b'{"conversation_id": "\xff"}', "invalid JSON or UTF-8 (UnicodeDecodeError)"),
+        ('{"conversation_id": ' + "[" * 100_000 + "}", "invalid JSON: it is nested too deeply"),
+        (b'{"conversation_id": "\xff"}', "invalid UTF-8"),
         ("[1]", "expected a JSON object"),
         ('{"conversation_id": 1, "cc": ["a"], "cc": ["b"]}', "cc: duplicate key"),
         ('{"conversation_id": 1, "customer": {"a@b.c": 1, "a@b.c": 2}}', "...: duplicate key"),
-        ("{}", "conversation_id: expected a positive whole number of at most 64 bits"),
+        ("{}", "conversation_id is missing"),
         ('{"conversation_id": "1"}', "conversation_id: expected a positive whole number of at most 64 bits"),
         ('{"conversation_id": 0}', "conversation_id: expected a positive whole number of at most 64 bits"),
         (
@@ -1330,10 +1404,13 @@ def test_the_values_of_cells(column: str, cell: str, value: object) -> None:
     ("row", "problem"),
     [
         ("x,", "conversation_id: expected a whole number"),
-        (",true", "conversation_id: expected a positive whole number of at most 64 bits"),
+        (",true", "conversation_id is missing"),
         ("1,maybe", "notify_customer: expected true or false"),
-        ("1", "expected 2 cells, as in the header, got 1"),
-        ("1,true,x", "expected 2 cells, as in the header, got 3"),
+        ("1", "the row ends before column 2 (notify_customer); it has 1 cells"),
+        (
+            "1,true,x",
+            "cell 3 has no column, because the header has 2; put a cell that contains the delimiter in quotes",
+        ),
     ],
 )
 def test_a_row_that_is_not_a_job(row: str, problem: str) -> None:
@@ -1341,38 +1418,6 @@ def test_a_row_that_is_not_a_job(row: str, problem: str) -> None:
         (2, problem),
         (3, {"conversation_id": 2, "notify_customer": True}),
     ]
-
-
-@in_a_directory
-@pytest.mark.parametrize(
-    ("content", "problem"),
-    [
-        ("", "jobs.csv:1: the header has no column conversation_id"),
-        ("subject\nx\n", "jobs.csv:1: the header has no column conversation_id"),
-        ("conversation_id,subjct\n", "jobs.csv:1: unknown column subjct: convert has no such argument"),
-        *(
-            (
-                f"{header}\n",
-                f"jobs.csv:1: column {number} does not name an argument; the first line must be a header, with commas",
-            )
-            for header, number in [
-                ("42,jo@example.com", 1),
-                ("conversation_id;subject", 1),
-                ("conversation_id,subject,", 3),
-                ("sep=,", 1),
-            ]
-        ),
-        ("conversation_id,cc,cc\n", "jobs.csv:1: duplicate column cc"),
-        ("conversation_id,customfields\n", "jobs.csv:1: customfields cannot be given in CSV; use JSONL"),
-        (b"conversation_id,subject\n1,a\n2,\xff\n", "jobs.csv:3: invalid UTF-8"),
-        ('conversation_id,subject\n1,a\n2,"b\n3,c\n', "jobs.csv:3: unexpected end of data"),
-        ('conversation_id,subject\n1,"a"b\n', "jobs.csv:2: ',' expected after '\"'"),
-    ],
-)
-def test_an_invalid_csv_file_is_rejected_as_a_whole(content: str | bytes, problem: str) -> None:
-    with pytest.raises(CommandError) as rejected:
-        read("jobs.csv", content)
-    assert str(rejected.value) == problem
 
 
 @in_a_directory

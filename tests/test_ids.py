@@ -15,10 +15,9 @@ from rich.console import Console
 from typer.testing import CliRunner, Result
 
 from teamwork_desk import EntityRef, Inbox, Tag, TicketStatus, TicketType, User
-from teamwork_desk._arguments import kind_of
+from teamwork_desk._arguments import NAMED, kind_of
 from teamwork_desk.backlog import ConvertedFields
 from teamwork_desk.cli import _app, _ids
-from teamwork_desk.cli._forms import NAMED
 from teamwork_desk.cli._jobs import read_jobs
 from teamwork_desk.cli._names import kinds_named, lines_with_ids
 from teamwork_desk.testing import FakeDesk
@@ -110,6 +109,39 @@ def test_ids_prints_jsonl(command: Command, fake: FakeDesk, kind: str) -> None:
     assert [json.loads(line) for line in result.stdout.splitlines()] == [each.to_dict() for each in objects]
 
 
+@pytest.mark.parametrize(
+    ("written", "kind"),
+    [
+        ("inbox", "inboxes"),
+        ("Inboxes", "inboxes"),
+        ("status", "statuses"),
+        ("priority", "priorities"),
+        ("custom_fields", "custom_fields"),
+        ("custom field", "custom_fields"),
+        ("custom-field", "custom_fields"),
+    ],
+)
+def test_ids_accepts_the_singular_and_the_underscore(command: Command, fake: FakeDesk, written: str, kind: str) -> None:
+    objects: list[Any] = getattr(fake, kind)
+    result = command("ids", written, "--json")
+    assert [json.loads(line)["id"] for line in result.stdout.splitlines()] == [each.id for each in objects]
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [("agents", "users"), ("agent", "users"), ("inboxs", "inboxes"), ("costumers", "customers"), ("x", None)],
+)
+def test_ids_suggests_a_kind_that_is_similar(
+    command: Command, fake: FakeDesk, monkeypatch: pytest.MonkeyPatch, written: str, meant: str | None
+) -> None:
+    monkeypatch.setenv("COLUMNS", "300")
+    result = command("ids", written)
+    assert (result.exit_code, fake.requests) == (2, [])
+    assert "expected one of inboxes, statuses, " in result.stderr
+    assert (f"; did you mean {meant}?" in result.stderr) == (meant is not None)
+    assert ("did you mean" in result.stderr) == (meant is not None)
+
+
 def test_ids_leaves_out_what_the_contract_does_not_describe(command: Command, fake: FakeDesk) -> None:
     fake.inboxes = [Inbox(id=9, name="Sales", additional_properties={"smtpPassword": "hush-hush"})]
     for options in ((), ("--json",)):
@@ -139,11 +171,10 @@ def test_a_table_in_a_file_is_not_cut(command: Command, fake: FakeDesk, monkeypa
 
 
 def test_a_table_on_a_terminal_has_its_width(command: Command, fake: FakeDesk, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Terminal(Console):
-        def __init__(self, **options: Any) -> None:
-            super().__init__(**options, force_terminal=True, color_system=None, width=40)
+    def terminal(_: str) -> Console:
+        return Console(force_terminal=True, color_system=None, width=40)
 
-    monkeypatch.setattr(_ids, "Console", Terminal)
+    monkeypatch.setattr(_ids, "console_on", terminal)
     fake.tags = [Tag(id=1, name="x" * 100)]
     lines = command("ids", "tags").stdout.splitlines()
     assert max(map(len, lines)) <= 40
@@ -153,7 +184,7 @@ def test_a_table_on_a_terminal_has_its_width(command: Command, fake: FakeDesk, m
 def test_ids_says_that_there_are_no_objects(command: Command, fake: FakeDesk) -> None:
     fake.custom_fields.clear()
     result = command("ids", "custom-fields")
-    assert (result.exit_code, result.stdout, result.stderr) == (0, "", "there are no custom-fields\n")
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "", "there are no custom fields\n")
 
 
 @pytest.mark.parametrize(
@@ -252,7 +283,7 @@ def test_a_wrong_name_fails_its_line_only(command: Command, fake: FakeDesk) -> N
         "3": "tags: several tags have this name: vip (1), VIP (2); use an id",
         "4": f"agent: {several}: 2, 3; use an id",
         "6": "parent: expected an EntityRef or an id, got string",
-        "7": "tags: expected array, got string",
+        "7": 'tags: expected a list, such as ["vip"]',
     }
     assert "jobs.jsonl:8: job: failed: RequestError: conversation_id: expected" in result.stderr
     assert [(ticket.conversation_id, ticket.body) for ticket in fake.tickets] == [
@@ -290,7 +321,7 @@ def test_a_csv_file_names_objects(command: Command, fake: FakeDesk) -> None:
     }
 
 
-def test_a_dry_run_looks_up_no_name_and_says_so(command: Command, fake: FakeDesk) -> None:
+def test_a_dry_run_prints_that_it_looks_up_no_names(command: Command, fake: FakeDesk) -> None:
     result = convert_many(
         command,
         {"conversation_id": 1, "inbox": "Support", "status": "x", "tags": ["vip"]},
@@ -305,7 +336,7 @@ def test_a_dry_run_looks_up_no_name_and_says_so(command: Command, fake: FakeDesk
     assert "does not look up" not in without_names.stderr
 
 
-def test_a_jobs_file_that_names_another_kind_in_the_meantime_is_no_crash(command: Command) -> None:
+def test_a_jobs_file_that_names_another_kind_after_the_lookup_has_an_invalid_line(command: Command) -> None:
     lines = read_jobs(Path(jobs_file({"conversation_id": 1, "inbox": "Support"})))
     (line,) = lines_with_ids(lines, {})
     assert line.problem == "inbox: no inbox has this name or email address; there are no inboxes"

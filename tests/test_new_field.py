@@ -61,20 +61,14 @@ def add_to_contract(contract: Path) -> None:
 def add_to_conversations(module: Path) -> None:
     """Add each field in alphabetical order: its type, its argument, its description, and its place in the request."""
     source = module.read_text("utf-8")
-    for field, hint, before, description, value in [
-        (
-            "escalate_to",
-            "EntityRef | int",
-            "files",
-            "The team that the ticket is escalated to.",
-            "reference(escalate_to)",
-        ),
-        ("internal_note", "str", "message", "A note that customers do not see.", "internal_note"),
+    for field, hint, before, description in [
+        ("escalate_to", "EntityRef | int", "files", "The team that the ticket is escalated to."),
+        ("internal_note", "str", "message", "A note that customers do not see."),
     ]:
         source = add_line(source, rf"{before}: [^=]* \| None$", f"{field}: {hint} | None")
         source = add_line(source, rf"{before}: .* = None,$", f"{field}: {hint} | None = None,")
         source = add_line(source, rf"{before}: The ", f"{field}: {description}")
-        source = add_line(source, rf"{before}=", f"{field}={value},")
+        source = add_line(source, rf"{before}=", f"{field}={field},")
     module.write_text(source, "utf-8")
 
 

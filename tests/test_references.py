@@ -115,6 +115,11 @@ def finds_parts(query: dict[str, Any], inboxes: list[Any]) -> httpx.Response:
     return httpx.Response(200, json={"inboxes": [each for each in inboxes if part in each["name"].lower()]})
 
 
+def finds_parts_exactly(query: dict[str, Any], inboxes: list[Any]) -> httpx.Response:
+    found = [each for each in inboxes if query["name"]["$eq"] in each["name"]]
+    return httpx.Response(200, json={"inboxes": found, "pagination": {"page": 1, "hasMorePages": False}})
+
+
 # Pages
 
 
@@ -131,7 +136,9 @@ def finds_parts(query: dict[str, Any], inboxes: list[Any]) -> httpx.Response:
         ({"page": 7, "hasMorePages": True}, 100, 1),
     ],
 )
-async def test_a_listing_goes_on_unless_it_says_that_it_ends(pagination: Any, objects: int, pages: int) -> None:
+async def test_list_reads_pages_until_the_server_reports_the_last_page(
+    pagination: Any, objects: int, pages: int
+) -> None:
     asked: list[int] = []
 
     def respond(request: httpx.Request) -> httpx.Response:
@@ -205,7 +212,7 @@ async def test_list_requests_a_page_only_when_it_is_needed() -> None:
     ],
     ids=str,
 )
-async def test_list_stops_if_the_server_never_turns_the_page(where: dict[str, Any] | None, requests: int) -> None:
+async def test_list_stops_if_the_server_repeats_a_page(where: dict[str, Any] | None, requests: int) -> None:
     pages: list[str] = []
 
     def respond(request: httpx.Request) -> httpx.Response:
@@ -226,6 +233,18 @@ async def test_the_list_of_sources_has_one_of_two_keys(key: str) -> None:
     async with desk_over(httpx.MockTransport(respond)) as desk:
         assert [each.id async for each in desk.sources.list()] == [2]
         assert (await desk.sources.find("chat")).id == 2
+
+
+@pytest.mark.parametrize("filter", ["Support", "", '{"id": 7}', [7], 7], ids=repr)
+async def test_list_says_what_a_filter_looks_like(filter: Any) -> None:
+    fake = FakeDesk()
+    async with desk_over(fake.transport) as desk:
+        for listing in (desk.inboxes.list(filter=filter), desk.conversations.list(filter=filter)):
+            with pytest.raises(RequestError) as caught:
+                await anext(listing)
+            expected = f'filter: expected a mapping such as {{"id": {{"$in": [7, 8]}}}}, got {type(filter).__name__}'
+            assert str(caught.value) == expected
+    assert fake.requests == []
 
 
 @pytest.mark.parametrize(
@@ -273,7 +292,7 @@ async def test_find_returns_the_object_with_a_name(attribute: str, name: str, id
     assert await finds(FakeDesk(), attribute, name) == (id, requests)
 
 
-async def test_find_takes_a_subclass_of_str_as_what_it_is() -> None:
+async def test_find_uses_the_text_of_a_subclass_of_str() -> None:
     class Markup(str):
         def __str__(self) -> str:
             return "<b>Support</b>"
@@ -325,7 +344,7 @@ async def test_find_does_not_take_another_object(filtered: Any, requests: int) -
     assert len(server.queries) == requests
 
 
-async def test_an_object_that_is_listed_twice_is_one_object() -> None:
+async def test_an_object_that_is_listed_twice_is_found() -> None:
     """A listing that changes while it is read may show an object on two pages."""
     server = Server(["Support", "Sales"], ignores_filters)
     server.inboxes.append(server.inboxes[0])
@@ -378,9 +397,9 @@ async def test_find_says_if_the_object_is_deleted() -> None:
     fake.statuses = [
         TicketStatus(id=1, name="On hold", code="hold", state="deleted"),
         TicketStatus(id=2, name="Solved", state="active"),
-        TicketStatus(id=3, name="Spam", state="deleted"),
+        TicketStatus(id=3, name="Spam", state="Deleted"),
     ]
-    for name in ("On hold", "on hold", "HOLD"):
+    for name in ("On hold", "on hold", "HOLD", "Spam"):
         error = await error_of(fake, "statuses", name)
         assert isinstance(error, NotFoundError)
         assert str(error) == "name: the status with this name or code is deleted; there are Solved (2)"
@@ -421,9 +440,38 @@ async def test_a_message_has_no_personal_data(name: str) -> None:
 async def test_find_reads_a_bounded_part_of_the_listing_if_the_server_has_filtered() -> None:
     server = Server([f"Support {number}" for number in range(1500)], finds_nothing)
     async with desk_over(httpx.MockTransport(server)) as desk:
-        with pytest.raises(NotFoundError, match=r"; inboxes compared: 1001, and there are more$"):
+        with pytest.raises(NotFoundError, match=r"; inboxes compared: 1000, and there are more$"):
             await desk.inboxes.find("Support")
-    assert len(server.queries) == 12
+    assert len(server.queries) == 11
+
+
+async def test_find_counts_what_it_has_compared_exactly() -> None:
+    server = Server([f"Support {number}" for number in range(1000)], finds_nothing)
+    async with desk_over(httpx.MockTransport(server)) as desk:
+        with pytest.raises(NotFoundError, match=r"; there are Support 0 \(1\), .* and 980 more$"):
+            await desk.inboxes.find("Support")
+    assert len(server.queries) == 11
+
+
+@pytest.mark.parametrize(("objects", "requests"), [(1, 2), (250, 4), (1000, 11), (1500, 11)])
+async def test_find_reads_the_listing_once_if_the_server_ignores_the_filter(objects: int, requests: int) -> None:
+    server = Server([f"Support {number}" for number in range(objects)], ignores_filters)
+    async with desk_over(httpx.MockTransport(server)) as desk:
+        with pytest.raises(NotFoundError) as caught:
+            await desk.inboxes.find("Support")
+        assert len(server.queries) == requests
+        assert ("inboxes compared: 1000, and there are more" in str(caught.value)) == (objects > 1000)
+        server.queries.clear()
+        assert (await desk.inboxes.find(f"SUPPORT {objects // 2}")).id == objects // 2 + 1
+    assert len(server.queries) == min(10, -(-objects // 100))
+
+
+async def test_find_does_not_take_a_part_of_the_listing_for_all_of_it() -> None:
+    """The first 100 objects pass a filter that compares parts of names, and the next object does not."""
+    server = Server([*(f"support {number}" for number in range(100)), "Sales"], finds_parts_exactly)
+    async with desk_over(httpx.MockTransport(server)) as desk:
+        with pytest.raises(NotFoundError, match=r"and 81 more$"):
+            await desk.inboxes.find("support")
 
 
 async def test_find_is_one_call_with_one_deadline() -> None:
@@ -452,7 +500,7 @@ async def test_another_error_of_the_filtered_listing_is_raised() -> None:
 
 @pytest.mark.parametrize("name", ["", "  ", None, 7, True, b"Support", ["Support"], Inbox(id=7), "\ud800"], ids=repr)
 @pytest.mark.parametrize("attribute", ["inboxes", "statuses", "users"])
-async def test_a_name_that_is_no_text_is_rejected_before_anything_is_sent(attribute: str, name: Any) -> None:
+async def test_an_invalid_name_is_rejected_before_anything_is_sent(attribute: str, name: Any) -> None:
     fake = FakeDesk()
     error = await error_of(fake, attribute, name)
     assert isinstance(error, RequestError)

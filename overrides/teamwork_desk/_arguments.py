@@ -16,6 +16,7 @@ from teamwork_desk_api.models import Conversation, ConvertConversation, CustomFi
 from teamwork_desk_api.types import DecodeError, Hook, Request
 
 from ._checks import is_id, name_only, unknown_names
+from ._email_fallback import resolve_customer
 from ._errors import RequestError
 from ._wire import decoded_by, encode_json
 
@@ -23,6 +24,18 @@ T_co = TypeVar("T_co", covariant=True)
 
 _DIGITS = re.compile("[1-9][0-9]{0,18}")
 """An id as text, without leading zeros, so that two keys of an object cannot be the same id."""
+
+
+NAMED = {
+    "agent": "users",
+    "inbox": "inboxes",
+    "priority": "priorities",
+    "source": "sources",
+    "status": "statuses",
+    "tags": "tags",
+    "type": "types",
+}
+"""The arguments that refer to objects with names, with the client's attribute that finds the object with a name."""
 
 
 class SequenceNotStr(Protocol[T_co]):
@@ -122,6 +135,61 @@ def _checked_field(field: CustomField) -> CustomField:
     raise RequestError(
         f"customfields: the value of {field.id} has no JSON form: use plain values, finite numbers and valid text"
     )
+
+
+def convert_body(*, customer: Any = None, email: Any = None, **fields: Any) -> ConvertConversation:
+    """Return the body of the request that converts a conversation, from the arguments of `convert`.
+
+    Args:
+        customer: The customer.
+        email: The deprecated argument.
+        fields: The other arguments, without `conversation_id` and `verify_first`.
+
+    Raises:
+        RequestError: An argument is invalid. `convert_request` checks the rest.
+    """
+    for name, value in fields.items():
+        if name == "customfields":
+            fields[name] = custom_fields(value)
+        elif _models_of(ConvertConversation).get(name) is EntityRef:
+            _reject_name(name, value)
+            fields[name] = references(value) if isinstance(value, (list, tuple)) else reference(value)
+    return ConvertConversation(customer=resolve_customer(customer, email), **fields)
+
+
+def _reject_name(argument: str, value: object) -> None:
+    """Reject a str, and say how to find an id by a name. The value is not quoted, because it may be personal data."""
+    if argument not in NAMED or not isinstance(value, str):
+        return
+    found = f"(await desk.{NAMED[argument]}.find(...)).id"
+    if argument == "tags":
+        raise RequestError(f"tags: expected a list or a tuple, got str; pass [{found}], or a list of words")
+    raise RequestError(f"{argument}: expected an EntityRef or an id, got str; to find an id by its name: {found}")
+
+
+def check_verify_first(verify_first: object) -> None:
+    """Check the argument `verify_first`.
+
+    Raises:
+        RequestError: It is neither a bool nor None.
+    """
+    if not isinstance(verify_first, bool | None):
+        raise RequestError("verify_first: expected True, False or None")
+
+
+def check_arguments(conversation_id: object, arguments: Mapping[str, Any]) -> None:
+    """Check the arguments of `convert` as it does, without sending anything.
+
+    Args:
+        conversation_id: The conversation.
+        arguments: The other arguments.
+
+    Raises:
+        RequestError: An argument is invalid.
+    """
+    fields = {**arguments}
+    check_verify_first(fields.pop("verify_first", None))
+    encode_json(convert_request(check_id(conversation_id), convert_body(**fields)).body)
 
 
 def convert_request(conversation_id: int, body: ConvertConversation) -> Request[Conversation]:

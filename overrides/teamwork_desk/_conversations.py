@@ -5,23 +5,20 @@ from __future__ import annotations
 import warnings
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Mapping, Sequence
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any, Literal, Required, TypedDict, cast
+from typing import TYPE_CHECKING, Any, Literal, Required, TypedDict
 
 from teamwork_desk_api.api.conversations.list_conversations import list_conversations
 from teamwork_desk_api.models import (
     Conversation,
     ConversationPage,
-    ConvertConversation,
     CustomerRef,
     CustomField,
     EntityRef,
 )
 
-from ._arguments import SequenceNotStr, check_id, convert_request, custom_fields, reference, references
+from ._arguments import SequenceNotStr, check_id, check_verify_first, convert_body, convert_request
 from ._call import Call
 from ._conversion import ConversationOptions, Conversion, subject_of
-from ._email_fallback import resolve_customer
-from ._errors import RequestError
 from ._lookup import filter_by_ids, not_listed
 from ._memory import Memory
 from ._paging import objects_of_pages, page_request
@@ -171,32 +168,31 @@ class Conversations:
             warnings.warn("email= is deprecated, use customer=", DeprecationWarning, stacklevel=2)
         with Conversion(self._session, self._memory, self._options, conversation_id) as conversion:
             conversation_id = check_id(conversation_id)
-            if not isinstance(cast("object", verify_first), bool | None):
-                raise RequestError("verify_first: expected True, False or None")
-            # Encoding turns tuples into lists and mappings into objects, so the types need no conversion here.
-            body = ConvertConversation(
-                agent=reference(agent),
-                bcc=cast("Any", bcc),
-                cc=cast("Any", cc),
-                customer=resolve_customer(customer, email),
-                customfields=custom_fields(customfields),
+            check_verify_first(verify_first)
+            body = convert_body(
+                agent=agent,
+                bcc=bcc,
+                cc=cc,
+                customer=customer,
+                customfields=customfields,
                 edit_method=edit_method,
-                files=references(files),
+                email=email,
+                files=files,
                 from_thread_id=from_thread_id,
                 from_ticket_id=from_ticket_id,
-                inbox=reference(inbox),
+                inbox=inbox,
                 message=message,
                 notify_customer=notify_customer,
-                parent=reference(parent),
-                priority=reference(priority),
-                scheduled_email=cast("Any", scheduled_email),
+                parent=parent,
+                priority=priority,
+                scheduled_email=scheduled_email,
                 send_from=send_from,
-                source=reference(source),
-                status=reference(status),
+                source=source,
+                status=status,
                 subject=subject,
-                tags=references(tags),
-                tickettemplate=reference(tickettemplate),
-                type=reference(type),
+                tags=tags,
+                tickettemplate=tickettemplate,
+                type=type,
             )
             if verify_first is None:
                 verify_first = self._options.verify_first
@@ -267,7 +263,7 @@ class Conversations:
             Each conversation.
 
         Raises:
-            RequestError: The filter has no JSON form, or `order_by` or `order_mode` is not valid text.
+            RequestError: `filter` is not a mapping with a JSON form, or `order_by` or `order_mode` is not valid text.
             DeskError: Any other error of the error tree.
         """
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from typing import Any, Protocol, TypeVar
+from contextlib import aclosing
+from typing import Any, Protocol, TypeVar, cast
 
 from teamwork_desk_api.models import Pagination
 from teamwork_desk_api.types import Request
@@ -51,8 +52,12 @@ def page_request(
     """Return the request for a page.
 
     Raises:
-        RequestError: The filter has no JSON form, or `order_by` or `order_mode` is not valid text.
+        RequestError: `filter` is not a mapping with a JSON form, or `order_by` or `order_mode` is not valid text.
     """
+    if filter is not None and not isinstance(cast("object", filter), Mapping):
+        raise RequestError(
+            f'filter: expected a mapping such as {{"id": {{"$in": [7, 8]}}}}, got {type(filter).__name__}'
+        )
     text = None if filter is None else encode_json(filter).decode()
     try:
         return operation(filter=text, order_by=order_by, order_mode=order_mode, page=page, page_size=PAGE_SIZE)
@@ -64,6 +69,21 @@ async def objects_of_pages(
     fetch: Callable[[int], Awaitable[P]], listed: Callable[[P], Sequence[T] | None]
 ) -> AsyncGenerator[T]:
     """Yield the objects of all pages, with one page in memory at a time.
+
+    Args:
+        fetch: Returns the page with a number.
+        listed: Returns the objects of a page.
+    """
+    async with aclosing(pages_of_listing(fetch, listed)) as pages:
+        async for objects, _ in pages:
+            for each in objects:
+                yield each
+
+
+async def pages_of_listing(
+    fetch: Callable[[int], Awaitable[P]], listed: Callable[[P], Sequence[T] | None]
+) -> AsyncGenerator[tuple[Sequence[T], bool]]:
+    """Yield the objects of each page that has some, and whether it is the last page as far as the server says.
 
     It also stops if the server sends the same page again, because such a listing would never end.
 
@@ -77,9 +97,9 @@ async def objects_of_pages(
         objects = listed(page)
         if not objects or objects == before:
             return
-        for each in objects:
-            yield each
-        if not _goes_on(page.pagination, number, len(objects)):
+        is_last = not _goes_on(page.pagination, number, len(objects))
+        yield objects, is_last
+        if is_last:
             return
         number += 1
         before = objects

@@ -176,9 +176,9 @@ def check_name(name: object, argument: str = "name") -> str:
 
 
 def with_name(kind: Kind[T, Any], objects: Iterable[T], name: str) -> list[T]:
-    """Return the objects with a name. Only if no object has exactly this name, upper and lower case are the same.
+    """Return the objects with a name. If no name is written exactly like this, upper and lower case are ignored.
 
-    An object that is deleted, or has no valid id, is left out.
+    Objects that are deleted or have no valid id are left out.
     """
     usable = [each for each in objects if is_id(each.id) and not _is_deleted(each)]
     for fold in (str.strip, _fold):
@@ -223,7 +223,9 @@ def not_found(
     if not there:
         known = f"there are no {kind.plural}"
     elif kind.is_personal or not is_complete:
-        known = f"{kind.plural} compared: {len(there)}{'' if is_complete else ', and there are more'}"
+        known = (
+            f"{kind.plural} compared: {len({each.id for each in there})}{'' if is_complete else ', and there are more'}"
+        )
     else:
         known = f"there are {_shown(kind, there)}"
     return NotFoundError(f"{argument}: {reason}; {known}", status_code=404)
@@ -238,7 +240,8 @@ def _has_name(kind: Kind[T, Any], each: T, name: str, fold: Callable[[str], str]
 
 
 def _is_deleted(each: Identified) -> bool:
-    return each.state == "deleted"
+    state: object = each.state
+    return isinstance(state, str) and state.casefold() == "deleted"
 
 
 def _shown(kind: Kind[T, Any], objects: Sequence[T]) -> str:

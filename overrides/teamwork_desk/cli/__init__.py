@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 from contextlib import suppress
 from typing import Any, TextIO, cast
@@ -27,8 +28,15 @@ class _StandardError:
             self._stream.flush()
 
 
+_FORCING = ("FORCE_COLOR", "GITHUB_ACTIONS", "PY_COLORS", "TTY_COMPATIBLE", "TTY_INTERACTIVE")
+"""Variables that make typer, rich and Python send control sequences to a file, unless they are 0."""
+
+
 def main() -> None:
     """Run the command line of this process. `teamwork-desk --help` describes the exit status."""
+    for name in _FORCING:
+        if os.environ.get(name) != "0":
+            os.environ.pop(name, None)
     try:
         from ._app import app  # noqa: PLC0415 - it needs the extra
     except ModuleNotFoundError as error:

@@ -9,13 +9,13 @@ from typing import Annotated, Any
 import anyio
 import attrs
 import typer
-from rich.console import Console
 
 from teamwork_desk import AsyncDesk, Conversation, __version__
 from teamwork_desk.probe import probe_and_print
 from teamwork_desk.testing import FakeDesk
 
 from ._attach import check_files, convert_with_files, upload_progress
+from ._console import console_on
 from ._convert_many import convert_many
 from ._ids import ids
 from ._names import ids_for_names, kinds_named, list_kinds
@@ -102,7 +102,7 @@ def convert(
     token = ask_for_token()
 
     async def work() -> None:
-        with upload_progress(Console(stderr=True), is_used=bool(files)) as options:
+        with upload_progress(console_on("stderr"), is_used=bool(files)) as options:
             await convert_one(options)
 
     async def convert_one(options: dict[str, Any]) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import stat
-import sys
 from collections.abc import AsyncIterator, Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,11 +20,14 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn
 
-from teamwork_desk import AsyncDesk, Conversation, ConvertedConversation, DeskError, RequestError
+from teamwork_desk import AsyncDesk, Conversation, ConvertedConversation, RequestError, StatusError
+from teamwork_desk._arguments import check_arguments
 from teamwork_desk._checks import LARGEST_FILE, is_file_name
 
+from ._console import is_a_terminal
+
 ATTACH = "attach"
-"""The name of the column and of the key in a jobs file. It is no argument of `convert`, which takes ids of files."""
+"""The name of the column, and of the key of a job. `convert` has no such argument: it takes the ids of files."""
 
 
 def check_files(folder: Path, paths: object) -> tuple[Path, ...]:
@@ -73,29 +75,29 @@ async def attach(
 ) -> ConvertedConversation | None:
     """Upload the files of a conversation, and add them to the arguments of `convert`.
 
+    The other arguments are checked first, so that nothing is sent for a job that `convert` would reject.
+
     Args:
         desk: The client.
         conversation_id: The conversation.
         paths: The files.
         arguments: The arguments. Unless `verify_first` is False, the conversation is looked up before the uploads.
         known: The ids of files that are uploaded already, by their fingerprints.
-        keep: Called with the fingerprint and the id of each file that was uploaded.
+        keep: Called with the fingerprint and the id of each file that is attached, uploaded now or earlier.
 
     Returns:
         The conversation if it has a ticket already, so that nothing was uploaded; None otherwise.
 
     Raises:
-        DeskError: The lookup or an upload failed.
+        DeskError: An argument is invalid, or the lookup or an upload failed.
     """
+    check_arguments(conversation_id, arguments)
     if arguments.get("verify_first") is not False:
         found = await desk.conversations.get(conversation_id)
         if found.ticket_id:
             fields = {each.name: getattr(found, each.name) for each in attrs.fields(Conversation)}
             return ConvertedConversation(**fields, created=False)
-    files: object = arguments.get("files")
-    if not isinstance(files, list | tuple | None):
-        return None  # `convert` rejects it, so that an upload would be in vain
-    known, attached = {**known}, [*cast("Sequence[Any]", files or ())]
+    known, attached = {**known}, [*cast("Sequence[Any]", arguments.get("files") or ())]
     for number, path in enumerate(paths, 1):
         fingerprint = await anyio.to_thread.run_sync(fingerprint_of, path)
         if fingerprint is None:
@@ -104,8 +106,8 @@ async def attach(
         if file_id is None:
             file_id = (await desk.files.upload(path)).id
             assert file_id is not None, "an uploaded file has an id"  # noqa: S101
-            keep(fingerprint, file_id)
             known[fingerprint] = file_id
+        keep(fingerprint, file_id)
         if file_id not in attached:
             attached.append(file_id)
     arguments["files"] = attached
@@ -115,7 +117,7 @@ async def attach(
 async def convert_with_files(
     desk: AsyncDesk, conversation_id: int, paths: Sequence[Path], arguments: dict[str, Any]
 ) -> ConvertedConversation:
-    """Convert one conversation with files. If that fails, print the ids of the files that were uploaded.
+    """Convert one conversation with files. If that fails or is interrupted, print the ids of the uploaded files.
 
     Raises:
         DeskError: The conversion or an upload failed.
@@ -126,15 +128,27 @@ async def convert_with_files(
         if paths:
             found = await attach(desk, conversation_id, paths, arguments, known=uploaded, keep=uploaded.__setitem__)
         return found or await desk.conversations.convert(conversation_id, **arguments)
-    except DeskError:
+    except BaseException:  # Ctrl-C cancels the task.
         if uploaded:
             options = " ".join(f"--file {file_id}" for file_id in uploaded.values())
             typer.echo(f"uploaded: use {options} instead of --attach to attach the same files again", err=True)
         raise
 
 
+def may_be_about_files(error: Exception) -> bool:
+    """Return whether Desk may have rejected a conversion because of its files, so that they must be uploaded again.
+
+    Reasons that name fields say what they are about. Other responses do not, and a file that is uploaded twice does no
+    harm.
+    """
+    if not isinstance(error, StatusError) or not error.from_desk or error.status_code not in (400, 403, 404, 409, 422):
+        return False
+    fields = [field.lower() for field in error.errors]
+    return not all(fields) or not fields or any("file" in field or "attach" in field for field in fields)
+
+
 def fingerprint_of(path: Path) -> str | None:
-    """Return what distinguishes a file from every other file: a hash of its name and its content.
+    """Return a hash of the name and the content of a file, which is different for every file.
 
     Size and time would not be enough, because two files from one archive may have both in common.
     """
@@ -160,8 +174,7 @@ def upload_progress(console: Console, *, is_used: bool) -> Generator[dict[str, A
         return
     columns = TextColumn("upload"), BarColumn(), DownloadColumn()
     # A file or a pipe must not pass through rich.
-    is_shown = sys.stdout is not None and sys.stdout.isatty()
-    with Progress(*columns, console=console, transient=True, redirect_stdout=is_shown) as progress:
+    with Progress(*columns, console=console, transient=True, redirect_stdout=is_a_terminal("stdout")) as progress:
 
         async def count(request: httpx.Request) -> None:
             if request.headers.get("content-type", "").startswith("multipart/form-data"):

@@ -10,6 +10,7 @@ import traceback
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -50,7 +51,10 @@ def convert_many(
     jobs: Annotated[
         Path,
         typer.Argument(
-            exists=True, dir_okay=False, help="The jobs file: .jsonl or .csv, in UTF-8.", show_default=False
+            exists=True,
+            dir_okay=False,
+            help="The jobs file: .jsonl, .json, .csv or .tsv, in UTF-8.",
+            show_default=False,
         ),
     ],
     *,
@@ -82,10 +86,11 @@ def convert_many(
 ) -> None:
     """Convert a file of conversations, each only once, even if the command is run several times.
 
-    Each line of a JSONL file is an object with conversation_id and the arguments of convert. A CSV file has these names
-    in its header; separate several values in a cell with ; and leave cells empty to omit them. An inbox, a status, a
-    priority, a type, a source, an agent and tags may also be given by name: each kind is listed once, before the run.
-    attach lists files by their paths, relative to the jobs file; they are uploaded if the conversation has no ticket.
+    Each line of a JSONL file is an object with conversation_id and the arguments of convert; an array of objects works,
+    too. A CSV file has these names in its header; separate several values in a cell with ; and leave cells empty to
+    omit them. An inbox, a status, a priority, a type, a source, an agent and tags may also be given by name: each kind
+    is listed once, before the run. attach lists files by their paths, relative to the jobs file; they are uploaded if
+    the conversation has no ticket.
 
     The ledger records each conversion before and after. You can kill a run at any moment and start it again: it skips
     what is done, retries what failed, and always looks up first what was left open or unknown. The ledger holds no
@@ -168,7 +173,8 @@ def _read(jobs: Path) -> tuple[int, set[str], Iterable[Line]]:
     The file is read once before anything is sent, so that an invalid file is rejected as a whole. A pipe is held in
     memory: it can be read only once, and waiting for its writer would block the event loop.
     """
-    lines = read_jobs(jobs) if jobs.is_file() else list(read_jobs(jobs))
+    note = partial(typer.echo, err=True)
+    lines = read_jobs(jobs, note) if jobs.is_file() else list(read_jobs(jobs, note))
     total, kinds = 0, set[str]()
     for line in lines:
         total += 1

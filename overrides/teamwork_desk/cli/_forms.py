@@ -12,18 +12,6 @@ Form: TypeAlias = Literal["text", "texts", "number", "numbers", "id or text", "b
 NUMBER = re.compile(r"[0-9]{1,19}")
 
 
-NAMED = {
-    "agent": "users",
-    "inbox": "inboxes",
-    "priority": "priorities",
-    "source": "sources",
-    "status": "statuses",
-    "tags": "tags",
-    "type": "types",
-}
-"""The arguments that may have a name instead of an id, with the client's attribute that lists their objects."""
-
-
 def form_of(hint: Any, *, is_named: bool = False) -> Form | None:
     """Return the form in text of an argument; None if only JSON can express it.
 

@@ -2,28 +2,45 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncGenerator, Sequence
-from typing import Annotated, Any, Literal
+from difflib import get_close_matches
+from typing import Annotated, Any
 
 import attrs
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from teamwork_desk import AsyncDesk, Resource
+from teamwork_desk._arguments import NAMED
 from teamwork_desk._checks import is_list, printable
+from teamwork_desk._references import KINDS
 
+from ._console import console_on
 from ._shell import Url, ask_for_token, print_json, run
 
-_UNLIMITED = 10_000
-"""The width of a table in a file or a pipe, which has no lines that could wrap."""
+_KINDS = tuple(attribute.replace("_", "-") for attribute in KINDS)
+
+
+def _kind(text: str) -> str:
+    """Return a kind as the client's attribute. The singular is accepted, too, and an underscore or a space."""
+    wanted = re.sub("[-_ ]+", "_", text.strip().lower())
+    for kind in KINDS.values():
+        if wanted in (kind.attribute, kind.noun.replace(" ", "_")):
+            return kind.attribute
+    similar = [NAMED[wanted.removesuffix("s")].replace("_", "-")] if wanted.removesuffix("s") in NAMED else []
+    similar += get_close_matches(wanted.replace("_", "-"), _KINDS, n=1)
+    hint = f"; did you mean {similar[0]}?" if similar else ""
+    raise typer.BadParameter(f"expected one of {', '.join(_KINDS)}{hint}")
 
 
 def ids(
     kind: Annotated[
-        Literal["inboxes", "statuses", "priorities", "types", "sources", "tags", "users", "customers", "custom-fields"],
-        typer.Argument(help="The kind of the objects.", show_default=False),
+        str,
+        typer.Argument(
+            help=f"The kind of the objects: {', '.join(_KINDS)}.", metavar="KIND", parser=_kind, show_default=False
+        ),
     ],
     name: Annotated[
         str | None,
@@ -42,14 +59,14 @@ def ids(
     async def work() -> None:
         async with AsyncDesk(url, token=token) as desk:
             found: list[Any] = []
-            async for each in _objects(getattr(desk, kind.replace("-", "_")), name):
+            async for each in _objects(getattr(desk, kind), name):
                 # What the contract does not describe is left out: it may hold a mailbox's settings.
                 shown = attrs.evolve(each, additional_properties={})
                 if as_json:
                     print_json(shown.to_dict())
                 found.append(shown)
         if not found:
-            typer.echo(f"there are no {kind}", err=True)
+            typer.echo(f"there are no {KINDS[kind].plural}", err=True)
         elif not as_json:
             _print_table(found)
 
@@ -65,9 +82,7 @@ async def _objects(resource: Resource[Any], name: str | None) -> AsyncGenerator[
 
 
 def _print_table(objects: Sequence[Any]) -> None:
-    console = Console(emoji=False, highlight=False, markup=False)
-    if not console.is_terminal:
-        console.width = _UNLIMITED
+    console = console_on("stdout")
     model: Any = objects[0].__class__
     names: list[str] = [field.name for field in attrs.fields(model)]
     names.remove("additional_properties")

@@ -1,26 +1,27 @@
-"""Jobs files: they are read job by job, and each job knows the line on which it begins."""
+"""Jobs files: they are read job by job, and each job knows the line on which it begins.
+
+A file whose shape is not that of jobs is refused as a whole, because a part of it could pass for a job.
+"""
 
 from __future__ import annotations
 
-import csv
-import json
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from functools import partial
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, cast, get_type_hints
+from typing import Any, cast
 
 from attrs import frozen
 
 from teamwork_desk._arguments import from_json
-from teamwork_desk._checks import is_id, name_only
+from teamwork_desk._checks import is_id
 from teamwork_desk.backlog import Job
 
 from ._attach import ATTACH, check_files
+from ._cells import COLUMNS, ONLY_IN_JSON, from_cell
+from ._csv_jobs import csv_jobs
 from ._errors import CommandError
-from ._forms import NAMED, NUMBER, Form, form_of, id_or_text
+from ._json_jobs import json_jobs
+from ._text import FileError, open_lines
 
-_BOM = b"\xef\xbb\xbf"
 ID = "conversation_id"
 
 
@@ -43,20 +44,44 @@ class Line:
     attach: tuple[Path, ...] = ()
 
 
-def read_jobs(path: Path) -> Iterator[Line]:
-    """Read a jobs file job by job. The end of its name says whether it is JSONL or CSV.
+def read_jobs(path: Path, note: Callable[[str], None] = lambda _: None) -> Iterator[Line]:
+    """Read a jobs file job by job. The end of its name says whether it is JSON or CSV.
+
+    Args:
+        path: The file.
+        note: Called with what the user should know about the file.
 
     Raises:
         CommandError: The whole file is invalid. If only one line is invalid, it becomes a `Line` with a problem.
         OSError: The file cannot be opened.
     """
     match path.suffix.lower():
-        case ".csv":
-            return _read_csv(path)
-        case ".jsonl" | ".ndjson":
-            return _read_jsonl(path)
+        case ".csv" | ".tsv":
+            return _read(path, note, is_csv=True)
+        case ".jsonl" | ".ndjson" | ".json":
+            return _read(path, note, is_csv=False)
         case _:
-            raise CommandError(f"{path}: expected a file name that ends in .jsonl or .csv")
+            raise CommandError(f"{path}: expected a file name that ends in .jsonl, .json, .csv or .tsv")
+
+
+def _read(path: Path, note: Callable[[str], None], *, is_csv: bool) -> Iterator[Line]:
+    try:
+        with open_lines(path) as lines:
+            if is_csv:
+                rows = csv_jobs(
+                    lines,
+                    columns=COLUMNS,
+                    only_in_json=ONLY_IN_JSON,
+                    key=ID,
+                    note=lambda text: note(f"{path}: {text}"),
+                )
+                for number, read in rows:
+                    yield _line(path.parent, number, read, from_cell)
+            else:
+                for number, read in json_jobs(lines):
+                    yield _line(path.parent, number, read, from_json)
+    except FileError as error:
+        raise CommandError(f"{path}:{error.line}: {error.reason}") from None
 
 
 def _line(folder: Path, number: int, read: Callable[[], dict[str, Any]], convert: Callable[[str, Any], Any]) -> Line:
@@ -72,7 +97,9 @@ def _line(folder: Path, number: int, read: Callable[[], dict[str, Any]], convert
     try:
         fields = read()
         # The id comes first, so that a problem with another field is reported with its conversation.
-        conversation_id = _id(convert(ID, fields[ID]) if ID in fields else None)
+        if ID not in fields:
+            raise ValueError(f"{ID} is missing")
+        conversation_id = _id(convert(ID, fields[ID]))
         job = {name: convert(name, value) for name, value in fields.items()}
         files = check_files(folder, job.pop(ATTACH, None))
     except ValueError as error:
@@ -84,128 +111,3 @@ def _id(value: object) -> int:
     if not is_id(value):
         raise ValueError(f"{ID}: expected a positive whole number of at most 64 bits")
     return value
-
-
-# JSONL
-
-
-def _read_jsonl(path: Path) -> Iterator[Line]:
-    with path.open("rb") as file:
-        for number, line in enumerate(file, 1):
-            content = line.removeprefix(_BOM) if number == 1 else line
-            if content.strip():
-                yield _line(path.parent, number, partial(_parse_json, content), from_json)
-
-
-def _parse_json(line: bytes) -> dict[str, Any]:
-    try:
-        job = json.loads(line.decode(), object_pairs_hook=_without_duplicates)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"invalid JSON: {error.msg}, at character {error.pos + 1}") from None
-    except (UnicodeDecodeError, RecursionError) as error:
-        raise ValueError(f"invalid JSON or UTF-8 ({type(error).__name__})") from None
-    if not isinstance(job, dict):
-        raise ValueError("expected a JSON object")  # noqa: TRY004 - every problem of a line is a ValueError
-    return cast("dict[str, Any]", job)
-
-
-def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    fields = dict(pairs)
-    if len(fields) < len(pairs):
-        (name, _), *_ = Counter(name for name, _ in pairs).most_common(1)
-        raise ValueError(f"{name_only(name)}: duplicate key")
-    return fields
-
-
-# CSV
-
-
-def _number(cell: str) -> int:
-    if not NUMBER.fullmatch(cell.strip()):
-        raise ValueError("expected a whole number")
-    return int(cell)
-
-
-def _boolean(cell: str) -> bool:
-    try:
-        return {"true": True, "false": False}[cell.strip().lower()]
-    except KeyError:
-        raise ValueError("expected true or false") from None
-
-
-def _texts(cell: str) -> list[str]:
-    return [text.strip() for text in cell.split(";") if text.strip()]
-
-
-def _numbers(cell: str) -> list[int]:
-    return [_number(text) for text in _texts(cell)]
-
-
-_READERS: dict[Form, Callable[[str], Any]] = {
-    "text": str,
-    "texts": _texts,
-    "number": _number,
-    "numbers": _numbers,
-    "id or text": id_or_text,
-    "boolean": _boolean,
-}
-_FORMS: dict[str, Form | None] = {
-    name: form_of(hint, is_named=name in NAMED) for name, hint in get_type_hints(Job).items()
-}
-COLUMNS = {name: _READERS[form] for name, form in _FORMS.items() if form is not None} | {ATTACH: _texts}
-ONLY_IN_JSON = {name for name, form in _FORMS.items() if form is None}
-
-
-def _read_csv(path: Path) -> Iterator[Line]:
-    with path.open("rb") as file:
-        # Strict, because a quote that is never closed would make the rest of the file one customer's message.
-        rows = csv.reader(_decode(path, file), strict=True)
-        number = 1
-        try:
-            header = [name.strip() for name in next(rows, list[str]())]
-            _check_header(path, header)
-            number = rows.line_num + 1
-            for row in rows:
-                if any(cell.strip() for cell in row):
-                    yield _line(path.parent, number, partial(_cells, header, row), _from_cell)
-                number = rows.line_num + 1
-        except csv.Error as error:
-            raise CommandError(f"{path}:{number}: {error}") from None
-
-
-def _decode(path: Path, lines: Iterable[bytes]) -> Iterator[str]:
-    for number, line in enumerate(lines, 1):
-        try:
-            yield line.decode("utf-8-sig" if number == 1 else "utf-8")
-        except UnicodeDecodeError:
-            raise CommandError(f"{path}:{number}: invalid UTF-8") from None
-
-
-def _check_header(path: Path, header: list[str]) -> None:
-    for number, name in enumerate(header, 1):
-        if name in ONLY_IN_JSON:
-            raise CommandError(f"{path}:1: {name} cannot be given in CSV; use JSONL")
-        if not name.isidentifier():
-            # The name is not shown, because it may be a customer's data: perhaps the header is missing.
-            raise CommandError(
-                f"{path}:1: column {number} does not name an argument; the first line must be a header, with commas"
-            )
-        if name not in COLUMNS:
-            raise CommandError(f"{path}:1: unknown column {name}: convert has no such argument")
-        if header.count(name) > 1:
-            raise CommandError(f"{path}:1: duplicate column {name}")
-    if ID not in header:
-        raise CommandError(f"{path}:1: the header has no column {ID}")
-
-
-def _cells(header: list[str], row: list[str]) -> dict[str, str]:
-    if len(row) != len(header):
-        raise ValueError(f"expected {len(header)} cells, as in the header, got {len(row)}")
-    return {name: cell for name, cell in zip(header, row, strict=True) if cell}
-
-
-def _from_cell(name: str, cell: str) -> Any:
-    try:
-        return COLUMNS[name](cell)
-    except ValueError as error:
-        raise ValueError(f"{name}: {error}") from None

@@ -11,11 +11,11 @@ from typing import Any, TypeAlias, cast
 import attrs
 
 from teamwork_desk import AsyncDesk, NotFoundError, PermissionDeniedError, RequestError, Resource
+from teamwork_desk._arguments import NAMED
 from teamwork_desk._checks import is_list
 from teamwork_desk._references import KINDS, check_name, not_found, the_only, with_name
 from teamwork_desk.backlog import Job
 
-from ._forms import NAMED
 from ._jobs import Line
 
 Listed: TypeAlias = Mapping[str, Sequence[Any]]
@@ -88,6 +88,8 @@ def _has_name(value: Any) -> bool:
 
 def _replaced(argument: str, value: Any, listed: Listed | None) -> Any:
     if argument == "tags":
+        if isinstance(value, str):
+            raise RequestError('tags: expected a list, such as ["vip"]')
         return [_tag(tag, listed or {}) for tag in value] if is_list(value) else value
     if not isinstance(value, str):
         return value

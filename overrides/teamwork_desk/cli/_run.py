@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import aclosing
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -13,11 +12,11 @@ import anyio
 import attrs
 from attrs import frozen
 
-from teamwork_desk import AsyncDesk, ConvertedConversation, DeskError, NotSentError, ValidationError
+from teamwork_desk import AsyncDesk, ConvertedConversation, DeskError, NotSentError
 from teamwork_desk.backlog import Convert, Job, Outcome, convert_many
 from teamwork_desk.testing import FakeDesk
 
-from ._attach import attach
+from ._attach import attach, may_be_about_files
 from ._errors import CommandError
 from ._jobs import Line
 from ._ledger import Entry, Ledger, State
@@ -95,6 +94,7 @@ class Run:
         self._desk = desk
         self._lines: dict[int, int] = {}
         self._files: dict[int, tuple[Path, ...]] = {}
+        self._attached: dict[int, set[int]] = {}
         self._stopping = asyncio.Event()
 
     def stop(self) -> None:
@@ -168,8 +168,9 @@ class Run:
         try:
             conversation = conversation or await self._convert(conversation_id, **arguments)
         except DeskError as error:
-            if isinstance(error, ValidationError) and any(field.startswith("files") for field in error.errors):
+            if conversation_id in self._attached and may_be_about_files(error):
                 self._ledger.forget_uploads(conversation_id)
+                del self._attached[conversation_id]
             # Without an attempt to convert, the lookup itself failed, and the earlier outcome stays unknown. With an
             # attempt, the lookup has shown that the conversation was not converted before.
             still_unknown = may_be_converted and not error.attempts
@@ -187,7 +188,13 @@ class Run:
         if self._desk is None or not files:
             return None
         known = self._ledger.uploads(conversation_id)
-        keep = partial(self._ledger.keep_upload, conversation_id)
+        attached = self._attached[conversation_id] = set()
+
+        def keep(fingerprint: str, file_id: int) -> None:
+            if fingerprint not in known:
+                self._ledger.keep_upload(conversation_id, fingerprint, file_id)
+            attached.add(file_id)
+
         return await attach(self._desk, conversation_id, files, arguments, known=known, keep=keep)
 
     def _result_of(self, outcome: Outcome) -> Result:
@@ -214,9 +221,8 @@ class Run:
 
     def _kept(self, conversation_id: int) -> str:
         """Return what the next run can use of a job that failed, as the end of a message."""
-        files = self._ledger.uploads(conversation_id) if conversation_id in self._files else {}
-        ids = ", ".join(str(file_id) for file_id in files.values())
-        return f"; uploaded for the next run with this ledger: file {ids}" if files else ""
+        ids = ", ".join(map(str, sorted(self._attached.get(conversation_id, ()))))
+        return f"; uploaded for the next run with this ledger: file {ids}" if ids else ""
 
 
 def _rejected(line: Line, problem: str, state: JobState = "failed") -> Result:

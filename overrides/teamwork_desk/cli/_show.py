@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Self
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task
 from rich.table import Table
 from rich.text import Text
@@ -18,6 +16,7 @@ from rich.text import Text
 from teamwork_desk import AsyncDesk, RateLimit
 from teamwork_desk._checks import printable
 
+from ._console import console_on, is_a_terminal
 from ._run import JobState, Result
 
 MEANINGS: dict[JobState, str] = {
@@ -57,7 +56,7 @@ class Display:
     def __init__(self, source: str, total: int, desk: AsyncDesk | None) -> None:
         self.counts: Counter[JobState] = Counter()
         self._source = source
-        self._console = Console(stderr=True, emoji=False, highlight=False, markup=False)
+        self._console = console_on("stderr")
         self._meanings = DRY_RUN_MEANINGS if desk is None else MEANINGS
         # The progress bar counts the successful jobs, so that only failed jobs need a line.
         self._has_bar = self._console.is_interactive and desk is not None
@@ -69,7 +68,7 @@ class Display:
             _TimeLeft(desk),
             console=self._console,
             # On a terminal, rich prints the results above the bar. A file or a pipe must not pass through rich.
-            redirect_stdout=sys.stdout is not None and sys.stdout.isatty(),
+            redirect_stdout=is_a_terminal("stdout"),
             disable=not self._has_bar,
         )
         self._task = self._progress.add_task("", total=total)
