@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn
 
 from teamwork_desk import AsyncDesk, Conversation, ConvertedConversation, DeskError, RequestError
-from teamwork_desk._checks import LARGEST_FILE, is_file_name
+from teamwork_desk._checks import LARGEST_FILE, is_file_name, open_file
 
 ATTACH = "attach"
 """The name of the column and of the key in a jobs file. It is no argument of `convert`, which takes ids of files."""
@@ -97,7 +97,7 @@ async def attach(
         return None  # `convert` rejects it, so that an upload would be in vain
     known, attached = {**known}, [*cast("Sequence[Any]", files or ())]
     for number, path in enumerate(paths, 1):
-        fingerprint = await anyio.to_thread.run_sync(fingerprint_of, path)
+        fingerprint = await anyio.to_thread.run_sync(fingerprint_of, path, abandon_on_cancel=True)
         if fingerprint is None:
             raise RequestError(f"{ATTACH}: file {number} cannot be read any more")
         file_id = known.get(fingerprint)
@@ -140,7 +140,7 @@ def fingerprint_of(path: Path) -> str | None:
     """
     hashed = hashlib.sha256(path.name.encode("utf-8", "surrogateescape") + b"\0")
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             while piece := file.read(1024 * 1024):
                 hashed.update(piece)
     except OSError:
