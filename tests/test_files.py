@@ -849,6 +849,12 @@ FORMS: dict[str, Callable[[FakeDesk], dict[str, Any]]] = {
         "headers": {"Content-Type": "multipart/form-data; boundary=b"},
         "content": b"--b\r\n\r\n\r\n--b--\r\n",
     },
+    "a boundary that is too long": lambda fake: {
+        "headers": {"Content-Type": f"multipart/form-data; boundary={'b' * 71}"},
+        "content": written_by_hand(fake, b"b" * 71),
+    },
+    "no boundary": lambda fake: {"headers": {"Content-Type": "multipart/form-data"}, "content": b"----\r\n"},
+    "no part": lambda _: {"headers": {"Content-Type": "multipart/form-data; boundary=b"}, "content": b"--b--\r\n"},
     "an incomplete form": lambda fake: {
         "headers": {"Content-Type": "multipart/form-data; boundary=b"},
         "content": b"--b\r\n",
@@ -882,6 +888,36 @@ async def test_the_upload_host_accepts_only_the_signed_form(
         )
         for method, path, status in (("PATCH", "999", 404), ("GET", "501", 405), ("GET", "ref", 405)):
             assert (await client.request(method, f"{DESK}/desk/api/v2/files/{path}.json")).status_code == status
+
+
+def written_by_hand(fake: FakeDesk, boundary: bytes, before: bytes = b"", after: bytes = b"") -> bytes:
+    """Return a form with this boundary, and with text before and after it."""
+    lines = [(b'name="%b"' % name.encode(), value.encode()) for name, value in fake.files[501].params.items()]
+    parts = [*lines, (b'name="file"; filename="a.pdf"', b"a\r\n--b\r\n")]
+    body = b"".join(
+        b"--%b \t\r\nContent-Disposition: form-data; %b\r\n\r\n%b\r\n" % (boundary, *part) for part in parts
+    )
+    return before + body + b"--%b--" % boundary + after
+
+
+@pytest.mark.parametrize(
+    ("content_type", "boundary"),
+    [
+        ("multipart/form-data; boundary=" + "-" * 24 + "d74496d66958873e", b"-" * 24 + b"d74496d66958873e"),  # curl
+        ('Multipart/Form-Data; charset=utf-8; Boundary="a b\'()+_,-./:=?"', b"a b'()+_,-./:=?"),
+        ("multipart/form-data;boundary=" + "x" * 70, b"x" * 70),
+    ],
+)
+@pytest.mark.parametrize(("before", "after"), [(b"", b"\r\n"), (b"a\r\n", b"\r\nb"), (b"\r\n", b"")])
+async def test_the_upload_host_accepts_every_boundary_of_rfc_2046(
+    content_type: str, boundary: bytes, before: bytes, after: bytes, fake: FakeDesk
+) -> None:
+    async with httpx.AsyncClient(transport=fake.transport, headers={"Authorization": "Bearer t"}) as client:
+        announcement = {"type": "attachment", "filename": "a.pdf", "mimeType": "a/b", "disposition": "attachment"}
+        url = (await client.post(f"{DESK}/desk/api/v2/files/ref.json", json=announcement)).json()["url"]
+    async with httpx.AsyncClient(transport=fake.transport, headers={"Content-Type": content_type}) as other:
+        response = await other.post(url, content=written_by_hand(fake, boundary, before, after))
+    assert (response.status_code, fake.files[501].content) == (201, b"a\r\n--b\r\n")
 
 
 @pytest.mark.parametrize(
