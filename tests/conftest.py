@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import locale
 import logging
 import os
 import signal
+import ssl
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
+from typing import Any
 
+import certifi
 import pytest
 
 # The plugin is loaded here and not through its entry point (addopts blocks that), so that coverage measures its lines.
@@ -26,12 +31,13 @@ def anyio_backend(request: pytest.FixtureRequest) -> str:
 
 def global_state() -> dict[str, object]:
     """Return the state of the process that one test could change for the next."""
-    modules = {name: module for name, module in sys.modules.items() if name.partition(".")[0] in PACKAGES}
+    modules = {name: module for name, module in sys.modules.items() if name.startswith(PACKAGES)}
     loggers = [logging.getLogger(name) for name in (None, "httpx", "teamwork_desk", "teamwork_desk.drift")]
     state: dict[str, object] = {
         # A failure prints the state, and a variable may hold a secret.
         "environment": {name: hash(value) for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"},
         "directory": Path.cwd(),
+        "locale": locale.setlocale(locale.LC_ALL),
         "import path": sys.path[:],
         "signals": [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)],
         "log levels": {logger.name: [logger.isEnabledFor(level) for level in LEVELS] for logger in loggers},
@@ -47,6 +53,26 @@ def global_state() -> dict[str, object]:
     # Loggers cache which levels they log. setLevel() empties every cache, so that only a test can fill it again.
     logging.root.setLevel(logging.root.level)
     return state
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _certificates() -> Iterator[None]:
+    """Read the certificates of certifi once: that takes longer than most tests, and each client needs a context.
+
+    A context that a test makes in any other way is a new one.
+    """
+    create, name = ssl.create_default_context, certifi.where()
+
+    @cache
+    def shared() -> ssl.SSLContext:
+        return create(cafile=name)
+
+    def create_default_context(*arguments: Any, **options: Any) -> ssl.SSLContext:
+        return create(*arguments, **options) if arguments or options != {"cafile": name} else shared()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ssl, "create_default_context", create_default_context)
+        yield
 
 
 @pytest.fixture(autouse=True)

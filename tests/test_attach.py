@@ -417,6 +417,12 @@ def test_the_ledger_holds_no_name_of_a_file(tmp_path: Path) -> None:
     assert b"jo.txt" not in path.read_bytes()
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no pipes among its files")
+def test_a_path_that_becomes_a_pipe_has_no_fingerprint(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.txt")
+    assert _attach.fingerprint_of(tmp_path / "a.txt") is None
+
+
 async def test_the_bar_counts_the_bytes_of_the_form_only(fake_desk: FakeDesk) -> None:
     console = Console(file=io.StringIO(), force_terminal=True, force_interactive=True, width=80)
     with _attach.upload_progress(console, is_used=True) as options:

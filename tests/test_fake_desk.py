@@ -20,12 +20,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import teamwork_desk.testing
+from teamwork_desk import AsyncDesk
 from teamwork_desk.testing import FakeDesk, RecordedRequest, Ticket
 from teamwork_desk.testing._limiter import LimiterName
 
 LIST = "/desk/api/v2/conversations.json"
 CONVERT = "/desk/api/v2/conversations/42/convert.json"
 NOON = 1_700_000_000.0
+ALL_ADDRESSES = {"0.0.0.0": "127.0.0.1", **({"::": "::1"} if socket.has_dualstack_ipv6() else {})}
+"""The addresses that stand for all addresses, each with the address in the URL that `serve` yields."""
 
 on_asyncio = pytest.mark.parametrize("anyio_backend", ["asyncio"])
 
@@ -86,9 +89,7 @@ async def test_a_convert_request_returns_the_conversation_as_desk_sends_it() -> 
         "deletedAt": "0001-01-01T00:00:00Z",
         "deletedBy": None,
         "id": 42,
-        "inboxAlias": None,
         "messages": None,
-        "numMessages": 0,
         "socket_id": "",
         "state": "active",
         "ticket_id": fake.tickets[0].id,
@@ -847,12 +848,49 @@ async def test_the_server_stops_when_it_is_cancelled() -> None:
         await asyncio.open_connection("127.0.0.1", httpx.URL(url).port)
 
 
-@on_asyncio
-async def test_the_port_and_host_can_be_chosen() -> None:
+@pytest.fixture
+def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port: int = free.getsockname()[1]
-    async with FakeDesk().serve(port=port) as url:
-        assert url == f"http://127.0.0.1:{port}"
+    return port
+
+
+@on_asyncio
+async def test_the_port_and_host_can_be_chosen(free_port: int) -> None:
+    async with FakeDesk().serve(port=free_port) as url:
+        assert url == f"http://127.0.0.1:{free_port}"
+
+
+@on_asyncio
+async def test_the_port_of_the_upload_host_can_be_chosen(free_port: int) -> None:
+    fake = FakeDesk()
+    async with fake.serve(upload_port=free_port) as url, AsyncDesk(url, token="t", trust_env=False) as desk:
+        await desk.files.upload(b"content", filename="a.pdf")
+    assert fake.requests[1].headers["host"] == f"127.0.0.1:{free_port}"
+
+
+@on_asyncio
+@pytest.mark.parametrize("host", [*ALL_ADDRESSES, "127.0.0.1", "localhost"])
+async def test_an_upload_works_wherever_the_server_listens(host: str) -> None:
+    fake = FakeDesk()
+    async with fake.serve(host=host) as url, AsyncDesk(url, token="t", trust_env=False) as desk:
+        assert httpx.URL(url).host == ALL_ADDRESSES.get(host, "127.0.0.1")
+        await desk.files.upload(b"content", filename="a.pdf")
+    assert fake.files[501].content == b"content"
+
+
+@on_asyncio
+@pytest.mark.parametrize("name", ["localhost", "desk.test", "[::1]", ""])
+async def test_the_upload_host_has_the_name_by_which_the_client_reaches_desk(name: str) -> None:
+    announcement = {"type": "attachment", "filename": "a.pdf", "mimeType": "a/b", "disposition": "attachment"}
+    async with FakeDesk().serve(host="0.0.0.0") as url, client_at(url) as client:
+        port = httpx.URL(url).port
+        for host in [f"{name}:{port}", name]:
+            path, headers = "/desk/api/v2/files/ref.json", {"Host": host if name else ""}
+            response = await client.post(path, json=announcement, headers=headers)
+            uploads = httpx.URL(response.json()["url"])
+            assert uploads.netloc.decode() == f"{name or '127.0.0.1'}:{uploads.port}"
+            assert uploads.port != port
 
 
 @pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="needs IPv6")
@@ -918,7 +956,14 @@ def test_ctrl_c_stops_the_command_without_an_error(run: Callable[..., object], m
 
 def test_a_port_in_use_is_reported_in_one_line(run: Callable[..., object]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        assert "address already in use" in str(run("--port", str(taken.getsockname()[1])))
+        port = str(taken.getsockname()[1])
+        assert "address already in use" in str(run("--port", port))
+
+
+def test_the_port_of_the_upload_host_is_an_option(run: Callable[..., object]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        assert "address already in use" in str(run("--port", "0", "--upload-port", port))
 
 
 @pytest.mark.usefixtures("without_the_extra")

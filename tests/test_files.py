@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import socket
@@ -40,9 +41,11 @@ from teamwork_desk import (
     StatusError,
     TransportError,
     ValidationError,
+    _source,
 )
 from teamwork_desk._checks import LARGEST_FILE
 from teamwork_desk._redaction import HiddenURL
+from teamwork_desk._source import Reader, Source
 from teamwork_desk.testing import FakeDesk, Fault
 
 DESK = "https://acme.teamwork.com"
@@ -503,6 +506,11 @@ class Meddling(httpx.AsyncBaseTransport):
         return await self._fake.transport.handle_async_request(request)
 
 
+def becomes_a_pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
 @pytest.mark.parametrize(
     ("meddle", "message"),
     [
@@ -510,6 +518,11 @@ class Meddling(httpx.AsyncBaseTransport):
         (partial(Path.write_bytes, data=b"short"), "changed its size"),
         (partial(Path.write_bytes, data=b""), "changed its size"),
         (Path.unlink, "cannot be read any more"),
+        pytest.param(
+            becomes_a_pipe,
+            "cannot be read any more",
+            marks=pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no pipes among its files"),
+        ),
     ],
 )
 async def test_a_file_that_changes_is_an_error(
@@ -529,6 +542,68 @@ async def test_a_file_that_cannot_be_read_to_the_end_is_an_error(fake: FakeDesk)
     async with a_desk(fake.transport) as desk:
         with pytest.raises(RequestError, match="cannot be read any more"):
             await desk.files.upload("/proc/self/mem")
+
+
+class Hanging(io.BytesIO):
+    """A file of a mount that is broken."""
+
+    def __init__(self) -> None:
+        super().__init__(b"content")
+        self.goes_on, self.was_closed = threading.Event(), threading.Event()
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        assert self.goes_on.wait(60)
+        return super().read(size)
+
+    def close(self) -> None:
+        assert self.goes_on.is_set(), "closing a file waits for its reader"
+        super().close()
+        self.was_closed.set()
+
+
+@pytest.mark.parametrize("hangs", ["open", "read"])
+async def test_a_file_that_hangs_does_not_outlast_the_deadline(
+    hangs: str, fake: FakeDesk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = Hanging()
+
+    def open_file(path: str) -> io.BytesIO:
+        assert hangs == "read" or file.goes_on.wait(60)
+        return file
+
+    monkeypatch.setattr(_source, "open_file", open_file)
+    path = tmp_path / "a.txt"
+    path.write_bytes(b"content")
+    try:
+        async with a_desk(fake.transport) as desk:
+            with pytest.raises(DeadlineExceeded, match=re.escape(HOSTS[UPLOAD])):
+                await desk.with_options(deadline=0.1).files.upload(path)
+            assert not file.was_closed.is_set()
+    finally:
+        file.goes_on.set()
+    assert await anyio.to_thread.run_sync(file.was_closed.wait, 60), "the thread must close the file when it goes on"
+
+
+async def test_a_file_whose_size_cannot_be_found_out_does_not_outlast_the_deadline(
+    fake: FakeDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    goes_on = threading.Event()
+    monkeypatch.setattr(Source, "_stat", lambda _: goes_on.wait(60))
+    try:
+        async with a_desk(fake.transport) as desk:
+            with pytest.raises(DeadlineExceeded):
+                await desk.with_options(deadline=0.1).files.upload("a.txt")
+    finally:
+        goes_on.set()
+    assert not fake.requests
+
+
+def test_a_reader_that_is_closed_opens_no_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_bytes(b"content")
+    reader = Reader(None, str(path))
+    reader.close()
+    assert not reader.open()
 
 
 # References that cannot be used
@@ -774,6 +849,12 @@ FORMS: dict[str, Callable[[FakeDesk], dict[str, Any]]] = {
         "headers": {"Content-Type": "multipart/form-data; boundary=b"},
         "content": b"--b\r\n\r\n\r\n--b--\r\n",
     },
+    "a boundary that is too long": lambda fake: {
+        "headers": {"Content-Type": f"multipart/form-data; boundary={'b' * 71}"},
+        "content": written_by_hand(fake, b"b" * 71),
+    },
+    "no boundary": lambda fake: {"headers": {"Content-Type": "multipart/form-data"}, "content": b"----\r\n"},
+    "no part": lambda _: {"headers": {"Content-Type": "multipart/form-data; boundary=b"}, "content": b"--b--\r\n"},
     "an incomplete form": lambda fake: {
         "headers": {"Content-Type": "multipart/form-data; boundary=b"},
         "content": b"--b\r\n",
@@ -807,6 +888,36 @@ async def test_the_upload_host_accepts_only_the_signed_form(
         )
         for method, path, status in (("PATCH", "999", 404), ("GET", "501", 405), ("GET", "ref", 405)):
             assert (await client.request(method, f"{DESK}/desk/api/v2/files/{path}.json")).status_code == status
+
+
+def written_by_hand(fake: FakeDesk, boundary: bytes, before: bytes = b"", after: bytes = b"") -> bytes:
+    """Return a form with this boundary, and with text before and after it."""
+    lines = [(b'name="%b"' % name.encode(), value.encode()) for name, value in fake.files[501].params.items()]
+    parts = [*lines, (b'name="file"; filename="a.pdf"', b"a\r\n--b\r\n")]
+    body = b"".join(
+        b"--%b \t\r\nContent-Disposition: form-data; %b\r\n\r\n%b\r\n" % (boundary, *part) for part in parts
+    )
+    return before + body + b"--%b--" % boundary + after
+
+
+@pytest.mark.parametrize(
+    ("content_type", "boundary"),
+    [
+        ("multipart/form-data; boundary=" + "-" * 24 + "d74496d66958873e", b"-" * 24 + b"d74496d66958873e"),  # curl
+        ('Multipart/Form-Data; charset=utf-8; Boundary="a b\'()+_,-./:=?"', b"a b'()+_,-./:=?"),
+        ("multipart/form-data;boundary=" + "x" * 70, b"x" * 70),
+    ],
+)
+@pytest.mark.parametrize(("before", "after"), [(b"", b"\r\n"), (b"a\r\n", b"\r\nb"), (b"\r\n", b"")])
+async def test_the_upload_host_accepts_every_boundary_of_rfc_2046(
+    content_type: str, boundary: bytes, before: bytes, after: bytes, fake: FakeDesk
+) -> None:
+    async with httpx.AsyncClient(transport=fake.transport, headers={"Authorization": "Bearer t"}) as client:
+        announcement = {"type": "attachment", "filename": "a.pdf", "mimeType": "a/b", "disposition": "attachment"}
+        url = (await client.post(f"{DESK}/desk/api/v2/files/ref.json", json=announcement)).json()["url"]
+    async with httpx.AsyncClient(transport=fake.transport, headers={"Content-Type": content_type}) as other:
+        response = await other.post(url, content=written_by_hand(fake, boundary, before, after))
+    assert (response.status_code, fake.files[501].content) == (201, b"a\r\n--b\r\n")
 
 
 @pytest.mark.parametrize(

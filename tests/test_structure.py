@@ -10,6 +10,7 @@ import teamwork_desk
 from teamwork_desk import DeskError
 
 PACKAGE = Path(teamwork_desk.__file__).parent
+TESTING = sorted((PACKAGE / "testing").glob("_*.py"))
 CORE = sorted(path for path in PACKAGE.glob("_*.py") if path.name != "__init__.py")
 ENGINE = [
     *("_attempt", "_auth", "_call", "_checks", "_connections", "_headers", "_loops", "_observe", "_origin", "_outcome"),
@@ -30,6 +31,6 @@ def test_the_messages_of_the_engine_do_not_name_conversations(kind: type[DeskErr
     assert not any("conversation" in meaning for meaning in meanings)
 
 
-@pytest.mark.parametrize("path", CORE, ids=lambda path: path.stem)
-def test_no_module_of_the_core_is_longer_than_300_lines(path: Path) -> None:
+@pytest.mark.parametrize("path", [*CORE, *TESTING], ids=lambda path: path.stem)
+def test_no_module_of_the_core_or_of_testing_is_longer_than_300_lines(path: Path) -> None:
     assert len(path.read_text("utf-8").splitlines()) <= 300

@@ -106,7 +106,9 @@ class Call(Scope):
                 failed = self._with_lost_response(effect, error)
                 if not may_be_repeated(effect, error):
                     raise failed
-                await self._back_off(exchange, failed, ended)
+                asked_for = retry_after(exchange.headers, time.time())
+                waited = anyio.current_time() - ended  # while the outcome was looked up
+                await self.back_off(failed, asked_for, waited, is_paced=exchange.status_code == 429)
             # Nothing is sent again only because of a response: a gateway may refuse what the server has carried out.
             if was_sent and not effect.is_unknown:
                 found = await self._find_out(verify, exchange, error, body)
@@ -184,18 +186,6 @@ class Call(Scope):
         self.watch.attempted(request, exchange, began)
         self._request_id = exchange.request_id or self._request_id
         return exchange
-
-    async def _back_off(self, exchange: Exchange, error: DeskError, ended: float) -> None:
-        """Pause before the next attempt, or raise the error if there must be no further attempt.
-
-        Args:
-            exchange: The result of the last attempt.
-            error: Its error.
-            ended: When it ended, by the event loop's clock.
-        """
-        asked_for = retry_after(exchange.headers, time.time())
-        waited = anyio.current_time() - ended  # while the outcome was looked up
-        await self.back_off(error, asked_for, waited, is_paced=exchange.status_code == 429)
 
     async def back_off(
         self, error: DeskError, asked_for: float | None, waited: float = 0.0, *, is_paced: bool = False

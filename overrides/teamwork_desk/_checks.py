@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import os
 import re
+import stat
 from collections.abc import Iterable
 from difflib import get_close_matches
-from typing import Any, TypeGuard
+from typing import Any, BinaryIO, TypeGuard
 
 LARGEST_ID = 2**63 - 1
 LARGEST_FILE = 20 * 1024 * 1024
@@ -68,3 +70,21 @@ def unknown_names(what: str, unknown: Iterable[object], known: Iterable[str]) ->
 def is_file_name(value: object) -> TypeGuard[str]:
     """Return whether a value is the name of a file, without a directory, as text that has a form in JSON."""
     return isinstance(value, str) and _FILE_NAME.fullmatch(value) is not None
+
+
+def open_file(path: str | os.PathLike[str]) -> BinaryIO:
+    """Open a regular file for reading.
+
+    Raises:
+        OSError: It cannot be opened, or something else is at the path by now, such as a pipe.
+    """
+    file = open(path, "rb", opener=_open_without_waiting)  # noqa: SIM115 - the caller closes it
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError("expected a regular file")
+    return file
+
+
+def _open_without_waiting(path: str, flags: int) -> int:
+    # Opening a pipe would wait until another process writes to it. Windows does not have this flag.
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))

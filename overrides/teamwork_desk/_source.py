@@ -5,14 +5,18 @@ from __future__ import annotations
 import io
 import os
 import stat
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
-from typing import BinaryIO, cast
+from functools import partial
+from threading import Lock
+from typing import BinaryIO, TypeVar, cast
 
 import anyio.to_thread
 
-from ._checks import LARGEST_FILE
+from ._checks import LARGEST_FILE, open_file
 from ._errors import RequestError
+
+T = TypeVar("T")
 
 
 class Source:
@@ -44,7 +48,7 @@ class Source:
         Raises:
             RequestError: The file cannot be read, or is too large.
         """
-        problem = await anyio.to_thread.run_sync(self._stat) if self._content is None else None
+        problem = await _in_thread(self._stat) if self._content is None else None
         if problem:
             raise RequestError(f"path_or_bytes: {problem}")
         if self.size > LARGEST_FILE:
@@ -69,7 +73,7 @@ class Source:
         """
         reader = Reader(self._content, self._path)
         try:
-            if self._content is None and not await anyio.to_thread.run_sync(reader.open):
+            if self._content is None and not await _in_thread(reader.open):
                 raise RequestError("path_or_bytes: the file cannot be read any more")
             yield reader
         finally:
@@ -81,6 +85,11 @@ def _path_of(path: object) -> str:
     if not isinstance(cast("object", found), str):
         raise RequestError("path_or_bytes: expected a path as str or os.PathLike[str], or bytes")
     return cast("str", found)
+
+
+async def _in_thread(function: Callable[[], T]) -> T:
+    """Run a function in a thread, which is abandoned when the call ends: a file of a broken mount can hang forever."""
+    return await anyio.to_thread.run_sync(function, abandon_on_cancel=True)
 
 
 class Reader:
@@ -95,26 +104,45 @@ class Reader:
         self._path = path
         self._is_file = content is None
         self._file: BinaryIO | None = None if content is None else io.BytesIO(content)
+        self._lock = Lock()
+        self._is_busy = self._is_closed = False
 
     def open(self) -> bool:
         """Open the file; return False if that fails."""
-        try:
-            self._file = open(self._path, "rb")  # noqa: PTH123, SIM115 - `close` closes it
-        except OSError:
-            return False
+        return self._work(self._open) is not None
+
+    def _open(self) -> bool:
+        self._file = open_file(self._path)
         return True
 
     async def read(self, size: int) -> bytes | None:
         """Return the next bytes, at most so many; None if they cannot be read."""
-        return await anyio.to_thread.run_sync(self._read, size) if self._is_file else self._read(size)
+        read = partial(self._work, partial(cast("BinaryIO", self._file).read, size))
+        return await _in_thread(read) if self._is_file else read()
 
-    def _read(self, size: int) -> bytes | None:
+    def _work(self, function: Callable[[], T]) -> T | None:
+        """Return the result of a function that uses the file; None if it fails."""
+        with self._lock:
+            if self._is_closed:
+                return None
+            self._is_busy = True
         try:
-            return self._file.read(size) if self._file else None
+            return function()
         except OSError:
             return None
+        finally:
+            with self._lock:
+                self._is_busy = False
+                if self._is_closed:
+                    self._close()
 
     def close(self) -> None:
-        """Close the file, also if the call was cancelled."""
+        """Close the file, also if the call was cancelled. If a thread still uses the file, that thread closes it."""
+        with self._lock:
+            self._is_closed = True
+            if not self._is_busy:
+                self._close()
+
+    def _close(self) -> None:
         if self._file is not None:
             self._file.close()

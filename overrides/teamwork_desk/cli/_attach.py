@@ -22,7 +22,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColum
 
 from teamwork_desk import AsyncDesk, Conversation, ConvertedConversation, RequestError, StatusError
 from teamwork_desk._arguments import check_arguments
-from teamwork_desk._checks import LARGEST_FILE, is_file_name
+from teamwork_desk._checks import LARGEST_FILE, is_file_name, open_file
 
 from ._console import is_a_terminal
 
@@ -99,7 +99,7 @@ async def attach(
             return ConvertedConversation(**fields, created=False)
     known, attached = {**known}, [*cast("Sequence[Any]", arguments.get("files") or ())]
     for number, path in enumerate(paths, 1):
-        fingerprint = await anyio.to_thread.run_sync(fingerprint_of, path)
+        fingerprint = await anyio.to_thread.run_sync(fingerprint_of, path, abandon_on_cancel=True)
         if fingerprint is None:
             raise RequestError(f"{ATTACH}: file {number} cannot be read any more")
         file_id = known.get(fingerprint)
@@ -154,7 +154,7 @@ def fingerprint_of(path: Path) -> str | None:
     """
     hashed = hashlib.sha256(path.name.encode("utf-8", "surrogateescape") + b"\0")
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             while piece := file.read(1024 * 1024):
                 hashed.update(piece)
     except OSError:

@@ -13,16 +13,17 @@ from ._limiter import LimiterName
 from ._responses import ErrorShape
 
 
-async def _serve(fake: FakeDesk, host: str, port: int, token: str) -> None:
+async def _serve(fake: FakeDesk, host: str, port: int, upload_port: int, token: str) -> None:
     """Serve a FakeDesk until the process is interrupted.
 
     Args:
         fake: The FakeDesk.
         host: The address to listen on.
         port: The port to listen on.
+        upload_port: The port of the upload host.
         token: The token in the command that is printed as an example.
     """
-    async with fake.serve(host=host, port=port) as url:
+    async with fake.serve(host=host, port=port, upload_port=upload_port) as url:
         convert = f"{url}/desk/api/v2/conversations/42/convert.json"
         print(  # noqa: T201
             f"A fake Teamwork Desk listens on {url}, with conversations 1 to 100. Ctrl-C stops it. Try:",
@@ -40,6 +41,9 @@ def _main() -> str | None:
         epilog="Example: python -m teamwork_desk.testing --port 8080",
     )
     parser.add_argument("--port", type=int, default=8080, help="the port to listen on; 0 chooses a free port")
+    parser.add_argument(
+        "--upload-port", type=int, default=0, help="the port of the upload host; the default is a free port"
+    )
     parser.add_argument("--host", default="127.0.0.1", help="the address to listen on")
     parser.add_argument("--token", help="the only bearer token that is accepted; without it, any token is accepted")
     parser.add_argument("--rate-limit", type=int, default=120, help="requests per minute")
@@ -70,7 +74,7 @@ def _main() -> str | None:
     )
     try:
         with suppress(KeyboardInterrupt):
-            asyncio.run(_serve(fake, options.host, options.port, options.token or "any"))
+            asyncio.run(_serve(fake, options.host, options.port, options.upload_port, options.token or "any"))
     except (ImportError, OSError, OverflowError) as error:
         # The extra is missing, the port is in use, or the number cannot be a port. A message is enough for these.
         return str(error)

@@ -3,51 +3,26 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
-from email.utils import formatdate
-from functools import partial
-from itertools import count
-from operator import itemgetter
 from typing import Any, Literal, Unpack, cast
-from urllib.parse import parse_qsl
 
 import httpx
-from attrs import evolve
 
 from ..backlog import ConvertedFields
 from ._assertions import no_ticket, the_one_ticket
-from ._directory import LISTINGS, Directory
-from ._faults import RATE_LIMITED, TOKEN_REFUSED, Fault, Faults, InjectedFault, fault_by_name
+from ._conversations import Conversations
+from ._faults import Fault, InjectedFault, fault_by_name
+from ._handling import Handling
 from ._limiter import LIMITERS, LimiterName
-from ._listing import CONVERSATIONS, page_response
-from ._records import RecordedRequest, Ticket
-from ._responses import (
-    ErrorShape,
-    FakeResponse,
-    NoResponse,
-    decode_json,
-    json_response,
-    rejection,
-    text_response,
-    validation_error,
-)
+from ._records import Ticket
+from ._responses import ErrorShape, FakeResponse
 from ._time import LoopClock
 from ._transport import Transport
-from ._uploads import UploadedFile, Uploads, is_upload
-from ._validator import problems_of
-
-FIRST_TICKET = 1_000_001
-GO_ZERO_TIME = "0001-01-01T00:00:00Z"
-"""How Go encodes a time that is not set."""
-
-_LIST = "/desk/api/v2/conversations.json"
-_CONVERT = re.compile(r"/desk/api/v2/conversations/([0-9]{1,19})/convert\.json")
+from ._uploads import UploadedFile
 
 
-class FakeDesk(Directory):
+class FakeDesk(Handling):
     """A Teamwork Desk in memory.
 
     It follows the documented rules of Desk. If there is no rule, it chooses the worse behaviour: every convert request
@@ -106,42 +81,37 @@ class FakeDesk(Directory):
             clock: A function that returns the seconds since the epoch. Without it, the time moves with the clock of the
                 event loop, which may be virtual.
         """
-        super().__init__()
-        self._token = token
-        self._limiter = LIMITERS[limiter](rate_limit, window)
-        self._old_installation = old_installation
-        self._error_shape: ErrorShape = error_shape
-        self._refused_operators = ("$in",) if refuse_in else ()
-        self._envelope = envelope
-        self._clock = LoopClock() if clock is None else clock
-        self._faults = Faults()
-        self._unfinished_work: list[tuple[float, Callable[[], FakeResponse]]] = []
-        self._ticket_ids = count(FIRST_TICKET)
-        self._conversations: dict[int, dict[str, Any]] = {}
-        for conversation_id in conversations:
-            self.add_conversation(conversation_id)
-        self._tickets: list[Ticket] = []
-        self._uploads = Uploads()
+        clock = LoopClock() if clock is None else clock
+        super().__init__(
+            token=token,
+            limiter=LIMITERS[limiter](rate_limit, window),
+            conversations=Conversations(conversations, clock),
+            old_installation=old_installation,
+            error_shape=error_shape,
+            refused_operators=("$in",) if refuse_in else (),
+            envelope=envelope,
+            clock=clock,
+        )
         self.files: dict[int, UploadedFile] = self._uploads.files
-        self.requests: list[RecordedRequest] = []
         self.transport: httpx.AsyncBaseTransport = Transport(self._handle, self._faults)
 
     @property
     def tickets(self) -> list[Ticket]:
         """The tickets that have been made so far, oldest first."""
         self._finish_work()
-        return self._tickets
+        return self._conversations.tickets
 
     @asynccontextmanager
-    async def serve(self, *, port: int = 0, host: str = "127.0.0.1") -> AsyncGenerator[str, None]:
+    async def serve(self, *, port: int = 0, host: str = "127.0.0.1", upload_port: int = 0) -> AsyncGenerator[str, None]:
         """Serve FakeDesk over HTTP. This needs the extra `testing`, and works under asyncio only.
 
         Args:
             port: The port to listen on; 0 chooses a free port.
-            host: The address to listen on.
+            host: The address to listen on. With `0.0.0.0` or `::`, it listens on all addresses.
+            upload_port: The port of the upload host, which listens on the same address; 0 chooses a free port.
 
         Yields:
-            The URL of the server, such as `http://127.0.0.1:8080`.
+            The URL of the server, such as `http://127.0.0.1:8080`. This machine can connect to it.
 
         Raises:
             ImportError: The extra `testing` is not installed.
@@ -150,7 +120,7 @@ class FakeDesk(Directory):
             from ._server import serve  # noqa: PLC0415 - it needs the extra
         except ImportError as error:
             raise ImportError('FakeDesk.serve() needs an extra: pip install "teamwork-desk[testing]"') from error
-        async with serve(self._handle, host, port) as url, serve(self._handle, host, 0) as uploads:
+        async with serve(self._handle, host, port) as url, serve(self._handle, host, upload_port) as uploads:
             with self._uploads.at(uploads):
                 yield url
 
@@ -165,31 +135,7 @@ class FakeDesk(Directory):
         Returns:
             The conversation. FakeDesk keeps this same object, so you can change the conversation by changing the dict.
         """
-        number = max(self._conversations, default=0) + 1 if id is None else id
-        address = f"customer{number}@example.com"
-        contact = {"id": number + 5000, "type": "email", "value": address, "isMain": True, "state": "active"}
-        now = self._timestamp()
-        self._conversations[number] = conversation = {
-            "contact": contact,
-            "contactId": contact["id"] if fields.get("contact", contact) else None,
-            "createdAt": now,
-            "createdBy": {"id": 2, "type": "users", "meta": None},
-            "deletedAt": GO_ZERO_TIME,
-            "deletedBy": None,
-            "id": number,
-            "inboxAlias": None,
-            "messages": None,
-            "numMessages": 0,
-            "socket_id": "",
-            "state": "active",
-            "ticket_id": None,
-            "token": f"secret-of-conversation-{number}",
-            "updatedAt": now,
-            "updatedBy": None,
-            "users": [{"id": 2, "type": "users"}],
-            **fields,
-        }
-        return conversation
+        return self._conversations.add(id, fields)
 
     def fail(
         self,
@@ -321,116 +267,3 @@ class FakeDesk(Directory):
         """
         __tracebackhide__ = True
         no_ticket(self.tickets, conversation_id)
-
-    def _handle(
-        self, method: str, path: str, query: str, headers: httpx.Headers, body: bytes
-    ) -> FakeResponse | NoResponse:
-        """Handle a request, with the fault that waits for it, and record the request."""
-        self._finish_work()
-        arguments = dict(parse_qsl(query, keep_blank_values=True))
-        try:
-            decoded = decode_json(body)
-        except ValueError:
-            decoded = None
-        # While the rate limit is used up, no fault happens. Otherwise a fault such as "unreadable answer" would make
-        # the client believe that a request which was rejected with 429 was carried out.
-        to_desk = not is_upload(path)
-        is_paused = to_desk and self._limiter.is_used_up(self._clock())
-        fault = None if is_paused else self._faults.take(method, path)
-        if fault is not None and fault.outcome is RATE_LIMITED and to_desk:
-            self._limiter.use_up(self._clock())
-            # The limiter may count the refused request, too.
-            self._limiter.accepts(self._clock())
-        response: FakeResponse | None = None
-        if fault is None or fault.work != "never":
-            # A request that is rejected here is not carried out later either.
-            response = self._check_access(method, path, headers) if to_desk else None
-            carry_out = (
-                partial(self._carry_out, method, path, arguments, decoded)
-                if to_desk
-                else partial(self._uploads.receive, method, headers, body)
-            )
-            if response is None and fault is not None and fault.work == "later":
-                self._unfinished_work.append((self._clock() + fault.lasts, carry_out))
-            elif response is None:
-                response = carry_out()
-        outcome = cast("FakeResponse", response) if fault is None else fault.outcome_for(response)
-        status = outcome.status if isinstance(outcome, FakeResponse) else None
-        self.requests.append(RecordedRequest(method, path, arguments, headers, decoded, status))
-        return self._with_usual_headers(outcome) if isinstance(outcome, FakeResponse) and to_desk else outcome
-
-    def _finish_work(self) -> None:
-        """Carry out the requests whose time has come, in the order of their times.
-
-        FakeDesk has no task in the background, so it does this whenever somebody asks it for something.
-        """
-        now = self._clock()
-        due = sorted((item for item in self._unfinished_work if item[0] <= now), key=itemgetter(0))
-        self._unfinished_work = [item for item in self._unfinished_work if item[0] > now]
-        for _, carry_out in due:
-            carry_out()
-
-    def _with_usual_headers(self, response: FakeResponse) -> FakeResponse:
-        """Return a response with the headers that Desk always sends. The response's own headers have precedence."""
-        now = self._clock()
-        headers = httpx.Headers(
-            {
-                **({"Content-Type": "application/json"} if response.body else {}),
-                "Content-Length": str(len(response.body)),
-                "Date": formatdate(now, usegmt=True),
-                **self._limiter.headers(now),
-            }
-        )
-        headers.update(response.headers)
-        return evolve(response, headers=headers)
-
-    def _check_access(self, method: str, path: str, headers: httpx.Headers) -> FakeResponse | None:
-        """Return a rejection if the rate limit is used up, or if the token or the content type is wrong, else None."""
-        if not self._limiter.accepts(self._clock()):
-            return RATE_LIMITED
-        scheme, _, token = headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not token or self._token not in (None, token):
-            return TOKEN_REFUSED
-        content_type = headers.get("content-type", "").partition(";")[0].strip().lower()
-        if method in ("POST", "PUT", "DELETE") and content_type != "application/json":
-            # Source: `contenttype/contentType.go` in Teamwork/middleware.
-            return text_response(
-                400, f'unknown content type: "{content_type}" for "{path}"; must be one of application/json'
-            )
-        return None
-
-    def _carry_out(self, method: str, path: str, arguments: Mapping[str, str], body: Any) -> FakeResponse:
-        """Carry out a request that is within the rate limit and has a valid token."""
-        if path == _LIST or path in LISTINGS:
-            if method != "GET":
-                return rejection(405, "the method must be GET", Allow="GET")
-            rules = partial(page_response, refused_operators=self._refused_operators, error_shape=self._error_shape)
-            if path in LISTINGS:
-                return self._page_of(path, arguments, rules)
-            return rules(CONVERSATIONS, self._conversations.values(), arguments)
-        if match := _CONVERT.fullmatch(path):
-            if method != "POST":
-                return rejection(405, "the method must be POST", Allow="POST")
-            return self._convert(int(match[1]), body)
-        response = self._uploads.carry_out(method, path, body, self._error_shape)
-        return response or rejection(404, "the path is unknown")
-
-    def _convert(self, conversation_id: int, body: Any) -> FakeResponse:
-        conversation = self._conversations.get(conversation_id)
-        if conversation is None:
-            return rejection(404, "the conversation is unknown")
-        problems = problems_of(
-            body, has_contact=bool(conversation.get("contact")), old_installation=self._old_installation
-        )
-        problems = problems or self._uploads.problems_of(body)
-        if problems:
-            return validation_error(problems, self._error_shape)
-        ticket = Ticket(next(self._ticket_ids), conversation_id, body)
-        self._tickets.append(ticket)
-        conversation.update(ticket_id=ticket.id, updatedAt=self._timestamp())
-        return json_response(200, {"conversation": conversation, "included": {}} if self._envelope else conversation)
-
-    def _timestamp(self) -> str:
-        """Return the current time as Desk writes it: with milliseconds, and "Z" for UTC."""
-        moment = datetime.fromtimestamp(self._clock(), UTC)
-        return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 # The socket option SO_LINGER, switched on with 0 seconds. With it, closing a socket resets the connection.
 _LINGER = struct.pack("ii", 1, 0)
+_LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - listening on all addresses is the caller's choice
+"""The loopback address for each address that stands for all addresses, to which not every machine can connect."""
 
 
 class _Connection(H11Protocol):
@@ -46,7 +48,7 @@ async def serve(handle: Handler, host: str, port: int) -> AsyncGenerator[str, No
         port: The port to listen on; 0 chooses a free port.
 
     Yields:
-        The URL of the server.
+        The URL of the server. If it listens on all addresses, the URL has the loopback address.
     """
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -86,7 +88,8 @@ async def serve(handle: Handler, host: str, port: int) -> AsyncGenerator[str, No
     server = await asyncio.get_running_loop().create_server(connect, host, port)
     try:
         bound: tuple[str, int] = server.sockets[0].getsockname()
-        yield f"http://[{bound[0]}]:{bound[1]}" if ":" in bound[0] else f"http://{bound[0]}:{bound[1]}"
+        address = _LOOPBACK.get(bound[0], bound[0])
+        yield f"http://[{address}]:{bound[1]}" if ":" in address else f"http://{address}:{bound[1]}"
     finally:
         with anyio.CancelScope(shield=True):
             # asyncio leaks a connection that it is accepting while close() is called. So let the event loop wait for a

@@ -6,7 +6,9 @@ import re
 import secrets
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
-from itertools import count
+from email.message import Message
+from email.parser import BytesHeaderParser
+from itertools import count, pairwise
 from typing import Any, Literal, cast
 
 import httpx
@@ -18,8 +20,10 @@ FIRST_FILE = 501
 PATH = "/uploads"
 _REFERENCE = "/desk/api/v2/files/ref.json"
 _FILE = re.compile(r"/desk/api/v2/files/([0-9]{1,19})\.json")
-_BOUNDARY = re.compile(r"multipart/form-data; boundary=([0-9A-Za-z]+)")
-_NAME = re.compile(rb'form-data; name="([^"]*)"')
+_BOUNDARY = re.compile(r"[0-9A-Za-z'()+_,./:=? -]{0,69}[0-9A-Za-z'()+_,./:=?-]")
+"""Source: RFC 2046, section 5.1.1."""
+_PORT = re.compile(":[0-9]+$")
+_IN_MEMORY = httpx.URL("https://uploads.example.net")
 
 
 @define
@@ -58,18 +62,29 @@ class Uploads:
     def __init__(self) -> None:
         self.files: dict[int, UploadedFile] = {}
         self._ids = count(FIRST_FILE)
-        self._origin = "https://uploads.example.net"
+        self._origin = _IN_MEMORY
 
     @contextmanager
     def at(self, origin: str) -> Generator[None]:
         """Have the upload host at another origin, while it is served there."""
-        before, self._origin = self._origin, origin
+        before, self._origin = self._origin, httpx.URL(origin)
         try:
             yield
         finally:
             self._origin = before
 
-    def carry_out(self, method: str, path: str, body: Any, shape: ErrorShape) -> FakeResponse | None:
+    def _netloc(self, host: str) -> str:
+        """Return the host and the port of the upload host.
+
+        Args:
+            host: The `Host` header of a request. While the upload host is served, it has the name by which the client
+                reaches Desk: it may listen on all addresses of a machine, and only the client knows which it can reach.
+        """
+        if self._origin is _IN_MEMORY or not host:
+            return self._origin.netloc.decode("ascii")
+        return f"{_PORT.sub('', host)}:{self._origin.port}"
+
+    def carry_out(self, method: str, path: str, body: Any, shape: ErrorShape, host: str) -> FakeResponse | None:
         """Return Desk's response to a request about files; None if the path is about something else."""
         match = _FILE.fullmatch(path)
         if path != _REFERENCE and match is None:
@@ -77,7 +92,7 @@ class Uploads:
         allowed = "PATCH" if match else "POST"
         if method != allowed:
             return rejection(405, f"the method must be {allowed}", Allow=allowed)
-        return self._confirm(int(match[1]), shape) if match else self._announce(body, shape)
+        return self._confirm(int(match[1]), shape) if match else self._announce(body, shape, host)
 
     def _confirm(self, file_id: int, shape: ErrorShape) -> FakeResponse:
         file = self.files.get(file_id)
@@ -88,7 +103,7 @@ class Uploads:
         file.state = "active"
         return json_response(200, {"file": _as_json(file)})
 
-    def _announce(self, body: Any, shape: ErrorShape) -> FakeResponse:
+    def _announce(self, body: Any, shape: ErrorShape, host: str) -> FakeResponse:
         problems = list(_problems_of_announcement(body))
         if problems:
             return validation_error(problems, shape)
@@ -105,7 +120,7 @@ class Uploads:
             "x-amz-date": "20240101T000000Z",
             "x-amz-signature": secrets.token_hex(32),
         }
-        url = f"{self._origin}{PATH}?signature={secrets.token_hex(16)}"
+        url = f"{self._origin.scheme}://{self._netloc(host)}{PATH}?signature={secrets.token_hex(16)}"
         return json_response(200, {"url": url, "params": file.params, "file": _as_json(file)})
 
     def receive(self, method: str, headers: httpx.Headers, body: bytes) -> FakeResponse:
@@ -115,7 +130,7 @@ class Uploads:
         file = next((file for file in self.files.values() if file.params.get("key") == key), None)
         if method != "POST":
             problem = "the method must be POST"
-        elif headers.get("host") != httpx.URL(self._origin).netloc.decode("ascii"):
+        elif headers.get("host") != self._netloc(headers.get("host", "")):
             problem = "this host knows no uploads"
         elif "authorization" in headers or "cookie" in headers:
             problem = "only the signature may authorize the upload"
@@ -165,18 +180,30 @@ def _problems_of_announcement(body: Any) -> Iterable[tuple[str, str]]:
 
 def _fields_of(headers: httpx.Headers, body: bytes) -> tuple[str, list[tuple[str, bytes]]]:
     """Return the problem with a form, and its fields in their order."""
-    boundary = _BOUNDARY.fullmatch(headers.get("content-type", ""))
+    boundary = _boundary_of(headers)
     if boundary is None:
         return "the content type must be multipart/form-data", []
     if headers.get("content-length") != str(len(body)):
         return "the length must be known", []
-    delimiter = b"\r\n--" + boundary[1].encode()
-    first, *parts = (b"\r\n" + body).split(delimiter)
-    if first or not parts or parts.pop() != b"--\r\n":
+    body = b"\r\n" + body
+    delimiter = re.compile(rb"\r\n--" + re.escape(boundary) + rb"(--)?[ \t]*(?=\r\n|\Z)")
+    found = list(delimiter.finditer(body))
+    last = next((number for number, each in enumerate(found) if each[1]), 0)
+    if not last:
         return "the form is not complete", []
-    fields: list[tuple[str, bytes]] = []
-    for part in parts:
-        head, _, value = part.partition(b"\r\n\r\n")
-        name = _NAME.search(head)
-        fields.append((name[1].decode("latin-1") if name else "", value))
-    return "", fields
+    # Each part begins after the line of its delimiter. What is before the first or after the last is not a part.
+    return "", [_field_of(body[start.end() + 2 : end.start()]) for start, end in pairwise(found[: last + 1])]
+
+
+def _boundary_of(headers: httpx.Headers) -> bytes | None:
+    message = Message()
+    message["Content-Type"] = headers.get("content-type", "")
+    boundary = message.get_boundary("")
+    is_form = message.get_content_type() == "multipart/form-data" and _BOUNDARY.fullmatch(boundary)
+    return boundary.encode("ascii") if is_form else None
+
+
+def _field_of(part: bytes) -> tuple[str, bytes]:
+    head, _, value = part.partition(b"\r\n\r\n")
+    name = BytesHeaderParser().parsebytes(head).get_param("name", "", "content-disposition")
+    return name if isinstance(name, str) else "", value
