@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
-from typing import Any, Final
+from typing import Any
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
+from taskiq import BrokerMessage
 from taskiq.abc.broker import AsyncBroker
 from taskiq_redis import RedisStreamBroker
 
 from .. import ConfigurationError
 from ._records import ENTRY_LABEL, Records
 from ._redis import Trouble, explain, logger
-from ._setup import check_server, check_url
-
-SOCKET_TIMEOUT: Final = 5.0
-"""Seconds until a connection to Redis counts as dead. It must be longer than a read blocks."""
+from ._setup import SOCKET_TIMEOUT, check_server, check_url
 
 
 class Queue(RedisStreamBroker):
@@ -44,12 +42,8 @@ class Queue(RedisStreamBroker):
         # "0" starts at the first job of the stream. Taskiq's default, "$", would skip the jobs that were enqueued
         # before the first worker started.
         options: dict[str, Any] = {"queue_name": name, "consumer_group_name": name, "consumer_id": "0"}
-        super().__init__(check_url(redis_url), **options)
-        settings = self.connection_pool.connection_kwargs
         # redis-py before 8 has no timeout, and would wait forever on a connection that is dead but not closed.
-        settings["socket_timeout"] = max(SOCKET_TIMEOUT, settings.get("socket_timeout") or 0)
-        # The queue reads bytes, whatever the URL says.
-        settings["decode_responses"] = False
+        super().__init__(check_url(redis_url), **options, socket_timeout=SOCKET_TIMEOUT)
         self.redis: Redis = Redis(connection_pool=self.connection_pool)
         self.records = Records(self.redis, name, self)
         self._redeliver_after = int(redeliver_after * 1000)
@@ -90,6 +84,7 @@ class Queue(RedisStreamBroker):
                 entries = await self._receive()
             except (RedisError, ConfigurationError) as error:
                 self._is_prepared, self._failure = False, None
+                await self._close_idle()
                 await self._trouble.wait(error)
                 continue
             self._trouble.end()
@@ -103,12 +98,28 @@ class Queue(RedisStreamBroker):
                     continue
                 yield delivery
 
-    def suspect(self, error: RedisError) -> None:
+    async def kick(self, message: BrokerMessage) -> None:
+        """Add a job to the stream."""
+        try:
+            await super().kick(message)
+        except RedisError:
+            await self._close_idle()
+            raise
+
+    async def suspect(self, error: RedisError) -> None:
         """Let the worker wait before it receives the next job, because Redis failed while a job ran.
 
         Otherwise the worker would receive job after job, each of which fails and comes again minutes later.
         """
         self._failure = error
+        await self._close_idle()
+
+    async def _close_idle(self) -> None:
+        """Close the connections that nobody uses, so that the next command looks up the address of Redis again.
+
+        After a failover, an old connection may lead to the former primary, which would reject every write for ever.
+        """
+        await self.connection_pool.disconnect(inuse_connections=False)
 
     async def _receive(self) -> Any:
         if self._failure is not None:

@@ -116,8 +116,10 @@ def _explain_connection(error: Exception) -> Fault:
                 "add ?ssl_ca_certs=<file>",
                 passes=False,
             )
-        if isinstance(reason, ssl.SSLError) and not isinstance(reason, ssl.SSLEOFError):
-            return Fault(f"redis_url: TLS failed ({reason.reason}): is it the port for TLS?", passes=False)
+        if isinstance(reason, ssl.SSLError):
+            # The end of a connection during the handshake may also be a failover.
+            passes = isinstance(reason, ssl.SSLEOFError)
+            return Fault(f"redis_url: TLS failed ({reason.reason}): is it the port for TLS?", passes=passes)
         if isinstance(reason, (FileNotFoundError, PermissionError)):
             return Fault("redis_url: a socket or a file of certificates cannot be opened", passes=True)
         if isinstance(reason, socket.gaierror):

@@ -11,6 +11,9 @@ from redis.exceptions import NoPermissionError, RedisError
 from .. import ConfigurationError
 from ._redis import logger
 
+SOCKET_TIMEOUT: Final = 5.0
+"""Seconds until a connection to Redis counts as dead. It must be longer than a read blocks."""
+
 OLDEST: Final = (6, 2)
 """The oldest version of Redis that has the commands of the queue."""
 
@@ -36,6 +39,11 @@ def check_url(url: object) -> str:
             # redis-py reads some options only when it creates a connection.
             pool: Any = BlockingConnectionPool.from_url(str(url))
             pool.make_connection()
+            options = pool.connection_kwargs
+            if options.get("decode_responses") or options.get("protocol", 2) != 2:
+                raise ConfigurationError("redis_url: the options decode_responses and protocol are not supported")
+            if options.get("socket_timeout", SOCKET_TIMEOUT) < SOCKET_TIMEOUT:
+                raise ConfigurationError(f"redis_url: expected a socket_timeout of at least {SOCKET_TIMEOUT:g} s")
             return str(url)
     except (ValueError, TypeError, RedisError):
         pass

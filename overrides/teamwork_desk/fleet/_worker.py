@@ -104,7 +104,7 @@ class Worker:
         """
         text = explain(error).words if isinstance(error, RedisError) else describe(error)
         if isinstance(error, RedisError) and not isinstance(error, LockError):
-            self.queue.suspect(error)
+            await self.queue.suspect(error)
         is_unknown = attempt is not None and leaves_unknown(error, attempt)
         counts = is_about_job(error)
         if counts and (is_final(error, attempt) or (attempt is not None and attempt.number >= self.max_attempts)):
@@ -142,7 +142,7 @@ class Worker:
             try:
                 return await record()
             except RedisError as error:
-                self.queue.suspect(error)
+                await self.queue.suspect(error)
                 if time.monotonic() + RECORD_PAUSE >= give_up:
                     logger.warning("%s will be retried: its end is not recorded: %s", job, explain(error).words)
                     raise NoResultError from None
