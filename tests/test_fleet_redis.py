@@ -120,7 +120,7 @@ REPLIES: dict[str, tuple[str, str]] = {
     "NOPERM User jo@example.com has no permissions to run the 'xadd' command": ("ERROR", "lacks a permission (NOPERM)"),
     "WRONGTYPE Operation against a key holding the wrong kind of value": ("ERROR", "choose another name for the queue"),
     "CROSSSLOT Keys in request don't hash to the same slot": ("ERROR", "it runs in cluster mode"),
-    "MOVED 3999 127.0.0.1:6381": ("ERROR", "it runs in cluster mode, which is not supported (ASK)"),
+    "MOVED 3999 127.0.0.1:6381": ("ERROR", "it runs in cluster mode, which is not supported (MOVED)"),
 }
 
 

@@ -44,6 +44,10 @@ class Queue(RedisStreamBroker):
         options: dict[str, Any] = {"queue_name": name, "consumer_group_name": name, "consumer_id": "0"}
         # redis-py before 8 has no timeout, and would wait forever on a connection that is dead but not closed.
         super().__init__(check_url(redis_url), **options, socket_timeout=SOCKET_TIMEOUT)
+        settings = self.connection_pool.connection_kwargs
+        if redis_url.startswith("rediss://") and settings.get("ssl_cert_reqs") != "none":
+            # redis-py before 6 does not compare the name in the certificate by default.
+            settings.setdefault("ssl_check_hostname", True)
         self.redis: Redis = Redis(connection_pool=self.connection_pool)
         self.records = Records(self.redis, name, self)
         self._redeliver_after = int(redeliver_after * 1000)

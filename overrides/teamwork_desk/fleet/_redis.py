@@ -50,7 +50,8 @@ _LASTING: Final = {
 }
 _CODES: Final[dict[type[Exception], str]] = {
     # redis-py removes the code from the text of these errors.
-    exceptions.AskError: "ASK",  # also MovedError
+    exceptions.MovedError: "MOVED",
+    exceptions.AskError: "ASK",
     exceptions.AuthenticationError: "WRONGPASS",
     exceptions.AuthenticationWrongNumberOfArgsError: "WRONGPASS",
     exceptions.AuthorizationError: "WRONGPASS",

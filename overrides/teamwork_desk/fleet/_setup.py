@@ -40,7 +40,7 @@ def check_url(url: object) -> str:
             pool: Any = BlockingConnectionPool.from_url(str(url))
             pool.make_connection()
             options = pool.connection_kwargs
-            if options.get("decode_responses") or options.get("protocol", 2) != 2:
+            if options.get("decode_responses") or str(options.get("protocol", 2)) != "2":
                 raise ConfigurationError("redis_url: the options decode_responses and protocol are not supported")
             if options.get("socket_timeout", SOCKET_TIMEOUT) < SOCKET_TIMEOUT:
                 raise ConfigurationError(f"redis_url: expected a socket_timeout of at least {SOCKET_TIMEOUT:g} s")
