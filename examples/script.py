@@ -1,13 +1,29 @@
-"""Convert the open conversations with the customers of one domain: `python examples/script.py example.com`."""
+"""Convert the closed chats with the customers of one domain: `python examples/script.py example.com`."""
 
 from __future__ import annotations
 
 import asyncio
 import sys
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from teamwork_desk import AsyncDesk, Conversation, DeskError
 
-UNCONVERTED = {"ticket_id": {"$eq": None}, "state": {"$eq": "active"}}
+LOOK_BACK = timedelta(days=1)
+"""How old the last change of a chat may be.
+
+Desk has no webhook for conversations, so run this script every few minutes, for example with cron. It must look back
+much longer than that, because a run may fail.
+"""
+
+
+def without_ticket(since: datetime) -> dict[str, Any]:
+    """Return the filter of the closed chats that have no ticket, and that have changed since then."""
+    return {
+        "ticket_id": {"$eq": None},
+        "state": {"$eq": "closed"},
+        "updatedAt": {"$gte": since.strftime("%Y-%m-%dT%H:%M:%SZ")},
+    }
 
 
 def is_from(conversation: Conversation, domain: str) -> bool:
@@ -20,7 +36,9 @@ async def main(domain: str) -> str | None:
     """Print the ticket of each conversation, and return a message if some were not converted."""
     failed = 0
     async with AsyncDesk() as desk:
-        listing = desk.conversations.list(filter=UNCONVERTED, order_by="createdAt")
+        listing = desk.conversations.list(
+            filter=without_ticket(datetime.now(UTC) - LOOK_BACK), order_by="updatedAt", order_mode="asc"
+        )
         # Read the whole listing first, because each conversion would shift the pages that are not read yet.
         wanted = [found.id async for found in listing if found.id and is_from(found, domain)]
         for conversation_id in wanted:
@@ -30,7 +48,7 @@ async def main(domain: str) -> str | None:
                     subject=f"Chat with {domain}",
                     tags=["from-chat"],
                     notify_customer=False,
-                    verify_first=True,  # Someone else may have converted it since the listing.
+                    verify_first=True,  # Someone else, or another run of this script, may have converted it since.
                 )
                 print(f"conversation {conversation_id}: ticket {conversation.ticket_id}")
             except DeskError as error:

@@ -13,10 +13,24 @@ CONCURRENCY = 8
 """How many jobs run at the same time."""
 REDELIVERY_DELAY = 60.0
 """Seconds until a returned job is delivered again."""
-FINAL = (td.RequestError, td.ValidationError, td.NotFoundError, td.ConflictError, td.UnprocessableError)
-"""The errors of a conversation that was not converted, and that another attempt would not convert either."""
+FINAL = (td.ValidationError, td.NotFoundError, td.ConflictError, td.UnprocessableError)
+"""The errors with which Desk says that it will never convert a conversation."""
 
 logger = logging.getLogger("worker")
+
+
+def is_about_job(error: td.DeskError) -> bool:
+    """Return whether an error says something final about the job, and not about the URL or the token.
+
+    With a wrong URL or token, every job fails, and may fail with the status of a missing conversation.
+    """
+    if isinstance(error, td.ResponseDecodeError):
+        return error.maybe_applied  # The conversation was converted, but the response cannot be read.
+    if isinstance(error, FINAL):
+        # `convert` has sent something only after the listing of this Desk has shown the conversation. An error without
+        # headers is no response: the listing does not show the conversation.
+        return error.from_desk and (error.attempts > 0 or not error.headers)
+    return isinstance(error, td.RequestError)
 
 
 async def work(queue: asyncio.Queue[int], desk: td.AsyncDesk, conversation_id: int) -> None:
@@ -26,10 +40,7 @@ async def work(queue: asyncio.Queue[int], desk: td.AsyncDesk, conversation_id: i
         conversation = await desk.conversations.convert(conversation_id, notify_customer=False)
         outcome = f"ticket {conversation.ticket_id}"
     except td.DeskError as error:
-        converted = isinstance(error, td.ResponseDecodeError) and error.maybe_applied
-        # The page of another web server says nothing about the conversation: the URL is probably wrong.
-        from_desk = not isinstance(error, td.StatusError) or error.from_desk
-        if not converted and not (from_desk and isinstance(error, FINAL)):
+        if not is_about_job(error):
             logger.warning("%d: returned to the queue: %s", conversation_id, error)
             asyncio.get_running_loop().call_later(REDELIVERY_DELAY, queue.put_nowait, conversation_id)
             return

@@ -262,11 +262,24 @@ async def test_the_worker_returns_a_job_whose_outcome_is_unknown() -> None:
     assert fake.tickets == [ticket]
 
 
-@pytest.mark.parametrize("status", [404, 200])
-async def test_the_worker_returns_every_job_if_the_url_is_that_of_another_web_server(status: int) -> None:
+OTHER_SERVERS: dict[str, tuple[int, bytes, str]] = {
+    **{f"a page, {status}": (status, b"<html><h1>Whatever</h1></html>", "text/html") for status in (404, 200)},
+    **{
+        f"JSON, {status}": (status, b'{"errors": [{"code": "not_found", "detail": "Whatever"}]}', "application/json")
+        for status in (400, 401, 403, 404, 409, 422, 200)
+    },
+}
+
+
+@pytest.mark.parametrize("response", OTHER_SERVERS.values(), ids=OTHER_SERVERS.keys())
+async def test_the_worker_returns_every_job_if_the_url_is_that_of_another_web_server(
+    response: tuple[int, bytes, str],
+) -> None:
+    status, body, media_type = response
+
     def serve(connection: socket.socket) -> None:
         read_request(connection)
-        connection.sendall(http(status, b"<html><h1>Whatever</h1></html>", "Content-Type: text/html"))
+        connection.sendall(http(status, body, f"Content-Type: {media_type}"))
 
     with RawServer(serve) as server:
         async with running(server.url, WORKER, "1", "2") as worker:
@@ -274,6 +287,27 @@ async def test_the_worker_returns_every_job_if_the_url_is_that_of_another_web_se
             code, rest = await terminate(worker)
     assert (code, rest) == (0, "INFO:worker:stopped\n")
     assert "acknowledged" not in log
+
+
+async def test_the_worker_returns_every_job_if_desk_rejects_the_token_or_nothing_listens() -> None:
+    fake = FakeDesk(token="another")
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        async with fake.serve() as url:
+            for wrong in (url, f"http://127.0.0.1:{unused.getsockname()[1]}"):
+                async with running(wrong, WORKER, "1", "2") as worker:
+                    log = await stderr_until(worker, "(?s)returned.*returned")
+                    assert (await terminate(worker))[0] == 0
+                assert "acknowledged" not in log
+
+
+@pytest.mark.parametrize("status", [400, 404, 409, 422])
+async def test_the_worker_acknowledges_a_job_that_desk_rejects(status: int) -> None:
+    fake = FakeDesk(token=TOKEN)
+    fake.fail(**respond(status, body={"errors": []}))
+    async with fake.serve() as url, running(url, WORKER, "7") as worker:
+        await stderr_until(worker, "7: acknowledged: a person must check it")
+    assert fake.tickets == []
 
 
 async def test_a_returned_job_is_delivered_again() -> None:
@@ -316,8 +350,11 @@ async def test_the_script_converts_the_conversations_of_the_domain() -> None:
     for number in range(1, 103):
         domain = "acme.example" if number in (1, 2, 50, 102) else "elsewhere.example"
         contact = {"id": number, "type": "email", "value": f"jo@{domain}"}
-        fake.add_conversation(number, contact=contact, state="deleted" if number == 50 else "active")
-    fake.add_conversation(103, contact=None)
+        fake.add_conversation(number, contact=contact, state="deleted" if number == 50 else "closed")
+    fake.add_conversation(103, contact=None, state="closed")
+    contact = {"id": 104, "type": "email", "value": "jo@acme.example"}
+    fake.add_conversation(104, contact=contact)  # still active
+    fake.add_conversation(105, contact=contact, state="closed", updatedAt="2020-01-01T00:00:00Z")
     fake.fail(**respond(409))
     async with fake.serve() as url:
         async with running(url, SCRIPT, "Acme.example") as first:
@@ -341,14 +378,14 @@ async def test_the_script_does_not_convert_what_someone_else_has_converted_since
         return time.time()
 
     fake = FakeDesk(token=TOKEN, conversations=(), clock=clock)
-    conversation = fake.add_conversation(1)
+    conversation = fake.add_conversation(1, state="closed")
     async with fake.serve() as url, running(url, SCRIPT, "example.com") as script:
         assert await wait_for_exit(script) == (0, "conversation 1: ticket 99\n", "")
     assert not fake.tickets
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"), [((), "Convert the open conversations"), (("acme.example",), "AuthenticationError: ")]
+    ("arguments", "message"), [((), "Convert the closed chats"), (("acme.example",), "AuthenticationError: ")]
 )
 async def test_the_script_reports_a_missing_argument_or_token(arguments: tuple[str, ...], message: str) -> None:
     fake = FakeDesk(token="another")

@@ -16,7 +16,7 @@ import time
 import traceback
 import uuid
 from bisect import bisect_right
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,13 +26,24 @@ import anyio
 import httpx
 import pytest
 from attrs import define, field
+from fleet_harness import (
+    DEADLINE,
+    LEASE,
+    QUEUE,
+    SETTLE,
+    Harness,
+    HoldingTransport,
+    next_delivery,
+    run_delivery,
+    until,
+    work,
+)
 from fleet_worker import make_fleet
 from raw_server import RawServer, http, read_request
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis_server import redis_server
 from taskiq import InMemoryBroker, SendTaskError
-from taskiq.receiver import Receiver
 
 from teamwork_desk import (
     AsyncDesk,
@@ -40,17 +51,11 @@ from teamwork_desk import (
     CustomerRef,
     EntityRef,
     RequestError,
-    RetryPolicy,
 )
 from teamwork_desk.fleet import EventHooks, Fleet, Parked
 from teamwork_desk.fleet._account import CONCURRENCY, Account
-from teamwork_desk.fleet._queue import UNKNOWN_KEY
+from teamwork_desk.fleet._records import UNKNOWN_KEY
 from teamwork_desk.testing import FakeDesk, Fault, RecordedRequest
-
-RETRY = RetryPolicy(max_attempts=1, backoff_base=0.001, settle=(0.001,))
-QUEUE = "jobs"
-LEASE = "teamwork-desk:lease:acme:42"
-DEADLINE, SETTLE = 60.0, 90.0
 
 
 @pytest.fixture
@@ -65,71 +70,12 @@ def server() -> Iterator[str]:
         yield server.connection_url
 
 
-@define
-class Harness:
-    """A Redis, a fake Desk, and as many workers as a test needs."""
-
-    url: str
-    redis: Any
-    stack: AsyncExitStack
-    fake: FakeDesk = field(factory=FakeDesk)
-    transport: httpx.AsyncBaseTransport | None = None
-    opened: list[str] = field(factory=list[str])
-    urls: dict[str, str] = field(
-        factory=lambda: {"acme": "https://acme.teamwork.com", "umbra": "https://umbra.teamwork.com"}
-    )
-
-    async def worker(self, **options: Any) -> Fleet:
-        """Start the broker of a new worker. It runs no job by itself: the test runs each delivery with `work`."""
-        options = {"rate": "1000/second", "deadline": DEADLINE, "settle": SETTLE, "queue": QUEUE, **options}
-        fleet = Fleet(self.url, self.open_desk, **options)
-        await fleet.broker.startup()
-        self.stack.push_async_callback(fleet.broker.shutdown)
-        return fleet
-
-    def open_desk(self, account: str, event_hooks: EventHooks) -> AsyncDesk:
-        """Return the client of an account, and record that it was opened. All accounts use the same fake Desk."""
-        url = self.urls[account]
-        self.opened.append(account)
-        transport = self.transport or self.fake.transport
-        return AsyncDesk(url, token="hush", retry=RETRY, transport=transport, event_hooks=event_hooks)
-
-    async def jobs_in_stream(self) -> int:
-        """Return how many jobs are in the stream."""
-        return int(await self.redis.xlen(QUEUE))
-
-    async def age_deliveries(self, seconds: float = 2 * DEADLINE + SETTLE + 1) -> None:
-        """Make every delivery this old. The default is old enough for the jobs to be delivered again."""
-        for entry in await self.redis.xpending_range(QUEUE, QUEUE, "-", "+", 100):
-            await self.redis.xclaim(QUEUE, QUEUE, "no worker", 0, [entry["message_id"]], idle=int(seconds * 1000))
-
-
 @pytest.fixture
 async def harness(server: str, anyio_backend: str) -> AsyncIterator[Harness]:
     any_redis: Any = Redis  # its types are incomplete
     async with any_redis.from_url(server) as redis, AsyncExitStack() as stack:
         await redis.flushall()
         yield Harness(server, redis, stack)
-
-
-async def next_delivery(fleet: Fleet) -> bytes:
-    """Receive one job, and do not run it yet."""
-    listening = fleet.broker.listen()
-    with anyio.fail_after(30):
-        data = await anext(listening)
-    await listening.aclose()
-    return data
-
-
-async def run_delivery(fleet: Fleet, delivery: bytes) -> None:
-    """Run a job as a worker of Taskiq does, which removes the job from the stream or leaves it there."""
-    await Receiver(fleet.broker, max_async_tasks=100).callback(delivery)
-
-
-async def work(fleet: Fleet, jobs: int = 1) -> None:
-    """Receive and run this many deliveries, as `taskiq worker` does."""
-    for _ in range(jobs):
-        await run_delivery(fleet, await next_delivery(fleet))
 
 
 # A conversation is converted once, and its job leaves no data in Redis.
@@ -222,8 +168,9 @@ async def test_the_result_of_a_job_is_the_ticket_id(harness: Harness) -> None:
     task = await fleet.enqueue("acme", 42)
     poison = await fleet.enqueue("acme", 404)
     await work(fleet, 2)
-    assert (await task.wait_result()).return_value == harness.fake.tickets[0].id
-    assert (await poison.wait_result()).return_value is None
+    assert (await task.status(), await poison.status()) == ("converted", "parked")
+    assert await task.wait() == harness.fake.tickets[0].id
+    assert await poison.wait(10) is None
 
 
 async def test_a_worker_opens_one_client_per_account_and_closes_it_at_shutdown(harness: Harness) -> None:
@@ -262,25 +209,6 @@ async def test_an_account_in_two_queues_shares_one_lease_and_one_rate(harness: H
     assert await harness.redis.xlen("backlog") == 1
     assert [request.method for request in harness.fake.requests] == ["GET", "POST"]
     assert len(await harness.redis.keys("LIMITS:*")) == 1
-
-
-class HoldingTransport(httpx.AsyncBaseTransport):
-    """A transport that holds the requests of one method until the test releases them."""
-
-    def __init__(self, inner: httpx.AsyncBaseTransport, method: str) -> None:
-        self.inner, self.method = inner, method
-        self.arrived, self.released = asyncio.Event(), asyncio.Event()
-
-    async def arrival(self) -> None:
-        """Wait until a request is held."""
-        with anyio.fail_after(30):
-            await self.arrived.wait()
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        if request.method == self.method:
-            self.arrived.set()
-            await self.released.wait()
-        return await self.inner.handle_async_request(request)
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
@@ -388,7 +316,9 @@ async def test_a_late_worker_does_not_convert_a_discarded_job(
     await run_delivery(late, delivery)
     assert harness.fake.tickets == []
     assert await harness.redis.exists(LEASE, f"{QUEUE}:attempts") == 0
-    assert [record for record in caplog.records if record.name == "teamwork_desk.fleet"] == []
+    assert [record.message for record in caplog.records if record.name == "teamwork_desk.fleet"] == [
+        "conversation 42 of acme is not in the queue any more: somebody has ended it, or Redis has lost it"
+    ]
 
 
 async def test_a_late_worker_does_not_park_a_job_that_another_worker_ended(harness: Harness) -> None:
@@ -512,7 +442,7 @@ async def test_a_job_that_gets_no_turn_is_retried_even_if_redis_cannot_forget_th
     async def fail(*_: object) -> None:
         raise RedisConnectionError
 
-    monkeypatch.setattr(fleet.broker, "report_attempt", fail)
+    monkeypatch.setattr(fleet.broker.records, "report_attempt", fail)
     await work(fleet)
     assert await harness.redis.hvals(f"{QUEUE}:attempts") == [b"1"]
     assert await harness.jobs_in_stream() == 1
@@ -527,9 +457,9 @@ async def test_a_job_is_retried_if_redis_fails_before_its_attempt(
     async def fail(*_: object) -> None:
         raise RedisConnectionError
 
-    monkeypatch.setattr(fleet.broker, "count_attempt", fail)
+    monkeypatch.setattr(fleet.broker.records, "count_attempt", fail)
     await work(fleet)
-    assert "conversation 42 of acme will be retried: ConnectionError" in caplog.text
+    assert "conversation 42 of acme will be retried: Redis cannot be reached (ConnectionError)" in caplog.text
     assert await harness.jobs_in_stream() == 1
     assert harness.fake.requests == []
 
@@ -830,17 +760,17 @@ async def test_a_late_worker_reports_an_unknown_outcome_after_a_later_attempt_wa
     fleet = await harness.worker()
     await fleet.enqueue("acme", 42)
     message = fleet.broker.formatter.loads(await next_delivery(fleet))
-    late, quick = [await fleet.broker.count_attempt(message) for _ in range(2)]
+    late, quick = [await fleet.broker.records.count_attempt(message) for _ in range(2)]
     assert (late.earlier, quick.earlier) == ("", late.mark)
-    await fleet.broker.report_attempt(message, quick, is_unknown=False, counts=True)
+    await fleet.broker.records.report_attempt(message, quick, is_unknown=False, counts=True)
     assert not await harness.redis.exists(UNKNOWN_KEY)
-    await fleet.broker.report_attempt(message, late, is_unknown=True, counts=True)
+    await fleet.broker.records.report_attempt(message, late, is_unknown=True, counts=True)
     assert await harness.redis.hvals(UNKNOWN_KEY) == [late.mark.encode()]
-    assert await fleet.broker.park(message, quick, "NotFoundError", is_unknown=False) is not None
+    assert await fleet.broker.records.park(message, quick, "NotFoundError", is_unknown=False) is not None
     assert [job.maybe_applied for job in await fleet.parked()] == [True]
     # The job has ended, so that a later report must not leave anything behind.
     await harness.redis.delete(UNKNOWN_KEY)
-    await fleet.broker.report_attempt(message, late, is_unknown=True, counts=True)
+    await fleet.broker.records.report_attempt(message, late, is_unknown=True, counts=True)
     assert not await harness.redis.exists(UNKNOWN_KEY)
 
 
@@ -848,9 +778,9 @@ async def test_a_late_worker_parks_an_unknown_outcome_after_its_mark_was_removed
     fleet = await harness.worker()
     await fleet.enqueue("acme", 42)
     message = fleet.broker.formatter.loads(await next_delivery(fleet))
-    late = await fleet.broker.count_attempt(message)
+    late = await fleet.broker.records.count_attempt(message)
     await harness.redis.delete(UNKNOWN_KEY)
-    await fleet.broker.park(message, late, "NotFoundError", is_unknown=True)
+    await fleet.broker.records.park(message, late, "NotFoundError", is_unknown=True)
     assert [job.maybe_applied for job in await fleet.parked()] == [True]
     assert await harness.redis.hvals(UNKNOWN_KEY) == [late.mark.encode()]
 
@@ -1101,7 +1031,7 @@ async def test_a_job_waits_for_its_turn_no_longer_than_the_deadline(
 
 
 async def test_a_broken_connection_to_redis_is_retried(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("teamwork_desk.fleet._queue.RECONNECT_PAUSE", 0.001)
+    monkeypatch.setattr("teamwork_desk.fleet._redis.FIRST_PAUSE", 0.001)
     fleet = await harness.worker()
     await fleet.enqueue("acme", 42)
     real: Callable[..., Any] = fleet.broker.redis.xpending_range
@@ -1161,13 +1091,13 @@ async def test_a_job_whose_end_cannot_be_recorded_is_delivered_again(
         raise RedisConnectionError
 
     with monkeypatch.context() as patch:
-        patch.setattr(fleet.broker, "finish", fail)
+        patch.setattr(fleet.broker.records, "finish", fail)
         await work(fleet)
     assert len(harness.fake.tickets) == await harness.jobs_in_stream() == 1
-    assert not await task.is_ready()
+    assert await task.status() == "waiting"
     await harness.age_deliveries()
     await work(fleet)
-    assert (await task.wait_result()).return_value == harness.fake.tickets[0].id
+    assert await task.wait() == harness.fake.tickets[0].id
     assert len(harness.fake.tickets) == 1
     assert await harness.jobs_in_stream() == 0
 
@@ -1307,13 +1237,6 @@ def processes(server: str, tmp_path: Path) -> Iterator[Processes]:
                 processes.kill()
 
 
-async def until(condition: Callable[[], Awaitable[bool]], seconds: float = 120) -> None:
-    """Wait until a condition holds. It is polled, because other processes bring it about."""
-    with anyio.fail_after(seconds):
-        while not await condition():
-            await anyio.sleep(0.02)
-
-
 async def test_a_worker_finishes_its_running_job_on_sigterm(harness: Harness, processes: Processes) -> None:
     fake = FakeDesk(token="token-of-acme")
     async with fake.serve() as url:
@@ -1408,18 +1331,11 @@ async def test_no_job_is_lost_if_redis_is_killed_and_restarts_with_its_data(
     processes: Processes, tmp_path: Path
 ) -> None:
     any_redis: Any = Redis
-
-    def start_redis(port: int | None = None) -> Any:
-        options = {"appendonly": "yes", "appendfsync": "always"}
-        server = redis_server(port, data_dir=tmp_path / "redis", **options)
-        server.start()
-        return server
-
+    options = {"appendonly": "yes", "appendfsync": "always"}
     numbers = range(1, 101)
     fake = FakeDesk(token="token-of-acme", conversations=numbers, rate_limit=10**6)
-    server = start_redis()
-    port, redis_url = server.port, server.connection_url
-    try:
+    with redis_server(data_dir=tmp_path / "redis", **options) as server:
+        redis_url = server.connection_url
         async with fake.serve() as url:
             processes.environment |= {"FLEET_REDIS": redis_url, "FLEET_DESKS": json.dumps({"acme": url})}
             processes.environment |= {"FLEET_RATE": "50/second"}
@@ -1439,7 +1355,7 @@ async def test_no_job_is_lost_if_redis_is_killed_and_restarts_with_its_data(
             await until(enough_tickets)
             server.terminate()
             await until(both_workers_have_noticed)
-            server = start_redis(port)
+            server.start()
             async with any_redis.from_url(redis_url) as redis:
 
                 async def is_done() -> bool:
@@ -1448,8 +1364,6 @@ async def test_no_job_is_lost_if_redis_is_killed_and_restarts_with_its_data(
                 await until(is_done)
                 assert await redis.xlen("teamwork-desk:parked") == 0
             await processes.stop(2)
-    finally:
-        server.terminate()
     assert sorted(ticket.conversation_id for ticket in fake.tickets) == list(numbers)
 
 

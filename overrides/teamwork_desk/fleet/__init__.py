@@ -11,9 +11,11 @@ the error.
 """
 
 try:
-    from ._fleet import EventHooks, Fleet
-    from ._queue import Parked
+    from ._fleet import Fleet
+    from ._jobs import EnqueuedJob
+    from ._records import Parked
+    from ._worker import EventHooks
 except ImportError as _error:
     raise ImportError('teamwork_desk.fleet needs an extra: pip install "teamwork-desk[fleet]"') from _error
 
-__all__ = ["EventHooks", "Fleet", "Parked"]
+__all__ = ["EnqueuedJob", "EventHooks", "Fleet", "Parked"]

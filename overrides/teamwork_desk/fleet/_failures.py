@@ -12,7 +12,7 @@ from .. import (
     StatusError,
     TransportError,
 )
-from ._queue import Attempt
+from ._records import Attempt
 
 PASSING = (OutcomeUnknownError, TransportError, ServerError, DeadlineExceeded)
 """Errors whose reason may be gone at the next delivery, so that a retry makes sense."""

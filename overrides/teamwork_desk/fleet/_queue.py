@@ -3,143 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-import uuid
 from collections.abc import AsyncGenerator, Mapping
-from typing import Any, Final, cast
+from typing import Any
 
-from attrs import field, frozen
 from redis.asyncio import Redis
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import TimeoutError as RedisTimeoutError
-from taskiq import TaskiqMessage
+from redis.exceptions import RedisError, ResponseError
+from taskiq import BrokerMessage
+from taskiq.abc.broker import AsyncBroker
 from taskiq_redis import RedisStreamBroker
 
-RECONNECT_PAUSE: Final = 1.0
-"""How many seconds to wait before the next try after the connection to Redis broke."""
-
-_ENTRY_LABEL = "stream_entry"
-"""The label of a Taskiq message that holds the id of its entry in the stream."""
-
-UNKNOWN_KEY: Final = "teamwork-desk:unknown"
-"""A hash with a mark for each conversation that may have been converted, although no delivery has reported a ticket.
-
-A delivery sets its mark before it runs, so that the mark stays if its worker dies. The mark is removed when the outcome
-is known. It belongs to the conversation, like the lease: all jobs and queues share it.
-"""
-
-# These are scripts, because Redis runs a script without interruption. A worker that slept may end a job late, and two
-# operators may handle the same parked job at the same time: only the one that deletes an entry may move it elsewhere.
-# A late worker must not remove the mark of a later delivery, so it removes a mark only if it is its own.
-_COUNT_ATTEMPT = """
-if #redis.call('xrange', KEYS[1], ARGV[1], ARGV[1]) == 0 then return {0, '', ''} end
-local earlier = redis.call('hget', KEYS[3], ARGV[2]) or ''
-local kind = ARGV[3]
-if string.sub(earlier, 1, 9) == 'scheduled' then kind = 'scheduled' end
-local mark = kind .. ' ' .. ARGV[4]
-redis.call('hset', KEYS[3], ARGV[2], mark)
-return {redis.call('hincrby', KEYS[2], ARGV[1], 1), mark, earlier}
-"""
-_REPORT_ATTEMPT = """
-if ARGV[4] == 'known' then
-    if redis.call('hget', KEYS[3], ARGV[2]) == ARGV[3] then redis.call('hdel', KEYS[3], ARGV[2]) end
-elseif #redis.call('xrange', KEYS[1], ARGV[1], ARGV[1]) == 1 then
-    redis.call('hsetnx', KEYS[3], ARGV[2], ARGV[3])
-end
-if ARGV[5] == 'forget' and redis.call('hincrby', KEYS[2], ARGV[1], -1) <= 0 then
-    redis.call('hdel', KEYS[2], ARGV[1])
-end
-"""
-_END_JOB = """
-redis.call('xack', KEYS[1], ARGV[1], ARGV[2])
-redis.call('hdel', KEYS[2], ARGV[2])
-local mark = redis.call('hget', KEYS[4], ARGV[3])
-if ARGV[5] == 'done' or (ARGV[5] == 'known' and mark == ARGV[4]) then
-    redis.call('hdel', KEYS[4], ARGV[3])
-    mark = false
-end
-if redis.call('xdel', KEYS[1], ARGV[2]) == 0 or ARGV[5] == 'done' then return false end
-if ARGV[5] == 'unknown' and not mark then
-    mark = ARGV[4]
-    redis.call('hset', KEYS[4], ARGV[3], mark)
-end
-if mark then
-    redis.call('xadd', KEYS[3], '*', 'data', ARGV[6], 'error', ARGV[7], 'mark', mark, 'subject', ARGV[3])
-    return 'unknown'
-end
-redis.call('xadd', KEYS[3], '*', 'data', ARGV[6], 'error', ARGV[7])
-return 'known'
-"""
-# The script uses pcall, because XRANGE fails if its argument is not an id. It compares the ids, because XRANGE also
-# accepts "-", "+" and incomplete ids, and would find other entries with them.
-_REMOVE_PARKED = """
-local entry = redis.pcall('xrange', KEYS[1], ARGV[1], ARGV[1])[1]
-if entry and entry[1] == ARGV[1] then
-    local _, data, _, _, _, mark, _, subject = unpack(entry[2])
-    redis.call('xdel', KEYS[1], ARGV[1])
-    if ARGV[2] == 'run again' then
-        redis.call('xadd', KEYS[2], '*', 'data', data)
-    elseif mark and redis.call('hget', KEYS[3], subject) == mark then
-        redis.call('hdel', KEYS[3], subject)
-    end
-end
-"""
-
-logger = logging.getLogger("teamwork_desk.fleet")
-
-
-@frozen(kw_only=True)
-class Parked:
-    """A job that the fleet gave up, and keeps until a person runs it again or discards it.
-
-    Attributes:
-        id: The id that `Fleet.run_again` and `Fleet.discard` take.
-        account: The account's name.
-        conversation_id: The conversation's id.
-        arguments: The arguments of `convert`. The repr does not show them, because they may be personal data.
-        error: Why the fleet gave the job up. It holds no personal data. It begins with the name of the error's class;
-            that is `OutcomeUnknownError` if it is unknown whether the conversation was converted, whatever the last
-            error was.
-        maybe_applied: Whether an attempt may have converted the conversation. If it is True, make sure that there is no
-            ticket before you discard the job.
-    """
-
-    id: str
-    account: str
-    conversation_id: int
-    arguments: dict[str, Any] = field(repr=False)
-    error: str
-    maybe_applied: bool = False
-
-
-@frozen(kw_only=True)
-class Attempt:
-    """A delivery that counts, and what Redis knew about its conversation when it began.
-
-    Attributes:
-        number: How many attempts at the job there were, including this one. It is 0 if the job is not in the stream any
-            more.
-        mark: The mark that this attempt has set on the conversation.
-        earlier: The mark of an earlier attempt whose outcome is unknown; empty if there is none.
-    """
-
-    number: int
-    mark: str
-    earlier: str
-
-    @property
-    def is_scheduled(self) -> bool:
-        """Whether this attempt or an earlier one has a scheduled email: its ticket may appear at any time."""
-        return self.mark.startswith("scheduled")
-
-    @property
-    def must_not_send(self) -> bool:
-        """Whether an earlier attempt may have scheduled an email: then a lookup cannot show that it did nothing."""
-        return self.earlier.startswith("scheduled")
+from .. import ConfigurationError
+from ._records import ENTRY_LABEL, Records
+from ._redis import Trouble, explain, logger
+from ._setup import SOCKET_TIMEOUT, check_server, check_url
 
 
 class Queue(RedisStreamBroker):
-    """Taskiq's broker on Redis Streams, changed so that only `end` removes a job.
+    """Taskiq's broker on Redis Streams, changed so that only `Records` removes a job, and that a failover does no harm.
 
     Taskiq acknowledges an `AckableMessage` and then forgets it. `listen` yields plain bytes instead, so that Taskiq
     never removes a job that failed or that it cannot read.
@@ -149,39 +29,69 @@ class Queue(RedisStreamBroker):
         name: The name of the stream. The names of the queue's other keys begin with it.
         redeliver_after: How many seconds after a delivery a job is delivered again if it has not ended. A job must
             not run that long, or two workers run it at the same time.
+
+    Attributes:
+        redis: The connections, which all parts of the fleet share.
+        records: What Redis records about jobs besides the stream.
+
+    Raises:
+        ConfigurationError: The URL is invalid or not supported.
     """
 
     def __init__(self, redis_url: str, name: str, redeliver_after: float) -> None:
         # "0" starts at the first job of the stream. Taskiq's default, "$", would skip the jobs that were enqueued
         # before the first worker started.
         options: dict[str, Any] = {"queue_name": name, "consumer_group_name": name, "consumer_id": "0"}
-        # The timeout must be longer than a read blocks. It is set because redis-py before 8 has none, and would wait
-        # forever on a connection that is dead but not closed.
-        super().__init__(redis_url, **options, socket_timeout=5)
+        # redis-py before 8 has no timeout, and would wait forever on a connection that is dead but not closed.
+        super().__init__(check_url(redis_url), **options, socket_timeout=SOCKET_TIMEOUT)
+        settings = self.connection_pool.connection_kwargs
+        if redis_url.startswith("rediss://") and settings.get("ssl_cert_reqs") != "none":
+            # redis-py before 6 does not compare the name in the certificate by default.
+            settings.setdefault("ssl_check_hostname", True)
         self.redis: Redis = Redis(connection_pool=self.connection_pool)
+        self.records = Records(self.redis, name, self)
         self._redeliver_after = int(redeliver_after * 1000)
-        self._parked_key = f"{name}:parked"
-        self._attempts_key = f"{name}:attempts"
-        self._count_attempt: Any = self.redis.register_script(_COUNT_ATTEMPT)
-        self._report_attempt: Any = self.redis.register_script(_REPORT_ATTEMPT)
-        self._end_job: Any = self.redis.register_script(_END_JOB)
-        self._remove_parked: Any = self.redis.register_script(_REMOVE_PARKED)
+        self._trouble = Trouble()
+        self._failure: Exception | None = None
+        self._is_prepared = self._has_consumer = False
+
+    async def startup(self) -> None:
+        """Start the broker, and check that the queue can work with this Redis.
+
+        If Redis only fails for a while, the broker starts all the same: a worker tries again until Redis works.
+
+        Raises:
+            ConfigurationError: The queue can never work with this Redis, such as with a wrong password.
+        """
+        # Taskiq's own method would also create the consumer group, and ignore every error reply. A producer must not
+        # create it: then no worker would notice that Redis has lost it.
+        await AsyncBroker.startup(self)
+        try:
+            await check_server(self.redis, self.records.keys)
+        except (RedisError, ConfigurationError) as error:
+            fault = explain(error)
+            if not fault.passes:
+                await self.connection_pool.disconnect()
+                raise ConfigurationError(fault.words) from None
+            logger.warning("%s; this is tried again when Redis is needed", fault.words)
 
     async def listen(self) -> AsyncGenerator[bytes, None]:  # type: ignore[override]
         """Yield the jobs one by one, and abandoned jobs before new ones.
 
         A worker reads only one job at a time, so that no job waits in a worker while its time runs out. Taskiq's own
         method looks for abandoned jobs only when new jobs arrive.
+
+        No error of Redis ends this, because Taskiq would then stop the worker, and the calls of its running jobs.
         """
         while not _is_cancelled():
             try:
-                entries = await self._claim_abandoned() or await self._read_new()
-            except (RedisConnectionError, RedisTimeoutError) as error:
-                # Log the class only, because the text may quote the URL with its password.
-                name = type(error).__name__
-                logger.warning("Redis cannot be reached (%s); retrying in %s s", name, RECONNECT_PAUSE)
-                await asyncio.sleep(RECONNECT_PAUSE)
+                entries = await self._receive()
+            except (RedisError, ConfigurationError) as error:
+                self._is_prepared, self._failure = False, None
+                await self._close_idle()
+                await self._trouble.wait(error)
                 continue
+            self._trouble.end()
             for entry, fields in entries:
                 delivery = self._decode_entry(entry.decode(), fields)
                 if delivery is None:
@@ -191,6 +101,58 @@ class Queue(RedisStreamBroker):
                     )
                     continue
                 yield delivery
+
+    async def kick(self, message: BrokerMessage) -> None:
+        """Add a job to the stream."""
+        try:
+            await super().kick(message)
+        except RedisError:
+            await self._close_idle()
+            raise
+
+    async def suspect(self, error: RedisError) -> None:
+        """Let the worker wait before it receives the next job, because Redis failed while a job ran.
+
+        Otherwise the worker would receive job after job, each of which fails and comes again minutes later.
+        """
+        self._failure = error
+        await self._close_idle()
+
+    async def _close_idle(self) -> None:
+        """Close the connections that nobody uses, so that the next command looks up the address of Redis again.
+
+        After a failover, an old connection may lead to the former primary, which would reject every write for ever.
+        """
+        await self.connection_pool.disconnect(inuse_connections=False)
+
+    async def _receive(self) -> Any:
+        if self._failure is not None:
+            raise self._failure
+        if not self._is_prepared:
+            await self._prepare()
+        return await self._claim_abandoned() or await self._read_new()
+
+    async def _prepare(self) -> None:
+        """Check Redis, and create what the queue needs. This happens at the start and after each failure.
+
+        After a failover, Redis may have another configuration, or may have lost the stream with the jobs.
+        """
+        await check_server(self.redis, self.records.keys)
+        try:
+            await self.redis.xgroup_create(
+                self.queue_name, self.consumer_group_name, id=self.consumer_id, mkstream=self.mkstream
+            )
+        except ResponseError as error:
+            if "BUSYGROUP" not in str(error):  # the group exists
+                raise
+        is_new = await self.redis.xgroup_createconsumer(self.queue_name, self.consumer_group_name, self.consumer_name)
+        if is_new and self._has_consumer:
+            logger.error(
+                "Redis has lost the queue %s: jobs, parked jobs, leases and counts of the rate that were in it may be "
+                "gone; enqueue the jobs again, which does no harm to those that are done",
+                self.queue_name,
+            )
+        self._is_prepared = self._has_consumer = True
 
     async def _claim_abandoned(self) -> Any:
         """Claim a job that was delivered long ago and has not ended, because its worker died or deferred it.
@@ -212,105 +174,10 @@ class Queue(RedisStreamBroker):
         """Return a message with the id of its entry added, or None if this worker cannot run it."""
         try:
             message = self.formatter.loads(fields[b"data"])
-            message.labels[_ENTRY_LABEL] = entry
+            message.labels[ENTRY_LABEL] = entry
             return self.formatter.dumps(message).message if self.find_task(message.task_name) else None
         except (KeyError, ValueError, RecursionError):
             return None
-
-    async def count_attempt(self, message: TaskiqMessage) -> Attempt:
-        """Count an attempt at a job before it runs, so that an attempt counts even if it kills its worker."""
-        keys = [self.queue_name, self._attempts_key, UNKNOWN_KEY]
-        _account, _conversation_id, arguments = message.args
-        kind = "plain" if arguments.get("scheduled_email") is None else "scheduled"
-        arguments = [message.labels[_ENTRY_LABEL], _subject(message), kind, uuid.uuid4().hex]
-        number, mark, earlier = await self._count_attempt(keys=keys, args=arguments)
-        return Attempt(number=int(number), mark=mark.decode(), earlier=earlier.decode())
-
-    async def report_attempt(self, message: TaskiqMessage, attempt: Attempt, *, is_unknown: bool, counts: bool) -> None:
-        """Record how an attempt ended whose job stays in the stream.
-
-        Args:
-            message: The job.
-            attempt: The attempt.
-            is_unknown: Whether this attempt or an earlier one may have converted the conversation.
-            counts: Whether the attempt counts. It does not if it says nothing about the job.
-        """
-        keys = [self.queue_name, self._attempts_key, UNKNOWN_KEY]
-        ending = ["unknown" if is_unknown else "known", "count" if counts else "forget"]
-        arguments = [message.labels[_ENTRY_LABEL], _subject(message), attempt.mark, *ending]
-        await self._report_attempt(keys=keys, args=arguments)
-
-    async def finish(self, message: TaskiqMessage) -> None:
-        """Remove a job that is done from the stream."""
-        await self._end(message, "", "done", "")
-
-    async def park(
-        self, message: TaskiqMessage, attempt: Attempt | None, error: str, *, is_unknown: bool
-    ) -> str | None:
-        """Move a job from the stream to the parked jobs.
-
-        Args:
-            message: The job.
-            attempt: The last attempt; None if the job failed before an attempt.
-            error: Why the job is given up.
-            is_unknown: Whether the attempt or an earlier one may have converted the conversation.
-
-        Returns:
-            The text of `Parked.error`; None if another worker has removed the job already.
-        """
-        mark = attempt.mark if attempt else ""
-        outcome = await self._end(message, mark, "unknown" if is_unknown else "known", error)
-        return None if outcome is None else _parked_error(error, is_unknown=outcome == b"unknown")
-
-    async def _end(self, message: TaskiqMessage, mark: str, outcome: str, error: str) -> bytes | None:
-        keys = [self.queue_name, self._attempts_key, self._parked_key, UNKNOWN_KEY]
-        arguments = [self.consumer_group_name, message.labels[_ENTRY_LABEL], _subject(message), mark, outcome]
-        data = self.formatter.dumps(message).message
-        return cast("bytes | None", await self._end_job(keys=keys, args=[*arguments, data, error]))
-
-    async def parked(self) -> list[Parked]:
-        """Return the parked jobs, oldest first."""
-        entries: Any = await self.redis.xrange(self._parked_key)
-        return [self._decode_parked(entry.decode(), fields) for entry, fields in entries]
-
-    def _decode_parked(self, entry: str, fields: Mapping[bytes, bytes]) -> Parked:
-        account, conversation_id, arguments = self.formatter.loads(fields[b"data"]).args
-        error = _parked_error(fields[b"error"].decode(), is_unknown=b"mark" in fields)
-        return Parked(
-            id=entry,
-            account=account,
-            conversation_id=conversation_id,
-            arguments=arguments,
-            error=error,
-            maybe_applied=error.startswith(_SAY_UNKNOWN),
-        )
-
-    async def run_again(self, parked_id: str) -> None:
-        """Move a parked job back into the stream. If there is no such job, do nothing."""
-        keys = [self._parked_key, self.queue_name, UNKNOWN_KEY]
-        await self._remove_parked(keys=keys, args=[parked_id, "run again"])
-
-    async def discard(self, parked_id: str) -> None:
-        """Delete a parked job, and forget that its outcome is unknown. If there is no such job, do nothing."""
-        keys = [self._parked_key, self.queue_name, UNKNOWN_KEY]
-        await self._remove_parked(keys=keys, args=[parked_id, "discard"])
-
-
-_SAY_UNKNOWN = ("OutcomeUnknownError", "ResponseDecodeError")
-"""The errors of a conversion that say by themselves that the conversation may have been converted."""
-
-
-def _parked_error(error: str, *, is_unknown: bool) -> str:
-    """Return the error of a parked job. It says that the outcome is unknown, whatever the last error was."""
-    if not is_unknown or error.startswith(_SAY_UNKNOWN):
-        return error
-    return f"OutcomeUnknownError: an attempt may have converted the conversation; the last error was {error}"
-
-
-def _subject(message: TaskiqMessage) -> str:
-    """Name the conversation of a job in the hash of marks."""
-    account, conversation_id, _arguments = message.args
-    return f"{account}:{conversation_id}"
 
 
 def _is_cancelled() -> bool:
