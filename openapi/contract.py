@@ -71,6 +71,12 @@ def operations(contract: Node) -> Iterator[tuple[str, str, Node, Node]]:
                 yield path, method, item, child(item, method)
 
 
+def base_path(server: Node) -> str:
+    """Return the path of a server's URL, which comes before the path of every operation."""
+    _, scheme, rest = str(server.get("url", "")).rpartition("://")
+    return ("/" + rest.partition("/")[2] if scheme else rest).rstrip("/")
+
+
 def objects(node: Any) -> Iterator[tuple[str, Node]]:
     """Yield the objects among the values of an object, with their keys."""
     if type(node) is dict:

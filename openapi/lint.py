@@ -16,6 +16,7 @@ from contract import (
     METHODS,
     Node,
     bare,
+    base_path,
     child,
     children,
     is_map,
@@ -700,12 +701,6 @@ def _contract_faults(contract: Node) -> Iterator[Fault]:
         yield ("servers",), "a server's URL with a query, a fragment or characters to escape is not supported"
     if len(bases) > 1 or any("{" in base for base in bases):
         yield ("servers",), "servers whose URLs have different paths, or a variable in the path, are not supported"
-
-
-def base_path(server: Node) -> str:
-    """Return the path of a server's URL, which comes before the path of every operation."""
-    _, scheme, rest = str(server.get("url", "")).rpartition("://")
-    return ("/" + rest.partition("/")[2] if scheme else rest).rstrip("/")
 
 
 def _name_faults(contract: Node) -> Iterator[Fault]:

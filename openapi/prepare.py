@@ -12,6 +12,7 @@ from typing import Any, cast
 from contract import (
     Node,
     bare,
+    base_path,
     child,
     children,
     is_map,
@@ -26,7 +27,7 @@ from contract import (
     successes,
     without_null,
 )
-from lint import PREFIX, SCHEMA_KINDS, base_path, walk
+from lint import PREFIX, SCHEMA_KINDS, walk
 from openapi_python_client.strings import ClassName, PythonIdentifier
 
 
