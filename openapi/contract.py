@@ -206,6 +206,17 @@ def is_map(contract: Node, schema: Any) -> bool:
     return json_types(contract, found) == ["object"] and not properties(contract, found)
 
 
+def formats(contract: Node, schema: Any) -> set[str]:
+    """Return the formats of a value, and of the values in its arrays, maps and unions, but not those in models."""
+    found = bare(contract, schema)
+    if properties(contract, found):
+        return set()
+    inner = [found[key] for key in ("items", "additionalProperties") if key in found]
+    inner += [member for key in ("anyOf", "oneOf") for member in children(found, key)]
+    own = {found["format"]} if "format" in found and "string" in own_types(found) else set[str]()
+    return own.union(*(formats(contract, one) for one in inner))
+
+
 def sent_and_read(contract: Node) -> tuple[set[str], set[str]]:
     """Return the names of the schemas that requests use, and of those that responses use."""
     sent: set[str] = set()

@@ -27,7 +27,7 @@ from contract import (
     resolve,
     schemas,
 )
-from diff_rules import CALLED, NO_TOKEN, NOTHING, Fact
+from diff_rules import CALLED, ANYBODY, NOTHING, Fact
 
 LIMITS = (
     "maximum",
@@ -142,8 +142,8 @@ def _security(contract: Node, operation: Node) -> frozenset[str]:
             " ".join([str(schemes.get(name, {}).get("scheme", name)), "token", *(f"for {scope}" for scope in scopes)])
             for name, scopes in alternative.items()
         ]
-        found.add(" and ".join(sorted(tokens)) or NO_TOKEN)
-    return frozenset(found or {NO_TOKEN})
+        found.add(" and ".join(sorted(tokens)) or ANYBODY)
+    return frozenset(found or {ANYBODY})
 
 
 def _wire(contract: Node, parameter: Node, schema: Any) -> str:

@@ -16,7 +16,7 @@ NOTHING: frozenset[str] = frozenset()
 BOTH_WAYS = frozenset({"sent", "read"})
 CALLED = frozenset({"called"})
 """The ways of an operation."""
-NO_TOKEN = "no token"
+ANYBODY = "no token"
 """The security of an operation that anybody may call."""
 
 
@@ -164,7 +164,7 @@ def _hidden(name: str, ways: frozenset[str], *, is_secret: bool) -> Change:
 def _secured(name: str, before: frozenset[str], after: frozenset[str]) -> Change:
     """Return the change of an operation's security, which breaks calls if a token is no longer enough."""
     text = f"{name}: needs {' or '.join(sorted(after))} instead of {' or '.join(sorted(before))}"
-    if before <= after or NO_TOKEN in after:
+    if before <= after or ANYBODY in after:
         return Change(Level.MINOR, text)
     return Change(Level.MAJOR, f"{text}; the tokens of callers may be rejected")
 

@@ -19,6 +19,7 @@ from contract import (
     base_path,
     child,
     children,
+    formats,
     is_map,
     json_types,
     operations,
@@ -457,6 +458,8 @@ def _schema_faults(contract: Node, path: Path, kind: str, node: Node, *, is_read
     if "default" in node and is_read:
         yield "default has no effect in a response: a missing value is None"
     yield from _format_faults(node, own)
+    if kind != "component" and {"date", "date-time"} <= formats(contract, node):
+        yield "dates and date-times in the same value are not supported: a datetime would be sent for either"
     yield from _composition_faults(contract, kind, node)
     if "x-extensible-enum" in node:
         yield from _enum_faults(node, own)

@@ -15,6 +15,7 @@ from contract import (
     base_path,
     child,
     children,
+    formats,
     is_map,
     json_types,
     operations,
@@ -102,6 +103,7 @@ def _operation(contract: Node, item: Node, operation: Node) -> Node:
             if one["in"] == "query" and one.get("explode", True) and json_types(contract, one["schema"]) == ["array"]
         ],
         "result": "model" if is_model else types[0],
+        "dates": [f"{one['in']} {one['name']}" for one in known if "date" in formats(contract, one["schema"])],
         "optional": (may_be_empty or may_be_null) and types[0] not in ("any", "none"),
         "envelope": bare(contract, result).get("x-envelope", "") if is_model else "",
     }
@@ -129,6 +131,7 @@ def _models(contract: Node) -> dict[str, Node]:
     return {
         str(ClassName(name, PREFIX)): {
             "is_sent": name in sent,
+            "has_other_dates": "date" in formats(contract, schema.get("additionalProperties")),
             "required": sorted(required(contract, schema)) if name in sent - read else [],
             "properties": {key: _property(contract, known) for key, known in properties(contract, schema).items()},
         }
@@ -143,5 +146,6 @@ def _property(contract: Node, known: list[Node]) -> dict[str, Any]:
     return {
         "description": (descriptions or [one for one in referred if one] or [""])[-1],
         "is_secret": any(one.get("x-secret") for one in known),
+        "has_dates": any("date" in formats(contract, one) for one in known),
         "may_be_null": any({"null", "any"} & {*json_types(contract, one)} for one in known),
     }
