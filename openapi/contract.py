@@ -47,7 +47,8 @@ def load(path: Path) -> Node:
     """
     try:
         contract = yaml.load(path.read_text("utf-8"), _Loader)  # noqa: S506 - a subclass of the safe loader
-        json.dumps(contract, default=str)  # It refuses what contains itself, or is nested too deeply.
+        # It refuses an object that contains itself, and a text with half of a surrogate pair.
+        json.dumps(contract, default=str, ensure_ascii=False).encode()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         place = f"{path.name}:{mark.line + 1}:{mark.column + 1}" if mark else path.name

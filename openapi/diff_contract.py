@@ -27,7 +27,7 @@ from contract import (
     resolve,
     schemas,
 )
-from diff_rules import CALLED, ANYBODY, NOTHING, Fact
+from diff_rules import ANYBODY, CALLED, NOTHING, Fact
 
 LIMITS = (
     "maximum",

@@ -28,8 +28,10 @@ from contract import (
     successes,
     without_null,
 )
-from lint import PREFIX, SCHEMA_KINDS, walk
+from keywords import SCHEMA_KINDS
+from names import PREFIX, argument_names, field_names
 from openapi_python_client.strings import ClassName, PythonIdentifier
+from structure import walk
 
 
 def prepare(contract: Node) -> tuple[Node, str]:
@@ -54,10 +56,12 @@ def prepare(contract: Node) -> tuple[Node, str]:
 
 
 def _clean(contract: Node, kind: str, node: Node) -> None:
-    """Remove what would change the code, and write down what would be lost."""
+    """Remove what would change the code or is only for readers, and write down what would be lost."""
+    for key in ("contact", "examples", "externalDocs", "license", "variables"):
+        node.pop(key, None)
     if kind in SCHEMA_KINDS:
         # A title would replace the schema's name, and the templates omit what is missing instead of a default.
-        for key in ("title", "default", "example", "examples"):
+        for key in ("title", "default", "example"):
             node.pop(key, None)
         if "x-extensible-enum" in node:
             # The generator copies an example to wherever the schema is used. So it carries the type of the values.
@@ -93,7 +97,9 @@ def _operation(contract: Node, item: Node, operation: Node) -> Node:
     result, may_be_null = without_null(contract, schema) if schema else ({}, False)
     types = json_types(contract, result) if schema is not None else ["none"]
     is_model = types == ["object"] and not is_map(contract, result)
+    arguments = argument_names((one["in"], one["name"]) for one in known)
     return {
+        "arguments": {f"{place} {name}": argument for (place, name), argument in arguments.items()},
         "body_required": resolve(contract, operation.get("requestBody")).get("required") is True,
         "descriptions": {f"{one['in']} {one['name']}": one["description"] for one in known},
         # An array in a query has a parameter for each item, unless the contract says otherwise.
@@ -133,7 +139,10 @@ def _models(contract: Node) -> dict[str, Node]:
             "is_sent": name in sent,
             "has_other_dates": "date" in formats(contract, schema.get("additionalProperties")),
             "required": sorted(required(contract, schema)) if name in sent - read else [],
-            "properties": {key: _property(contract, known) for key, known in properties(contract, schema).items()},
+            "properties": {
+                key: {"name": field, **_property(contract, properties(contract, schema)[key])}
+                for key, field in field_names(properties(contract, schema)).items()
+            },
         }
         for name, schema in schemas(contract).items()
     }

@@ -323,11 +323,19 @@ def expect_object(payload: Json) -> dict[str, Any]:
     return payload
 
 
-def decode_answer(model: Model[T], payload: Json, hook: Hook, *, envelope: str, required: Iterable[str]) -> T:
+def decode_answer(
+    model: Model[T],
+    payload: Json,
+    hook: Hook,
+    *,
+    envelope: str,
+    declared: Collection[str] = (),
+    required: Iterable[str],
+) -> T:
     """Decode a whole response, with or without its envelope.
 
-    What stands beside the envelope becomes additional properties. If the object has a property of the same name, the
-    name gets the prefix "../".
+    The values beside the envelope become additional properties. A name that the object has itself, or that the
+    contract declares for it, gets the prefix "../".
 
     Raises:
         DecodeError: The response is not an object, or it lacks a required property.
@@ -345,7 +353,7 @@ def decode_answer(model: Model[T], payload: Json, hook: Hook, *, envelope: str, 
         rest: dict[str, Any] = vars(decoded)["additional_properties"]
         for name, value in whole.items():
             if name != envelope:
-                rest[f"../{name}" if name in inner else name] = value
+                rest[f"../{name}" if name in inner or name in declared else name] = value
     return decoded
 
 

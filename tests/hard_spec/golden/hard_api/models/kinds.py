@@ -42,6 +42,7 @@ class Kinds:
     number: float | None = None
     string: str | None = None
     date: datetime.date | None = None
+    days: Days | None = None
     moment: datetime.datetime | None = None
     uuid: _uuid.UUID | None = None
     key: _uuid.UUID | None = None
@@ -96,6 +97,13 @@ class Kinds:
             else decode_str(value, at, "string", hook)
         )
         fields["date"] = None if (value := pop("date", None)) is None else decode_date(value, at, "date", hook)
+        fields["days"] = (
+            None
+            if (value := pop("days", None)) is None
+            else decode_map(
+                value, at, "days", hook, lambda value, at, key, hook: decode_list(value, at, key, hook, decode_date)
+            )
+        )
         fields["moment"] = (
             None if (value := pop("moment", None)) is None else decode_datetime(value, at, "moment", hook)
         )
@@ -237,6 +245,8 @@ class Kinds:
             encoded["string"] = value if type(value) is str else encode(value)
         if (value := fields["date"]) is not None:
             encoded["date"] = encode_date(value)
+        if (value := fields["days"]) is not None:
+            encoded["days"] = encode_date(value)
         if (value := fields["moment"]) is not None:
             encoded["moment"] = encode_datetime(value)
         if (value := fields["uuid"]) is not None:
@@ -275,6 +285,7 @@ class Kinds:
 
 
 from .branches import Branches
+from .days import Days
 from .grid import Grid
 from .list_ import List
 from .shelf import Shelf
