@@ -163,7 +163,7 @@ def _format_faults(contract: Node, kind: str, node: Node) -> Iterator[str]:
 
 
 def _composition_faults(contract: Node, kind: str, node: Node) -> Iterator[str]:
-    """Yield what is wrong with allOf, anyOf and oneOf."""
+    """Yield the faults of allOf, anyOf and oneOf."""
     used = [key for key in ("allOf", "anyOf", "oneOf") if key in node]
     if len(used) > 1:
         yield f"{used[0]} beside {used[1]} is not supported"
@@ -231,7 +231,7 @@ def _envelope_faults(contract: Node, path: Path, node: Node) -> Iterator[str]:
     elif envelope in properties(contract, node):
         yield f"x-envelope names {envelope!r}, which is a property of the schema itself"
     if node.get("additionalProperties", True) not in (True, {}):
-        yield "x-envelope beside typed additionalProperties, which could not hold what stands beside the envelope"
+        yield "x-envelope beside typed additionalProperties, which could not hold the other keys of the response"
     ref = {"$ref": "#/" + "/".join(path)}
     results = [result for *_, operation in operations(contract) for result in _results(contract, operation)]
     if not any(without_null(contract, result)[0] == ref for result in results):
@@ -332,7 +332,7 @@ def _response_faults(contract: Node, operation: Node) -> Iterator[str]:
             yield f"responses: the status {status} is not supported"
     found = successes(contract, operation)
     if not found:
-        yield "responses: there is none with a status of 2xx"
+        yield "responses: a response with a status of 2xx is missing"
     for status, response in found:
         for kind in child(response, "content"):
             if not _is_json(kind):
@@ -384,7 +384,7 @@ def _contract_faults(contract: Node) -> Iterator[Fault]:
 
 
 def _name_faults(contract: Node) -> Iterator[Fault]:
-    """Yield the names that two schemas or two operations would share in Python, or that the generated code uses."""
+    """Yield the schemas and operations whose names in Python clash, are too long, or are used by the generated code."""
     modules: dict[str, str] = {}
     for name in map(str, schemas(contract)):
         class_name = ClassName(name, PREFIX)

@@ -60,7 +60,7 @@ def _clean(contract: Node, kind: str, node: Node) -> None:
     for key in ("contact", "examples", "externalDocs", "license", "variables"):
         node.pop(key, None)
     if kind in SCHEMA_KINDS:
-        # A title would replace the schema's name, and the templates omit what is missing instead of a default.
+        # A title would replace the schema's name, and the templates omit a missing value instead of sending a default.
         for key in ("title", "default", "example"):
             node.pop(key, None)
         if "x-extensible-enum" in node:

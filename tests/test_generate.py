@@ -387,7 +387,7 @@ def test_the_required_fields_of_a_schema_that_is_only_sent_are_required(hard: An
     assert order.to_dict() == {"title": "hush", "parent": None, "x-y": [1]}
     assert "hush" not in repr(order)
     assert operation(hard, "default", "create_ticket")(body=order).body == order.to_dict()
-    # Decoding stays lenient, and what is read needs nothing.
+    # Decoding stays lenient, and a schema that is read requires no arguments.
     drift = Drift()
     assert hard.Order.from_dict({"title": 1, "note": "n"}, None, drift).note == "n"
     assert drift == [("title", "string", "integer")]
@@ -867,7 +867,7 @@ REJECTED: dict[str, tuple[tuple[str, ...], Any, str]] = {
     # Responses.
     "default response": ((*RESPONSES, "default"), {"description": "Whatever."}, "responses: the status default"),
     "redirection": ((*RESPONSES, "302"), {"description": "Elsewhere."}, "responses: the status 302 is not supported"),
-    "no success": (RESPONSES, {"404": {"description": "No."}}, "responses: there is none with a status of 2xx"),
+    "no success": (RESPONSES, {"404": {"description": "No."}}, "responses: a response with a status of 2xx is missing"),
     "two responses": ((*RESPONSES, "202"), json_content(OTHER), "responses: the 2xx responses have different schemas"),
     "text as a response": ((*RESPONSES, "200"), json_content({"type": "string"}), "a response of the type string"),
     "bytes": (
