@@ -47,7 +47,8 @@ def load(path: Path) -> Node:
     """
     try:
         contract = yaml.load(path.read_text("utf-8"), _Loader)  # noqa: S506 - a subclass of the safe loader
-        json.dumps(contract, default=str)  # It refuses what contains itself, or is nested too deeply.
+        # It refuses an object that contains itself, and a text with half of a surrogate pair.
+        json.dumps(contract, default=str, ensure_ascii=False).encode()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         place = f"{path.name}:{mark.line + 1}:{mark.column + 1}" if mark else path.name
@@ -69,6 +70,12 @@ def operations(contract: Node) -> Iterator[tuple[str, str, Node, Node]]:
         for method in METHODS:
             if method in item:
                 yield path, method, item, child(item, method)
+
+
+def base_path(server: Node) -> str:
+    """Return the path of a server's URL, which comes before the path of every operation."""
+    _, scheme, rest = str(server.get("url", "")).rpartition("://")
+    return ("/" + rest.partition("/")[2] if scheme else rest).rstrip("/")
 
 
 def objects(node: Any) -> Iterator[tuple[str, Node]]:
@@ -198,6 +205,17 @@ def is_map(contract: Node, schema: Any) -> bool:
     """Return whether a schema is an object whose keys are data."""
     found = bare(contract, schema)
     return json_types(contract, found) == ["object"] and not properties(contract, found)
+
+
+def formats(contract: Node, schema: Any) -> set[str]:
+    """Return the formats of a value, and of the values in its arrays, maps and unions, but not those in models."""
+    found = bare(contract, schema)
+    if properties(contract, found):
+        return set()
+    inner = [found[key] for key in ("items", "additionalProperties") if key in found]
+    inner += [member for key in ("anyOf", "oneOf") for member in children(found, key)]
+    own = {found["format"]} if "format" in found and "string" in own_types(found) else set[str]()
+    return own.union(*(formats(contract, one) for one in inner))
 
 
 def sent_and_read(contract: Node) -> tuple[set[str], set[str]]:

@@ -106,7 +106,7 @@ def download(package: str) -> Path:
         packed = subprocess.check_output(["npm", "pack", "--silent", package], cwd=CACHE, text=True).split()[-1]  # noqa: S607
         digest = hashlib.sha512((CACHE / packed).read_bytes()).digest()
         if base64.b64encode(digest).decode() != PACKAGES[package]:
-            raise SystemExit(f"{package} is not the package that it was")
+            raise SystemExit(f"the digest of {package} has changed")
         with tarfile.open(CACHE / packed) as archive:
             archive.extractall(folder, filter="data")
         (CACHE / packed).unlink()
@@ -121,7 +121,7 @@ def load(file: Path) -> Node:
 
 
 def cause(reason: str) -> str:
-    """Return a refusal without what is special for one place, so that equal refusals can be counted."""
+    """Return a refusal without its place and its names, so that equal refusals can be counted."""
     noise = ("Generating ", "Warning(s) ", "WARNING ")  # the first lines of openapi-python-client's own refusals
     lines = [one for one in reason.splitlines() if one.strip() and not one.endswith("these rules:")]
     line = next((one for one in lines if not one.startswith(noise)), reason)
@@ -235,7 +235,7 @@ def type_check(trials: list[Trial], folder: Path) -> None:
 
 
 def report(trials: list[Trial]) -> str:
-    """Return the table, the causes of refusals, and what is wrong."""
+    """Return the table, the causes of the refusals, and the faults."""
     lines = [
         "| contract | operations | tried | generated | refused | wrong |",
         "| --- | ---: | ---: | ---: | ---: | ---: |",

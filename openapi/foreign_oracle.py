@@ -1,7 +1,7 @@
-"""Say what is wrong with a generated operation, by the rules of OpenAPI and JSON Schema and the original contract.
+"""Check a generated operation against the original contract, by the rules of OpenAPI and JSON Schema.
 
-Nothing here knows the templates or the rewriting. From the original contract come sample arguments, bodies and
-responses, and what must go over the wire for them.
+This module does not know the templates or the rewriting. It derives sample arguments, bodies and responses from the
+original contract, and the request that each of them must lead to.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from foreign_rewrite import IGNORED_HEADERS, Node, Operation, is_list, is_node, 
 NULL = object()
 """Null as the value of a property that the contract describes. Models may omit it."""
 SAMPLES = 6
-"""The samples of each schema. Each takes other alternatives, and the last has only what is required."""
+"""The number of samples of each schema. Each takes other alternatives, and the last has only required properties."""
 _DEEPEST, _MOST_VALUES = 7, 1500
 _SIMPLE: dict[str, Sequence[Any]] = {
     "string": ("a b/ü&+?=%\"'", "text", ""),
@@ -64,7 +64,7 @@ class Sampler:
         """Return a value.
 
         Raises:
-            EndlessError: There is no value that is not nested too deeply.
+            EndlessError: All values of the schema are nested too deeply.
         """
         self._values += 1
         if depth > _DEEPEST:
@@ -152,7 +152,7 @@ def _is_nullable(contract: Node, schema: Any) -> bool:
 
 
 def _is_old(contract: Node) -> bool:
-    """Say whether keywords beside a $ref are ignored, as in OpenAPI 3.0."""
+    """Return whether keywords beside a $ref are ignored, as in OpenAPI 3.0."""
     return str(contract["openapi"]).startswith("3.0")
 
 
@@ -233,7 +233,7 @@ def query_of(parameter: Node, value: Any) -> Pairs:
     """Return the pairs that a parameter adds to a query.
 
     Raises:
-        LookupError: The style is not known here, so nobody can say what is right.
+        LookupError: This module does not know the style, so it cannot check the parameter.
     """
     name, style = parameter["name"], parameter.get("style", "form")
     explode = parameter.get("explode", style == "form")
@@ -254,7 +254,7 @@ def segment_of(parameter: Node, value: Any) -> str:
     """Return what a parameter puts into the path, before percent-encoding.
 
     Raises:
-        LookupError: The style is not known here, so nobody can say what is right.
+        LookupError: This module does not know the style, so it cannot check the parameter.
     """
     if parameter.get("style", "simple") != "simple" or is_node(value) or "schema" not in parameter:
         raise LookupError("a path parameter of another style than simple")
@@ -270,7 +270,7 @@ def argument_of(schema: Node, value: Any) -> Any:
 
 
 def wrongs(contract: Node, operation: Operation, function: Callable[..., Any]) -> list[str]:
-    """List what is wrong with the generated function of an operation."""
+    """List the faults of the generated function of an operation."""
     try:
         return sorted({*_Check(contract, operation, function).run()})
     except Exception as error:
@@ -393,7 +393,7 @@ class _Check:
                 yield f"response{fault}"
 
     def _least(self) -> Node:
-        """Return arguments for a request whose response matters only."""
+        """Return the required arguments, for a request of which only the response is checked."""
         return {
             name: 1
             for name, parameter in inspect.signature(self._function).parameters.items()

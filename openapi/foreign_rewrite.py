@@ -37,12 +37,12 @@ IGNORED_HEADERS = ("accept", "authorization", "content-type")
 
 
 def is_node(value: Any) -> TypeGuard[Node]:
-    """Say whether a value is an object."""
+    """Return whether a value is an object."""
     return isinstance(value, dict)
 
 
 def is_list(value: Any) -> TypeGuard[list[Any]]:
-    """Say whether a value is an array."""
+    """Return whether a value is an array."""
     return isinstance(value, list)
 
 
@@ -317,7 +317,7 @@ def _allows_null(node: Node) -> bool:
 
 
 def _is_object(schema: Node) -> bool:
-    """Say whether a schema needs a name: it is an object, or it consists of several parts."""
+    """Return whether a schema needs a name: it is an object, or it consists of several parts."""
     single = len(schema.get("allOf", ())) == 1 and "$ref" in schema["allOf"][0] and "properties" not in schema
     return "properties" in schema or schema.get("type") == "object" or ("allOf" in schema and not single)
 

@@ -1,23 +1,23 @@
-"""Find what the generator would drop, change or misread in a contract.
+"""Find the parts of a contract that the generator would drop, change or misread.
 
-The tables name every keyword of OpenAPI 3.1 and of JSON Schema 2020-12 that a contract may use, by the kind of object
-that it stands in. A keyword that is not in the table is rejected, so that nothing is dropped in silence.
+keywords.py says which keywords are supported, and structure.py checks the types of their values.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from typing import Any, TypeAlias, cast
+import unicodedata
+from collections.abc import Iterable, Iterator
+from typing import Any, cast
 
-from attrs import frozen
 from contract import (
     ANNOTATIONS,
-    METHODS,
     Node,
     bare,
+    base_path,
     child,
     children,
+    formats,
     is_map,
     json_types,
     operations,
@@ -29,250 +29,17 @@ from contract import (
     schemas,
     sent_and_read,
     successes,
-    target,
     without_null,
 )
+from keywords import BOOLEANS, KINDS, NEEDED, NUMBER_FORMATS, SCALARS, SCHEMA_KINDS, TEXT_FORMATS, TYPED_FORMATS, TYPES
+from names import PREFIX, argument_names, field_names
 from openapi_python_client.strings import ClassName, PythonIdentifier
-
-Path: TypeAlias = tuple[str, ...]
+from structure import Fault, Path, circles, structure_faults, walk
 
 _URL_PATH = re.compile(r"(/([A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2}|{[^/{}]+})*)+")
 
-PREFIX = "field_"
-"""What openapi-python-client puts before a name that is not a Python identifier."""
 RESERVED = frozenset({"Any", "At", "Hook", "Literal", "Mapping", "Request", "Self", "TypeAlias"})
 """The names that the generated modules use themselves."""
-
-
-@frozen
-class Keyword:
-    """What the generator does with a keyword.
-
-    Attributes:
-        refusal: Why the keyword is rejected; empty if it is not.
-        allowed: The values that are accepted nevertheless.
-        kind: The kind of the objects in the keyword's value, if they are checked as well.
-        shape: Whether the value is such an object itself, a list of them, or an object of them with names as keys.
-    """
-
-    refusal: str = ""
-    allowed: tuple[Any, ...] = ()
-    kind: str = ""
-    shape: type | None = None
-
-
-OBEYED = Keyword()
-"""The generated code follows it, or a check below accepts only the value that it follows."""
-HARMLESS = Keyword()
-"""It is for readers, or only the server checks it. It changes neither a type nor how a value is sent and read."""
-
-
-def holds(kind: str) -> Keyword:
-    """Return a keyword whose value is an object."""
-    return Keyword(kind=kind)
-
-
-def each(kind: str) -> Keyword:
-    """Return a keyword whose value is a list of objects."""
-    return Keyword(kind=kind, shape=list)
-
-
-def named(kind: str) -> Keyword:
-    """Return a keyword whose value is an object of objects, with names as keys."""
-    return Keyword(kind=kind, shape=dict)
-
-
-def refused(reason: str, *allowed: Any) -> Keyword:
-    """Return a keyword that is rejected, except for the allowed values."""
-    return Keyword(refusal=reason, allowed=allowed)
-
-
-_UNSUPPORTED = refused("not supported")
-_VALIDATION = refused("not supported: no type can express it")
-_ONE_DIRECTION = refused("not supported: make a schema for requests and another for responses", False)
-
-SCHEMA: dict[str, Keyword] = {
-    "$ref": OBEYED,
-    "$comment": HARMLESS,
-    **dict.fromkeys(
-        ("$anchor", "$defs", "$dynamicAnchor", "$dynamicRef", "$id", "$schema", "$vocabulary"), _UNSUPPORTED
-    ),
-    # Types.
-    "type": OBEYED,
-    "format": OBEYED,
-    "properties": named("property"),
-    "required": OBEYED,
-    "additionalProperties": holds("values"),
-    "items": holds("items"),
-    "allOf": each("part"),
-    "anyOf": each("member"),
-    "oneOf": each("member"),
-    "const": refused("a closed enum rejects new values: use x-extensible-enum"),
-    "enum": refused("a closed enum rejects new values: use x-extensible-enum"),
-    "nullable": refused("it belongs to OpenAPI 3.0: add null to the type, or to anyOf", False),
-    **dict.fromkeys(
-        ("prefixItems", "patternProperties", "dependentSchemas", "unevaluatedItems", "unevaluatedProperties"),
-        _UNSUPPORTED,
-    ),
-    **dict.fromkeys(
-        ("contains", "maxContains", "minContains", "propertyNames", "not", "if", "then", "else"), _VALIDATION
-    ),
-    # Only the server checks these.
-    **dict.fromkeys(("multipleOf", "maximum", "exclusiveMaximum", "minimum", "exclusiveMinimum"), HARMLESS),
-    **dict.fromkeys(("maxLength", "minLength", "pattern", "maxItems", "minItems", "uniqueItems"), HARMLESS),
-    **dict.fromkeys(("maxProperties", "minProperties", "dependentRequired"), HARMLESS),
-    # Annotations.
-    **dict.fromkeys(("title", "description", "example", "examples", "externalDocs"), HARMLESS),
-    "deprecated": refused("it has an effect only on an operation, a parameter, a named schema or a property", False),
-    "default": OBEYED,
-    "readOnly": _ONE_DIRECTION,
-    "writeOnly": _ONE_DIRECTION,
-    "contentMediaType": HARMLESS,
-    "contentEncoding": refused("not supported: the text is not decoded"),
-    "contentSchema": refused("not supported: the text is not decoded"),
-    "discriminator": refused("not supported: JSON types distinguish the members of a union"),
-    "xml": _UNSUPPORTED,
-    # Our own extensions.
-    "x-envelope": refused("it has an effect only on a named schema that is a response"),
-    "x-extensible-enum": OBEYED,
-    "x-secret": refused("it has an effect only on a property"),
-}
-_MEDIA: dict[str, Keyword] = {
-    "schema": holds("schema"),
-    "example": HARMLESS,
-    "examples": HARMLESS,
-    "encoding": _UNSUPPORTED,
-}
-_DOCUMENTED = {"summary": HARMLESS, "description": HARMLESS, "externalDocs": HARMLESS}
-
-KINDS: dict[str, dict[str, Keyword]] = {
-    "contract": {
-        "openapi": OBEYED,
-        "info": holds("info"),
-        "servers": each("server"),
-        "paths": named("path"),
-        "components": holds("components"),
-        "security": OBEYED,
-        "tags": each("tag"),
-        "externalDocs": HARMLESS,
-        "webhooks": _UNSUPPORTED,
-        "jsonSchemaDialect": _UNSUPPORTED,
-    },
-    "info": {
-        **dict.fromkeys(("title", "version"), OBEYED),
-        **dict.fromkeys(("summary", "description", "termsOfService", "contact", "license"), HARMLESS),
-    },
-    "server": {"url": OBEYED, "description": HARMLESS, "variables": HARMLESS},
-    "tag": {"name": HARMLESS, "description": HARMLESS, "externalDocs": HARMLESS},
-    "components": {
-        "schemas": named("component"),
-        "responses": named("response"),
-        "parameters": named("parameter"),
-        "requestBodies": named("body"),
-        "securitySchemes": named("security scheme"),
-        "examples": HARMLESS,
-        **dict.fromkeys(("headers", "links", "callbacks", "pathItems"), _UNSUPPORTED),
-    },
-    "path": {
-        **_DOCUMENTED,
-        "parameters": each("parameter"),
-        **dict.fromkeys(METHODS, holds("operation")),
-        **dict.fromkeys(("head", "options", "trace"), refused("the method is not supported")),
-        "servers": _UNSUPPORTED,
-        "$ref": _UNSUPPORTED,
-    },
-    "operation": {
-        **_DOCUMENTED,
-        "operationId": OBEYED,
-        "tags": OBEYED,
-        "deprecated": OBEYED,
-        "security": OBEYED,
-        "parameters": each("parameter"),
-        "requestBody": holds("body"),
-        "responses": named("response"),
-        "callbacks": _UNSUPPORTED,
-        "servers": _UNSUPPORTED,
-    },
-    "parameter": {
-        "$ref": OBEYED,
-        **dict.fromkeys(("name", "in", "required", "description", "deprecated", "explode", "style"), OBEYED),
-        "schema": holds("schema"),
-        "example": HARMLESS,
-        "examples": HARMLESS,
-        "content": _UNSUPPORTED,
-        "allowReserved": refused("not supported: every value is percent-encoded", False),
-        "allowEmptyValue": refused("not supported: a parameter without a value is omitted", False),
-    },
-    "body": {"$ref": OBEYED, "description": HARMLESS, "required": OBEYED, "content": named("media")},
-    "response": {
-        "$ref": OBEYED,
-        "description": HARMLESS,
-        "content": named("media"),
-        "headers": _UNSUPPORTED,
-        "links": _UNSUPPORTED,
-    },
-    "media": _MEDIA,
-    "security scheme": {
-        "type": refused("not supported: the client sends a bearer token", "http"),
-        "scheme": refused("not supported: the client sends a bearer token", "bearer", "Bearer"),
-        "bearerFormat": HARMLESS,
-        "description": HARMLESS,
-    },
-    "component": {
-        **SCHEMA,
-        "deprecated": OBEYED,
-        "x-envelope": OBEYED,
-    },
-    "part": {
-        **{key: refused("it is dropped in a part of allOf") for key in SCHEMA},
-        **dict.fromkeys(("$ref", "required"), OBEYED),
-        **dict.fromkeys(("$comment", "title", "description"), HARMLESS),
-        "type": refused("a part of allOf is an object", "object"),
-        "properties": named("property"),
-    },
-    "property": {**SCHEMA, "deprecated": OBEYED, "x-secret": OBEYED},
-    # The schema of a parameter, a body or a response, and the schemas in arrays, maps and unions.
-    **dict.fromkeys(("schema", "items", "values", "member"), SCHEMA),
-}
-BOOLEANS = frozenset({"deprecated", "explode", "required"})
-SCHEMA_KINDS = ("component", "part", "property", "schema", "items", "values", "member")
-LISTS = {**dict.fromkeys(SCHEMA_KINDS, ("required",)), "contract": ("security",), "operation": ("security", "tags")}
-"""The other keywords of each kind whose value is a list."""
-TEXTS = frozenset({"$ref", "name", "in", "operationId", "summary", "description", "format", "style", "url"})
-"""The keywords whose value is a text."""
-SECTIONS = {"parameter": "parameters", "response": "responses", "body": "requestBodies"}
-"""Where the references of each kind must lead; those of all other kinds lead to a schema."""
-
-TYPED_FORMATS = ("date", "date-time", "uuid")
-TEXT_FORMATS = frozenset(
-    {
-        "char",
-        "duration",
-        "email",
-        "hostname",
-        "html",
-        "idn-email",
-        "idn-hostname",
-        "ipv4",
-        "ipv6",
-        "iri",
-        "iri-reference",
-    }
-    | {
-        "json-pointer",
-        "markdown",
-        "regex",
-        "relative-json-pointer",
-        "time",
-        "uri",
-        "uri-reference",
-        "uri-template",
-        "url",
-    }
-)
-NUMBER_FORMATS = frozenset({"int32", "int64", "float", "double"})
-SCALARS = ("string", "integer", "number", "boolean")
-TYPES = (*SCALARS, "null", "array", "object")
 
 
 def lint(contract: Node) -> list[str]:
@@ -285,107 +52,8 @@ def lint(contract: Node) -> list[str]:
         A line for each fault, with the path of the part that has it.
     """
     # The other checks follow references, so a reference must lead to something, and not back to itself.
-    faults = [*_structure_faults(contract)] or [*_circles(contract)] or [*_all_faults(contract)]
+    faults = [*structure_faults(contract)] or [*circles(contract)] or [*_all_faults(contract)]
     return [f"{'/'.join(path)}: {fault}" for path, fault in faults]
-
-
-Fault: TypeAlias = tuple[Path, str]
-
-
-def walk(node: Any, kind: str = "contract", path: Path = ()) -> Iterator[tuple[Path, str, Any]]:
-    """Yield everything that the tables describe, with its path and its kind. Examples are skipped: they are data."""
-    yield path, kind, node
-    if type(node) is not dict:
-        return
-    for key, value in cast("Node", node).items():
-        keyword = KINDS[kind].get(str(key), OBEYED)
-        here = (*path, str(key))
-        if keyword.kind and keyword.shape is None:
-            yield from walk(value, keyword.kind, here)
-        elif keyword.kind and type(value) is keyword.shape:
-            entries: Any = value
-            for name, inner in entries.items() if keyword.shape is dict else enumerate(entries):
-                yield from walk(inner, keyword.kind, (*here, str(name)))
-
-
-def _structure_faults(contract: Node) -> Iterator[Fault]:
-    """Yield the references that lead nowhere, and the values that are not of the type that the other checks rely on."""
-    for path, kind, node in walk(contract):
-        if kind == "values" and type(node) is bool:
-            continue
-        if type(node) is bool and kind in SCHEMA_KINDS:
-            yield path, "a boolean schema is not supported"
-        elif type(node) is not dict:
-            yield path, f"expected an object, got {node!r}"
-        else:
-            fields = cast("Node", node)
-            yield from ((path, f"the key {key!r} is not a text: quote it") for key in fields if type(key) is not str)
-            yield from _shape_faults(path, kind, fields)
-            if "$ref" in fields and kind != "path":
-                yield from ((path, fault) for fault in _ref_faults(contract, kind, fields))
-
-
-def _shape_faults(path: Path, kind: str, node: Node) -> Iterator[Fault]:
-    """Yield the values of keywords that have the wrong type."""
-    for key, value in node.items():
-        keyword = KINDS[kind].get(str(key), OBEYED)
-        here = (*path, str(key))
-        is_list = keyword.shape is list or key in LISTS.get(kind, ())
-        got = type(cast("object", value))
-        is_types = key == "type" and got is list
-        if (is_list or keyword.shape) and got is not (list if is_list else dict):
-            yield here, f"expected {'a list' if is_list else 'an object'}, got {value!r}"
-        elif (key in TEXTS or (key == "type" and not is_types)) and got is not str:
-            yield here, f"expected a text, got {value!r}"
-        elif is_types or (is_list and keyword.shape is None):
-            expected = dict if key == "security" else str
-            yield from (
-                (here, f"unexpected item {item!r}") for item in cast("list[Any]", value) if type(item) is not expected
-            )
-        elif keyword.shape is dict:
-            for name in cast("dict[Any, Any]", value):
-                if type(name) is not str and not (type(name) is int and keyword.kind == "response"):
-                    yield here, f"the key {name!r} is not a text: quote it"
-                elif str(name).startswith("x-") and keyword.kind in ("path", "response"):
-                    yield (*here, str(name)), "unknown extension"
-
-
-def _ref_faults(contract: Node, kind: str, node: Node) -> Iterator[str]:
-    prefix = f"#/components/{SECTIONS.get(kind, 'schemas')}/"
-    ref = str(node["$ref"])
-    if not ref.startswith("#"):
-        yield f"the $ref {ref!r} leads to another file"
-    elif not ref.startswith(prefix) or "/" in ref.removeprefix(prefix):
-        yield f"the $ref {ref!r} does not lead to {prefix}"
-    elif target(contract, ref) is None:
-        yield f"the $ref {ref!r} leads nowhere"
-    if len(node) > 1:
-        beside = ", ".join(key for key in node if key != "$ref")
-        remedy = "wrap the $ref in allOf" if kind in SCHEMA_KINDS else "remove them"
-        yield f"{beside} beside a $ref are dropped: {remedy}"
-
-
-def _circles(contract: Node) -> Iterator[Fault]:
-    """Yield the named schemas that contain themselves. A circle through a property is fine, because a value ends it."""
-    for name in schemas(contract):
-        start = f"#/components/schemas/{name}"
-        seen: set[str] = set()
-        waiting = [start]
-        while waiting:
-            refs = {*_direct_refs(target(contract, waiting.pop()))}
-            if start in refs:
-                yield ("components", "schemas", str(name)), "it contains itself"
-                break
-            waiting.extend(refs - seen)
-            seen |= refs
-
-
-def _direct_refs(node: Any) -> Iterator[str]:
-    """Yield the references of a schema that are not in a property of a model."""
-    for path, _, inner in walk(node, "component"):
-        is_value = "properties" in path or ("properties" in node and path[:1] == ("additionalProperties",))
-        if type(inner) is dict and "$ref" in inner and not is_value:
-            yield str(cast("Node", inner)["$ref"])
 
 
 def _all_faults(contract: Node) -> Iterator[Fault]:
@@ -419,6 +87,11 @@ def _all_faults(contract: Node) -> Iterator[Fault]:
 
 
 def _keyword_faults(path: Path, kind: str, node: Node) -> Iterator[Fault]:
+    if "$ref" not in node:
+        article = "an" if kind[0] in "aeiou" else "a"
+        yield from (
+            (path, f"{article} {kind} needs {key}") for key in NEEDED.get(kind, ()) if node.get(key) in ("", None)
+        )
     for key, value in node.items():
         keyword = KINDS[kind].get(key)
         here = (*path, key)
@@ -455,13 +128,14 @@ def _schema_faults(contract: Node, path: Path, kind: str, node: Node, *, is_read
         yield from (f"required names {name!r}, which is not a property" for name in _unknown_required(contract, node))
     if "default" in node and is_read:
         yield "default has no effect in a response: a missing value is None"
-    yield from _format_faults(node, own)
+    yield from _format_faults(contract, kind, node)
     yield from _composition_faults(contract, kind, node)
     if "x-extensible-enum" in node:
         yield from _enum_faults(node, own)
     if node.get("x-secret", True) is not True:
         yield "x-secret has no other value than true"
-    if "x-envelope" in node and kind == "component":
+    if kind == "component":
+        yield from _field_faults(contract, node)
         yield from _envelope_faults(contract, path, node)
 
 
@@ -477,17 +151,19 @@ def _unknown_required(contract: Node, node: Node) -> list[str]:
     return sorted(names - properties(contract, node).keys())
 
 
-def _format_faults(node: Node, own: list[str]) -> Iterator[str]:
-    kind = node.get("format")
-    if kind in TYPED_FORMATS:
-        if "string" not in own:
-            yield f"the format {kind!r} has an effect only on a string"
-    elif kind is not None and kind not in TEXT_FORMATS | NUMBER_FORMATS:
-        yield f"the format {kind!r} is not supported"
+def _format_faults(contract: Node, kind: str, node: Node) -> Iterator[str]:
+    name = node.get("format")
+    if name in TYPED_FORMATS:
+        if "string" not in own_types(node):
+            yield f"the format {name!r} has an effect only on a string"
+    elif name is not None and name not in TEXT_FORMATS | NUMBER_FORMATS:
+        yield f"the format {name!r} is not supported"
+    if kind != "component" and {"date", "date-time"} <= formats(contract, node):
+        yield "dates and date-times in the same value are not supported: a datetime would be sent for either"
 
 
 def _composition_faults(contract: Node, kind: str, node: Node) -> Iterator[str]:
-    """Yield what is wrong with allOf, anyOf and oneOf."""
+    """Yield the faults of allOf, anyOf and oneOf."""
     used = [key for key in ("allOf", "anyOf", "oneOf") if key in node]
     if len(used) > 1:
         yield f"{used[0]} beside {used[1]} is not supported"
@@ -545,13 +221,17 @@ def _enum_faults(node: Node, own: list[str]) -> Iterator[str]:
 
 
 def _envelope_faults(contract: Node, path: Path, node: Node) -> Iterator[str]:
+    if "x-envelope" not in node:
+        return
     envelope: Any = node["x-envelope"]
     if type(envelope) is not str or not envelope:
         yield "x-envelope needs the name of a property"
+    elif fault := next(_unwritable([envelope]), ""):
+        yield fault
     elif envelope in properties(contract, node):
         yield f"x-envelope names {envelope!r}, which is a property of the schema itself"
     if node.get("additionalProperties", True) not in (True, {}):
-        yield "x-envelope beside typed additionalProperties, which could not hold what stands beside the envelope"
+        yield "x-envelope beside typed additionalProperties, which could not hold the other keys of the response"
     ref = {"$ref": "#/" + "/".join(path)}
     results = [result for *_, operation in operations(contract) for result in _results(contract, operation)]
     if not any(without_null(contract, result)[0] == ref for result in results):
@@ -563,7 +243,6 @@ def _envelope_faults(contract: Node, path: Path, node: Node) -> Iterator[str]:
 
 def _parameter_faults(contract: Node, node: Node) -> Iterator[str]:
     place = node.get("in")
-    yield from (f"a parameter needs {key}" for key in ("name", "in") if key not in node)
     if place not in ("query", "path"):
         yield f"a parameter in {place!r} is not supported"
     if "schema" not in node:
@@ -597,9 +276,11 @@ def _url_faults(contract: Node, url: str, item: Node, operation: Node) -> Iterat
 def _argument_faults(contract: Node, item: Node, operation: Node) -> Iterator[str]:
     """Yield the parameters that would be the same argument in Python."""
     arguments: dict[str, str] = {}
-    for name in (str(node.get("name")) for node in parameters(contract, item, operation)):
+    known = [(str(node.get("in")), str(node.get("name"))) for node in parameters(contract, item, operation)]
+    yield from _unwritable({name for _, name in known})
+    for (_, name), argument in argument_names(known).items():
         # An underscore at the end makes a name of Python's own usable, so it does not distinguish two names.
-        other = arguments.setdefault(PythonIdentifier(name, PREFIX).rstrip("_"), name)
+        other = arguments.setdefault(argument.rstrip("_"), name)
         if other != name:
             yield f"the parameters {other!r} and {name!r} would have the same name in Python"
 
@@ -651,7 +332,7 @@ def _response_faults(contract: Node, operation: Node) -> Iterator[str]:
             yield f"responses: the status {status} is not supported"
     found = successes(contract, operation)
     if not found:
-        yield "responses: there is none with a status of 2xx"
+        yield "responses: a response with a status of 2xx is missing"
     for status, response in found:
         for kind in child(response, "content"):
             if not _is_json(kind):
@@ -702,29 +383,57 @@ def _contract_faults(contract: Node) -> Iterator[Fault]:
         yield ("servers",), "servers whose URLs have different paths, or a variable in the path, are not supported"
 
 
-def base_path(server: Node) -> str:
-    """Return the path of a server's URL, which comes before the path of every operation."""
-    _, scheme, rest = str(server.get("url", "")).rpartition("://")
-    return ("/" + rest.partition("/")[2] if scheme else rest).rstrip("/")
-
-
 def _name_faults(contract: Node) -> Iterator[Fault]:
-    """Yield the names that two schemas or two operations would share in Python, or that the generated code uses."""
+    """Yield the schemas and operations whose names in Python clash, are too long, or are used by the generated code."""
     modules: dict[str, str] = {}
     for name in map(str, schemas(contract)):
         class_name = ClassName(name, PREFIX)
+        module = PythonIdentifier(class_name, PREFIX)
         here = ("components", "schemas", name)
         if class_name in RESERVED:
             yield here, f"the generated code uses the name {class_name} itself"
-        other = modules.setdefault(PythonIdentifier(class_name, PREFIX), name)
+        if _is_too_long(module):
+            yield here, TOO_LONG
+        other = modules.setdefault(module, name)
         if other != name:
             yield here, f"it would have the same module as {other}"
     functions: dict[str, str] = {}
     classes = {str(ClassName(name, PREFIX)) for name in map(str, schemas(contract))}
     for path, method, _, operation in operations(contract):
+        here = ("paths", path, method)
         name = PythonIdentifier(str(operation.get("operationId")), PREFIX)
         if name.startswith("decode_") or str(name) in classes:
-            yield ("paths", path, method), f"the generated code uses the name {name} itself"
+            yield here, f"the generated code uses the name {name} itself"
+        if _is_too_long(name):
+            yield (*here, "operationId"), TOO_LONG
+        if any(_is_too_long(PythonIdentifier(tag, "tag")) for tag in children(operation, "tags")):
+            yield (*here, "tags"), TOO_LONG
         other = functions.setdefault(name, f"{method} {path}")
         if other != f"{method} {path}":
-            yield ("paths", path, method), f"it would have the same function name as {other}: {name}"
+            yield here, f"it would have the same function name as {other}: {name}"
+
+
+TOO_LONG = "the name is too long for a file"
+
+
+def _is_too_long(module: str) -> bool:
+    """Return whether a module's name is too long for a file or a folder, of which 255 bytes are usual."""
+    return len(module.encode()) > 200
+
+
+def _field_faults(contract: Node, node: Node) -> Iterator[str]:
+    """Yield the properties of a model that would have the same name in Python, or whose name cannot be written."""
+    names = [*properties(contract, node)]
+    yield from _unwritable(child(node, "properties"))
+    fields: dict[str, str] = {}
+    for name, field in field_names(names).items():
+        other = fields.setdefault(field, name)
+        if other != name:
+            yield f"the properties {other!r} and {name!r} would have the same name in Python: {field}"
+
+
+def _unwritable(names: Iterable[str]) -> Iterator[str]:
+    """Yield the names with characters that the generator would leave out, so that another name would be sent."""
+    for name in names:
+        if any(unicodedata.category(one)[0] == "C" or unicodedata.category(one) in ("Zl", "Zp") for one in name):
+            yield f"the name {name!r} has a control character, which is not supported"

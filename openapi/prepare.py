@@ -12,8 +12,10 @@ from typing import Any, cast
 from contract import (
     Node,
     bare,
+    base_path,
     child,
     children,
+    formats,
     is_map,
     json_types,
     operations,
@@ -26,8 +28,10 @@ from contract import (
     successes,
     without_null,
 )
-from lint import PREFIX, SCHEMA_KINDS, base_path, walk
+from keywords import SCHEMA_KINDS
+from names import PREFIX, argument_names, field_names
 from openapi_python_client.strings import ClassName, PythonIdentifier
+from structure import walk
 
 
 def prepare(contract: Node) -> tuple[Node, str]:
@@ -52,10 +56,12 @@ def prepare(contract: Node) -> tuple[Node, str]:
 
 
 def _clean(contract: Node, kind: str, node: Node) -> None:
-    """Remove what would change the code, and write down what would be lost."""
+    """Remove what would change the code or is only for readers, and write down what would be lost."""
+    for key in ("contact", "examples", "externalDocs", "license", "variables"):
+        node.pop(key, None)
     if kind in SCHEMA_KINDS:
-        # A title would replace the schema's name, and the templates omit what is missing instead of a default.
-        for key in ("title", "default", "example", "examples"):
+        # A title would replace the schema's name, and the templates omit a missing value instead of sending a default.
+        for key in ("title", "default", "example"):
             node.pop(key, None)
         if "x-extensible-enum" in node:
             # The generator copies an example to wherever the schema is used. So it carries the type of the values.
@@ -91,7 +97,9 @@ def _operation(contract: Node, item: Node, operation: Node) -> Node:
     result, may_be_null = without_null(contract, schema) if schema else ({}, False)
     types = json_types(contract, result) if schema is not None else ["none"]
     is_model = types == ["object"] and not is_map(contract, result)
+    arguments = argument_names((one["in"], one["name"]) for one in known)
     return {
+        "arguments": {f"{place} {name}": argument for (place, name), argument in arguments.items()},
         "body_required": resolve(contract, operation.get("requestBody")).get("required") is True,
         "descriptions": {f"{one['in']} {one['name']}": one["description"] for one in known},
         # An array in a query has a parameter for each item, unless the contract says otherwise.
@@ -101,6 +109,7 @@ def _operation(contract: Node, item: Node, operation: Node) -> Node:
             if one["in"] == "query" and one.get("explode", True) and json_types(contract, one["schema"]) == ["array"]
         ],
         "result": "model" if is_model else types[0],
+        "dates": [f"{one['in']} {one['name']}" for one in known if "date" in formats(contract, one["schema"])],
         "optional": (may_be_empty or may_be_null) and types[0] not in ("any", "none"),
         "envelope": bare(contract, result).get("x-envelope", "") if is_model else "",
     }
@@ -128,8 +137,12 @@ def _models(contract: Node) -> dict[str, Node]:
     return {
         str(ClassName(name, PREFIX)): {
             "is_sent": name in sent,
+            "has_other_dates": "date" in formats(contract, schema.get("additionalProperties")),
             "required": sorted(required(contract, schema)) if name in sent - read else [],
-            "properties": {key: _property(contract, known) for key, known in properties(contract, schema).items()},
+            "properties": {
+                key: {"name": field, **_property(contract, properties(contract, schema)[key])}
+                for key, field in field_names(properties(contract, schema)).items()
+            },
         }
         for name, schema in schemas(contract).items()
     }
@@ -142,5 +155,6 @@ def _property(contract: Node, known: list[Node]) -> dict[str, Any]:
     return {
         "description": (descriptions or [one for one in referred if one] or [""])[-1],
         "is_secret": any(one.get("x-secret") for one in known),
+        "has_dates": any("date" in formats(contract, one) for one in known),
         "may_be_null": any({"null", "any"} & {*json_types(contract, one)} for one in known),
     }

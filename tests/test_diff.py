@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
 import shutil
 import subprocess
@@ -16,19 +17,21 @@ from packaging.version import Version
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def load_diff() -> Any:
-    """Import diff.py with its folder on the path, because it imports generate.py from there."""
+def load(name: str) -> Any:
+    """Import a script with its folder on the path, because it imports its other modules from there."""
     sys.path.insert(0, str(ROOT / "openapi"))
     try:
-        return importlib.import_module("diff")
+        return importlib.import_module(name)
     finally:
         sys.path.remove(str(ROOT / "openapi"))
 
 
-diff = load_diff()
+diff, packages = load("diff"), load("diff_packages")
 NOTHING, PATCH, MINOR, MAJOR = diff.Level
 
 CONTRACT = """
+servers: [{ url: "https://example.com/v1" }]
+security: [{ key: [] }]
 paths:
   /things/{id}.json:
     summary: A thing.
@@ -50,6 +53,7 @@ paths:
       operationId: listThings
       responses: { "200": { content: { application/json: { schema: { $ref: "#/components/schemas/Only" } } } } }
 components:
+  securitySchemes: { key: { type: http, scheme: bearer }, same: { type: http, scheme: bearer } }
   parameters:
     Shared: { name: shared, in: query, schema: { type: integer } }
   responses:
@@ -120,6 +124,16 @@ TABLE: list[tuple[str, Any, str, Any]] = [
     ("operation removed", (LIST, REMOVED), "listThings: removed", MAJOR),
     ("operation deprecated", ((*LIST, "deprecated"), True), "listThings: deprecated", MINOR),
     ("operation renamed", ((*LIST, "operationId"), "other"), "listThings: renamed to other", MAJOR),
+    ("host of the server", (("servers", 0, "url"), "https://other.example.com/v1/"), "", None),
+    (
+        "security narrowed",
+        ((*LIST, "security"), [{"key": ["write"]}]),
+        "listThings: needs bearer token for write instead of bearer token; the tokens of callers may be rejected",
+        MAJOR,
+    ),
+    ("security widened", ((*LIST, "security"), [{"key": []}, {"key": ["read"]}]), "listThings: needs bearer", MINOR),
+    ("security optional", ((*LIST, "security"), [{}]), "listThings: needs no token instead of bearer token", MINOR),
+    ("security with another name", ((*LIST, "security"), [{"same": []}]), "", None),
     # Parameters
     ("parameter removed", ((*PUT, "parameters", 1), REMOVED), "putThing(page): removed", MAJOR),
     ("parameter required", ((*PUT, "parameters", 1, "required"), True), "putThing(page): now required", MAJOR),
@@ -181,7 +195,12 @@ TABLE: list[tuple[str, Any, str, Any]] = [
     ("sent item shorter", ((*WORDS, "items", "maxLength"), 3), "Sent.words: narrowed, items.maxLength", MAJOR),
     ("sent tuple changed", ((*PAIR, "prefixItems", 0, "type"), "boolean"), "Sent.pair: changed from array of (", MAJOR),
     ("sent map changed", ((*SENT, "properties", "map", "additionalProperties"), {}), "Sent.map: widened", MINOR),
-    ("named value removed", ((*SCHEMAS, "Kind", "x-extensible-enum"), ["a"]), "Kind: no longer has b; callers", MAJOR),
+    (
+        "named value removed",
+        ((*SCHEMAS, "Kind", "x-extensible-enum"), ["a"]),
+        "Sent.kind: no longer has b; callers",
+        MAJOR,
+    ),
     ("sent secret", ((*SENT_FIELD, "x-secret"), True), "Sent.field: PRIVACY: now secret", PATCH),
     ("sent secret removed", ((*WORDS, "x-secret"), REMOVED), "Sent.words: PRIVACY: no longer secret; its", MAJOR),
     # Fields that callers read
@@ -213,6 +232,61 @@ def test_a_change_of_the_contract_is_reported_with_its_level(change: Any, text: 
         return
     assert [each.text for each in found if each.text.startswith(text)], found
     assert [each.level for each in found] == [level]
+
+
+def test_another_path_of_the_server_is_a_change_of_every_operation() -> None:
+    new = changed((("servers", 0, "url"), "https://example.com/v2"))
+    found = list(diff.compare(diff.facts(yaml.safe_load(CONTRACT)), diff.facts(new)))
+    assert [(each.level, each.text) for each in found] == [
+        (MINOR, "listThings: changed from GET /v1/things.json to GET /v2/things.json"),
+        (MINOR, "putThing: changed from PUT /v1/things/{id}.json to PUT /v2/things/{id}.json"),
+    ]
+
+
+def test_a_part_of_the_contract_that_gets_a_name_of_its_own_does_not_affect_callers() -> None:
+    page = {"name": "page", "in": "query", "schema": {"$ref": "#/components/schemas/Page"}}
+    text = yaml.safe_load(CONTRACT)["components"]["schemas"]["Sent"]["properties"]["field"]
+    new = changed(
+        (("components", "parameters", "Page"), page),
+        ((*PUT, "parameters", 1), {"$ref": "#/components/parameters/Page"}),
+        ((*SCHEMAS, "Page"), {"type": "integer"}),
+        ((*SCHEMAS, "Text"), text),
+        (SENT_FIELD, {"allOf": [{"$ref": "#/components/schemas/Text"}], "description": "A text."}),
+        ((*WORDS, "items"), {"$ref": "#/components/schemas/Word"}),
+        ((*SCHEMAS, "Word"), {"type": "string", "x-extensible-enum": ["a"], "maxLength": 9}),
+    )
+    assert list(diff.compare(diff.facts(yaml.safe_load(CONTRACT)), diff.facts(new))) == []
+    narrower = changed((("components", "parameters", "Shared", "schema"), {"$ref": "#/components/schemas/Kind"}))
+    found = list(diff.compare(diff.facts(new), diff.facts(narrower)))
+    assert "putThing(shared): changed from integer to string; values that callers send may be rejected" in {
+        each.text for each in found
+    }
+
+
+def test_properties_that_move_to_a_part_of_all_of_stay_the_same_for_callers() -> None:
+    old = yaml.safe_load(CONTRACT)
+    fields = old["components"]["schemas"]["Read"]["properties"]
+    rest = {name: fields[name] for name in fields if name != "id"}
+    parts = [{"$ref": "#/components/schemas/Base"}, {"type": "object", "properties": rest}]
+    new = changed(
+        ((*SCHEMAS, "Base"), {"type": "object", "properties": {"id": fields["id"]}}),
+        (READ, {"x-envelope": "read", "allOf": parts, "required": ["id"]}),
+    )
+    found = list(diff.compare(diff.facts(old), diff.facts(new)))
+    assert [(each.level, each.text) for each in found] == [(MINOR, "Base: added")]
+    # What the base or another part says about a property is a change of the model.
+    changes = copy.deepcopy(new)
+    parts = changes["components"]["schemas"]["Read"]["allOf"]
+    parts[1]["required"] = ["items"]
+    parts[1]["properties"]["id"] = {"type": ["integer", "null"]}
+    changes["components"]["schemas"]["Base"]["properties"]["id"].pop("x-secret")
+    found = list(diff.compare(diff.facts(new), diff.facts(changes)))
+    assert {(each.level, each.text.partition(":")[0]) for each in found} == {
+        (MAJOR, "Base.id"),
+        (MAJOR, "Read.id"),
+        (MAJOR, "Read.items"),
+    }
+    assert "Read.items: now required; a response without it cannot be used" in {each.text for each in found}
 
 
 def test_an_envelope_that_gets_another_name_is_a_breaking_change() -> None:
@@ -273,7 +347,7 @@ def test_schemas_that_callers_send_and_schemas_that_they_read() -> None:
     ],
 )
 def test_members_splits_an_annotation(annotation: str, expected: set[str]) -> None:
-    assert diff.members(annotation) == expected
+    assert packages.members(annotation) == expected
 
 
 @pytest.mark.parametrize(
@@ -325,7 +399,7 @@ class Options:
 def trees(tmp_path: Path) -> tuple[Path, Path]:
     """Two trees with the same two packages."""
     for tree in (tmp_path / "old", tmp_path / "new"):
-        for package, folder in diff.PACKAGES.items():
+        for package, folder in packages.PACKAGES.items():
             (tree / folder / package).mkdir(parents=True)
             (tree / folder / package / "__init__.py").write_text(BEFORE, "utf-8")
             (tree / folder / package / "_private.py").write_text(PRIVATE, "utf-8")
@@ -358,7 +432,7 @@ def test_a_change_of_the_packages_is_reported_with_its_level(
     text = path.read_text("utf-8")
     assert before in text
     path.write_text(text.replace(before, after), "utf-8")
-    found = diff.python_changes(old, new, {})
+    found = packages.python_changes(old, new, {})
     assert len(found) == len(expected), found
     for text, level in expected:
         assert [each for each in found if each.text.startswith(f"teamwork_desk.{text}") and each.level is level], found

@@ -353,6 +353,33 @@ def test_what_stands_beside_an_envelope_is_not_lost(hard: Any) -> None:
     assert payload.keys() == {"meta", "ticket", "included", "x"}
 
 
+def test_a_value_beside_an_envelope_does_not_take_the_place_of_a_missing_property(hard: Any) -> None:
+    ticket = operation(hard, "default", "create_ticket")().decode({"ticket": {"id": 1}, "included": [1]}, Drift())
+    assert ticket == hard.Ticket(id=1, additional_properties={"../included": [1]})
+    assert ticket.to_dict() == {"id": 1, "../included": [1]}
+
+
+def test_a_datetime_is_not_sent_as_a_date(hard: Any) -> None:
+    with pytest.raises(ValueError, match="a date is needed, not a datetime"):
+        hard.Kinds(date=MOMENT).to_dict()
+    with pytest.raises(ValueError, match="a date is needed, not a datetime"):
+        hard.Kinds(days={"a": [MOMENT]}).to_dict()
+    with pytest.raises(ValueError, match="a date is needed, not a datetime"):
+        hard.Calendar(additional_properties={"a": MOMENT}).to_dict()
+    with pytest.raises(ValueError, match="a date is needed, not a datetime"):
+        operation(hard, "default", "list_shelves")(days=[MOMENT])
+    with pytest.raises(ValueError, match="a datetime is needed, not a date"):
+        hard.Kinds(moment=MOMENT.date()).to_dict()
+    day = MOMENT.date()
+    kinds = hard.Kinds(date=day, days={"a": [day]})
+    assert kinds.to_dict() == {"date": "2024-12-19", "days": {"a": ["2024-12-19"]}}
+    assert hard.Kinds.from_dict(kinds.to_dict()) == kinds
+    calendar = hard.Calendar(name="n", additional_properties={"a": day})
+    assert calendar.to_dict() == {"name": "n", "a": "2024-12-19"}
+    assert hard.Calendar.from_dict(calendar.to_dict()) == calendar
+    assert operation(hard, "default", "list_shelves")(days=[day]).target == "/api/shelves?days=2024-12-19"
+
+
 def test_the_required_fields_of_a_schema_that_is_only_sent_are_required(hard: Any) -> None:
     with pytest.raises(TypeError, match="title"):
         hard.Order(parent=1, x_y=[])
@@ -360,7 +387,7 @@ def test_the_required_fields_of_a_schema_that_is_only_sent_are_required(hard: An
     assert order.to_dict() == {"title": "hush", "parent": None, "x-y": [1]}
     assert "hush" not in repr(order)
     assert operation(hard, "default", "create_ticket")(body=order).body == order.to_dict()
-    # Decoding stays lenient, and what is read needs nothing.
+    # Decoding stays lenient, and a schema that is read requires no arguments.
     drift = Drift()
     assert hard.Order.from_dict({"title": 1, "note": "n"}, None, drift).note == "n"
     assert drift == [("title", "string", "integer")]
@@ -439,17 +466,6 @@ def contract(path: tuple[str, ...], value: Any) -> dict[str, Any]:
     return whole
 
 
-def rejection(scratch: Path, document: dict[str, Any]) -> str:
-    """The reason why the generator rejects a contract, or "accepted"."""
-    scratch.mkdir()
-    (scratch / "contract.yaml").write_text(json.dumps(document), "utf-8")
-    try:
-        generate.generate(scratch / "contract.yaml", scratch / "package")
-    except SystemExit as error:
-        return str(error)
-    return "accepted"
-
-
 PARAMETER = (*GET, "parameters")
 QUERY: dict[str, Any] = {"name": "q", "in": "query", "schema": {"type": "string"}}
 RESPONSES = (*GET, "responses")
@@ -461,6 +477,8 @@ DONE = {"responses": {"204": {"description": "d"}}}
 NAMED: dict[str, Any] = {"operationId": "other", "summary": "s", "security": [{"bearer": []}]}
 CLOSED = "kind/enum: a closed enum"
 NO_EFFECT = "has an effect only on"
+ITEM = {"type": "string"}
+MOMENTS = {"type": "string", "format": "date-time"}
 KEYWORDS: list[tuple[str, Any, str]] = [
     ("nullable", True, "it belongs to OpenAPI 3.0"),
     ("readOnly", True, "not supported: make a schema for requests"),
@@ -637,6 +655,86 @@ REJECTED: dict[str, tuple[tuple[str, ...], Any, str]] = {
         {"name": "q", "in": "query", "explode": "false", "schema": {"type": "string"}},
         "explode: expected true or false",
     ),
+    # Values of keywords.
+    **{
+        f"{keyword} of {value!r}": (KIND, {"type": "string", keyword: value}, f"kind/{keyword}: expected {expected}")
+        for keyword, value, expected in (
+            ("minLength", "x", "a whole number that is not negative, got 'x'"),
+            ("maxItems", -1, "a whole number that is not negative, got -1"),
+            ("maxLength", True, "a whole number that is not negative, got True"),
+            ("maximum", "9", "a number, got '9'"),
+            ("minimum", True, "a number, got True"),
+            ("multipleOf", 0, "a number, got 0"),
+            ("exclusiveMinimum", float("nan"), "a number, got nan"),
+            ("pattern", 1, "a text, got 1"),
+            ("title", {}, "a text, got {}"),
+            ("uniqueItems", "yes", "true or false"),
+            ("externalDocs", "https://example.com", "an object"),
+            ("examples", {"a": 1}, "a list"),
+            ("dependentRequired", ["a"], "an object"),
+        )
+    },
+    "union in a part of allOf that is no list": (
+        (*SCHEMAS, "Heir"),
+        {"allOf": [OTHER, {"anyOf": 1}]},
+        "Heir/allOf/1/anyOf: expected a list, got 1",
+    ),
+    "scopes that are no list": (
+        (*GET, "security"),
+        [{"bearer": "read"}],
+        "security: unexpected item {'bearer': 'read'}",
+    ),
+    "dates and date-times": (
+        KIND,
+        {"anyOf": [{"type": "string", "format": "date"}, {"type": "array", "items": MOMENTS}]},
+        "kind: dates and date-times in the same value",
+    ),
+    # Names.
+    "two properties with one name in Python": (
+        (*SCHEMAS, "Other"),
+        {"type": "object", "properties": {"from_dict": ITEM, "from_dict_": ITEM}},
+        "Other: the properties 'from_dict' and 'from_dict_' would have the same name in Python: from_dict_",
+    ),
+    "three properties with similar names": (
+        (*SCHEMAS, "Other"),
+        {"type": "object", "properties": {"a-b": ITEM, "a_b": ITEM, "ab": ITEM}},
+        "Other: the properties 'a-b' and 'ab' would have the same name in Python: ab",
+    ),
+    "two properties with one name through allOf": (
+        (*SCHEMAS, "Heir"),
+        {"allOf": [THING, {"type": "object", "properties": {"id_": {"type": "integer"}, "type_": ITEM, "type": ITEM}}]},
+        "Heir: the properties 'type_' and 'type' would have the same name in Python: type",
+    ),
+    "two parameters with one name after the generator's renaming": (
+        (*PATH, "parameters"),
+        [{**QUERY, "name": "id"}, {**QUERY, "name": "id_path"}],
+        "the parameters 'id_path' and 'id' would have the same name in Python",
+    ),
+    "property with a newline": ((*PROPERTIES, "a\nb"), ITEM, "Thing: the name 'a\\nb' has a control character"),
+    "property with a separator": (
+        (*PROPERTIES, "a\u2028b"),
+        ITEM,
+        "Thing: the name 'a\\u2028b' has a control character",
+    ),
+    "parameter with a newline": (PARAMETER, {**QUERY, "name": "a\nb"}, "get: the name 'a\\nb' has a control character"),
+    "envelope with a newline": (
+        (*SCHEMAS, "Enveloped", "x-envelope"),
+        "a\n",
+        "Enveloped: the name 'a\\n' has a control character",
+    ),
+    "long schema": ((*SCHEMAS, "Long" * 60), {"type": "object"}, "the name is too long for a file"),
+    "long operation": ((*GET, "operationId"), "long" * 60, "get/operationId: the name is too long for a file"),
+    "long tag": ((*GET, "tags"), ["ü" * 120], "get/tags: the name is too long for a file"),
+    # Missing keywords.
+    "no info": (("info",), None, "info: expected an object"),
+    "no title": (("info",), {"version": "1"}, "info: an info needs title"),
+    "no version": (("info",), {"title": "t"}, "info: an info needs version"),
+    "version that is a number": (("info", "version"), 1.0, "info/version: expected a text, got 1.0"),
+    "server without a URL": (("servers",), [{}], "servers/0: a server needs url"),
+    "tag without a name": (("tags",), [{}], "tags/0: a tag needs name"),
+    "response without a description": ((*RESPONSES, "404"), {}, "responses/404: a response needs description"),
+    "parameter without a name": (PARAMETER, {"in": "query", "schema": ITEM}, "parameters/1: a parameter needs name"),
+    "body without content": (BODY, {"required": True}, "post/requestBody: a body needs content"),
     # Paths.
     "variable that is no parameter": (
         ("paths", "/things/{id}/{at}"),
@@ -769,7 +867,7 @@ REJECTED: dict[str, tuple[tuple[str, ...], Any, str]] = {
     # Responses.
     "default response": ((*RESPONSES, "default"), {"description": "Whatever."}, "responses: the status default"),
     "redirection": ((*RESPONSES, "302"), {"description": "Elsewhere."}, "responses: the status 302 is not supported"),
-    "no success": (RESPONSES, {"404": {"description": "No."}}, "responses: there is none with a status of 2xx"),
+    "no success": (RESPONSES, {"404": {"description": "No."}}, "responses: a response with a status of 2xx is missing"),
     "two responses": ((*RESPONSES, "202"), json_content(OTHER), "responses: the 2xx responses have different schemas"),
     "text as a response": ((*RESPONSES, "200"), json_content({"type": "string"}), "a response of the type string"),
     "bytes": (
@@ -839,6 +937,7 @@ UNREADABLE = {
     "circle": ("a: &a\n  b: *a\n", "contract.yaml: Circular reference detected"),
     "key that is a list": ("? [a, b]\n: c\n", "contract.yaml: unhashable type"),
     "date that does not exist": ("a: 2024-02-30\n", "contract.yaml: day is out of range for month"),
+    "half of a character": ('a: "\\ud800"\n', "contract.yaml: 'utf-8' codec can't encode character"),
     "duplicate key": ("paths: {}\ninfo: {}\npaths: {}\n", "contract.yaml:3:1: duplicate key 'paths'"),
     "text": ("hello", "contract.yaml: a contract is a YAML object"),
     "key that is not a text": ("openapi: 3.1.0\npaths: { no: {} }\n", "paths: the key False is not a text: quote it"),
@@ -860,11 +959,17 @@ def test_a_contract_that_is_missing_is_one_line(tmp_path: Path) -> None:
         generate.generate(tmp_path / "no.yaml", tmp_path / "package")
 
 
-def test_properties_with_the_same_name_in_python_are_rejected_by_the_templates(tmp_path: Path) -> None:
-    document = contract((*PROPERTIES, "from_dict"), {"type": "string"})
-    document["components"]["schemas"]["Thing"]["properties"]["from_dict_"] = {"type": "string"}
-    message = "two properties with the same name in Python at Thing.from_dict_"
-    assert rejection(tmp_path / "scratch", document) == message
+def test_what_only_documents_does_not_reach_the_generator() -> None:
+    document = contract(("info", "license"), {})
+    document["components"]["examples"] = {"a": 1}
+    document["servers"] = [{"url": "/v1", "variables": {"a": 1}}]
+    document["components"]["schemas"]["Thing"].update(externalDocs={}, properties={"examples": ITEM})
+    assert lint(document) == []
+    prepared, _ = importlib.import_module("prepare").prepare(document)
+    assert prepared["info"] == SMALL["info"]
+    assert prepared["servers"] == [{"url": "/v1"}]
+    assert "examples" not in prepared["components"]
+    assert prepared["components"]["schemas"]["Thing"] == {"type": "object", "properties": {"examples": ITEM}}
 
 
 # Replacing and checking the package

@@ -127,7 +127,7 @@ COMPONENTS = {
       description: The new values of a note.
       properties:
         text: { type: string, x-secret: true, description: The text. }
-        ranks: { type: array, items: { type: number }, description: What it is worth. }
+        ranks: { type: array, items: { type: number }, description: The scores of the thing. }
         pinned: { type: boolean, description: Whether it is shown first. }
 """,
 }

@@ -25,7 +25,7 @@ class Aggregate:
     @classmethod
     def from_dict(cls, source: Mapping[str, Any], at: At = None, hook: Hook = ignore) -> Self:
         """Decode leniently from a JSON object. Values that the contract does not allow are reported to the hook."""
-        self = cls.__new__(cls)
+        self = object.__new__(cls)
         # Storing the fields directly takes half the time of calling __init__ with them.
         fields = self.__dict__
         rest = {**source}
@@ -33,17 +33,15 @@ class Aggregate:
         value: Any
         fields["distinct"] = (
             value
-            if (value := pop("Distinct", None)) is None or type(value) is bool
+            if type(value := pop("Distinct", None)) is bool or value is None
             else decode_bool(value, at, "Distinct", hook)
         )
         fields["field"] = (
-            value
-            if (value := pop("Field", None)) is None or type(value) is str
-            else decode_str(value, at, "Field", hook)
+            value if type(value := pop("Field", None)) is str or value is None else decode_str(value, at, "Field", hook)
         )
         fields["operation"] = (
             value
-            if (value := pop("Operation", None)) is None or type(value) is str
+            if type(value := pop("Operation", None)) is str or value is None
             else decode_str(value, at, "Operation", hook)
         )
         fields["additional_properties"] = rest
@@ -60,9 +58,9 @@ class Aggregate:
         value: Any
         encoded: dict[str, Any] = encode_values(rest) if (rest := fields["additional_properties"]) else {}
         if (value := fields["distinct"]) is not None:
-            encoded["Distinct"] = value if type(value) is bool else encode(value)
+            encoded["Distinct"] = encode(value)
         if (value := fields["field"]) is not None:
-            encoded["Field"] = value if type(value) is str else encode(value)
+            encoded["Field"] = encode(value)
         if (value := fields["operation"]) is not None:
-            encoded["Operation"] = value if type(value) is str else encode(value)
+            encoded["Operation"] = encode(value)
         return encoded

@@ -57,37 +57,33 @@ class Contact:
     @classmethod
     def from_dict(cls, source: Mapping[str, Any], at: At = None, hook: Hook = ignore) -> Self:
         """Decode leniently from a JSON object. Values that the contract does not allow are reported to the hook."""
-        self = cls.__new__(cls)
+        self = object.__new__(cls)
         # Storing the fields directly takes half the time of calling __init__ with them.
         fields = self.__dict__
         rest = {**source}
         pop = rest.pop
         value: Any
         fields["id"] = (
-            value if (value := pop("id", None)) is None or type(value) is int else decode_int(value, at, "id", hook)
+            value if type(value := pop("id", None)) is int or value is None else decode_int(value, at, "id", hook)
         )
         fields["type"] = (
-            value if (value := pop("type", None)) is None or type(value) is str else decode_str(value, at, "type", hook)
+            value if type(value := pop("type", None)) is str or value is None else decode_str(value, at, "type", hook)
         )
         fields["value"] = (
-            value
-            if (value := pop("value", None)) is None or type(value) is str
-            else decode_str(value, at, "value", hook)
+            value if type(value := pop("value", None)) is str or value is None else decode_str(value, at, "value", hook)
         )
         fields["is_main"] = (
             value
-            if (value := pop("isMain", None)) is None or type(value) is bool
+            if type(value := pop("isMain", None)) is bool or value is None
             else decode_bool(value, at, "isMain", hook)
         )
         fields["pmfield"] = (
             value
-            if (value := pop("pmfield", None)) is None or type(value) is str
+            if type(value := pop("pmfield", None)) is str or value is None
             else decode_str(value, at, "pmfield", hook)
         )
         fields["state"] = (
-            value
-            if (value := pop("state", None)) is None or type(value) is str
-            else decode_str(value, at, "state", hook)
+            value if type(value := pop("state", None)) is str or value is None else decode_str(value, at, "state", hook)
         )
         fields["created_at"] = (
             None if (value := pop("createdAt", None)) is None else decode_datetime(value, at, "createdAt", hook)
@@ -132,31 +128,31 @@ class Contact:
         value: Any
         encoded: dict[str, Any] = encode_values(rest) if (rest := fields["additional_properties"]) else {}
         if (value := fields["id"]) is not None:
-            encoded["id"] = value if type(value) is int else encode(value)
+            encoded["id"] = encode(value)
         if (value := fields["type"]) is not None:
-            encoded["type"] = value if type(value) is str else encode(value)
+            encoded["type"] = encode(value)
         if (value := fields["value"]) is not None:
-            encoded["value"] = value if type(value) is str else encode(value)
+            encoded["value"] = encode(value)
         if (value := fields["is_main"]) is not None:
-            encoded["isMain"] = value if type(value) is bool else encode(value)
+            encoded["isMain"] = encode(value)
         if (value := fields["pmfield"]) is not None:
-            encoded["pmfield"] = value if type(value) is str else encode(value)
+            encoded["pmfield"] = encode(value)
         if (value := fields["state"]) is not None:
-            encoded["state"] = value if type(value) is str else encode(value)
+            encoded["state"] = encode(value)
         if (value := fields["created_at"]) is not None:
             encoded["createdAt"] = encode(value)
         if (value := fields["created_by"]) is not None:
-            encoded["createdBy"] = value.to_dict() if type(value) is EntityRef else encode(value)
+            encoded["createdBy"] = encode(value)
         if (value := fields["updated_at"]) is not None:
             encoded["updatedAt"] = encode(value)
         if (value := fields["updated_by"]) is not None:
-            encoded["updatedBy"] = value.to_dict() if type(value) is EntityRef else encode(value)
+            encoded["updatedBy"] = encode(value)
         if (value := fields["deleted_at"]) is not None:
             encoded["deletedAt"] = encode(value)
         if (value := fields["deleted_by"]) is not None:
-            encoded["deletedBy"] = value.to_dict() if type(value) is EntityRef else encode(value)
+            encoded["deletedBy"] = encode(value)
         if (value := fields["filter_args"]) is not None:
-            encoded["filter_args"] = value.to_dict() if type(value) is FilterArgs else encode(value)
+            encoded["filter_args"] = encode(value)
         return encoded
 
 

@@ -63,24 +63,22 @@ class Conversation:
     @classmethod
     def from_dict(cls, source: Mapping[str, Any], at: At = None, hook: Hook = ignore) -> Self:
         """Decode leniently from a JSON object. Values that the contract does not allow are reported to the hook."""
-        self = cls.__new__(cls)
+        self = object.__new__(cls)
         # Storing the fields directly takes half the time of calling __init__ with them.
         fields = self.__dict__
         rest = {**source}
         pop = rest.pop
         value: Any
         fields["id"] = (
-            value if (value := pop("id", None)) is None or type(value) is int else decode_int(value, at, "id", hook)
+            value if type(value := pop("id", None)) is int or value is None else decode_int(value, at, "id", hook)
         )
         fields["ticket_id"] = (
             value
-            if (value := pop("ticket_id", None)) is None or type(value) is int
+            if type(value := pop("ticket_id", None)) is int or value is None
             else decode_int(value, at, "ticket_id", hook)
         )
         fields["state"] = (
-            value
-            if (value := pop("state", None)) is None or type(value) is str
-            else decode_str(value, at, "state", hook)
+            value if type(value := pop("state", None)) is str or value is None else decode_str(value, at, "state", hook)
         )
         fields["contact"] = (
             None
@@ -89,7 +87,7 @@ class Conversation:
         )
         fields["contact_id"] = (
             value
-            if (value := pop("contactId", None)) is None or type(value) is int
+            if type(value := pop("contactId", None)) is int or value is None
             else decode_int(value, at, "contactId", hook)
         )
         fields["messages"] = (
@@ -103,13 +101,11 @@ class Conversation:
             else decode_list_of_objects(EntityRef.from_dict, value, at, "users", hook)
         )
         fields["token"] = (
-            value
-            if (value := pop("token", None)) is None or type(value) is str
-            else decode_str(value, at, "token", hook)
+            value if type(value := pop("token", None)) is str or value is None else decode_str(value, at, "token", hook)
         )
         fields["socket_id"] = (
             value
-            if (value := pop("socket_id", None)) is None or type(value) is str
+            if type(value := pop("socket_id", None)) is str or value is None
             else decode_str(value, at, "socket_id", hook)
         )
         fields["created_at"] = (
@@ -157,35 +153,35 @@ class Conversation:
         if (value := fields["id"]) is not None:
             encoded["id"] = value if type(value) is int else encode(value)
         if (value := fields["ticket_id"]) is not None:
-            encoded["ticket_id"] = value if type(value) is int else encode(value)
+            encoded["ticket_id"] = encode(value)
         if (value := fields["state"]) is not None:
-            encoded["state"] = value if type(value) is str else encode(value)
+            encoded["state"] = encode(value)
         if (value := fields["contact"]) is not None:
-            encoded["contact"] = value.to_dict() if type(value) is Contact else encode(value)
+            encoded["contact"] = encode(value)
         if (value := fields["contact_id"]) is not None:
-            encoded["contactId"] = value if type(value) is int else encode(value)
+            encoded["contactId"] = encode(value)
         if (value := fields["messages"]) is not None:
             encoded["messages"] = encode(value)
         if (value := fields["users"]) is not None:
             encoded["users"] = encode(value)
         if (value := fields["token"]) is not None:
-            encoded["token"] = value if type(value) is str else encode(value)
+            encoded["token"] = encode(value)
         if (value := fields["socket_id"]) is not None:
-            encoded["socket_id"] = value if type(value) is str else encode(value)
+            encoded["socket_id"] = encode(value)
         if (value := fields["created_at"]) is not None:
             encoded["createdAt"] = encode(value)
         if (value := fields["created_by"]) is not None:
-            encoded["createdBy"] = value.to_dict() if type(value) is EntityRef else encode(value)
+            encoded["createdBy"] = encode(value)
         if (value := fields["updated_at"]) is not None:
             encoded["updatedAt"] = encode(value)
         if (value := fields["updated_by"]) is not None:
-            encoded["updatedBy"] = value.to_dict() if type(value) is EntityRef else encode(value)
+            encoded["updatedBy"] = encode(value)
         if (value := fields["deleted_at"]) is not None:
             encoded["deletedAt"] = encode(value)
         if (value := fields["deleted_by"]) is not None:
-            encoded["deletedBy"] = value.to_dict() if type(value) is EntityRef else encode(value)
+            encoded["deletedBy"] = encode(value)
         if (value := fields["filter_args"]) is not None:
-            encoded["filter_args"] = value.to_dict() if type(value) is FilterArgs else encode(value)
+            encoded["filter_args"] = encode(value)
         return encoded
 
 

@@ -19,6 +19,7 @@ from ..types import (
     decode_str,
     decode_union,
     encode,
+    encode_items,
     encode_values,
     ignore,
 )
@@ -81,7 +82,7 @@ class ConvertConversation:
     @classmethod
     def from_dict(cls, source: Mapping[str, Any], at: At = None, hook: Hook = ignore) -> Self:
         """Decode leniently from a JSON object. Values that the contract does not allow are reported to the hook."""
-        self = cls.__new__(cls)
+        self = object.__new__(cls)
         # Storing the fields directly takes half the time of calling __init__ with them.
         fields = self.__dict__
         rest = {**source}
@@ -106,13 +107,11 @@ class ConvertConversation:
         )
         fields["edit_method"] = (
             value
-            if (value := pop("editMethod", None)) is None or type(value) is str
+            if type(value := pop("editMethod", None)) is str or value is None
             else decode_str(value, at, "editMethod", hook)
         )
         fields["email"] = (
-            value
-            if (value := pop("email", None)) is None or type(value) is str
-            else decode_str(value, at, "email", hook)
+            value if type(value := pop("email", None)) is str or value is None else decode_str(value, at, "email", hook)
         )
         fields["files"] = (
             None
@@ -121,12 +120,12 @@ class ConvertConversation:
         )
         fields["from_thread_id"] = (
             value
-            if (value := pop("fromThreadId", None)) is None or type(value) is int
+            if type(value := pop("fromThreadId", None)) is int or value is None
             else decode_int(value, at, "fromThreadId", hook)
         )
         fields["from_ticket_id"] = (
             value
-            if (value := pop("fromTicketId", None)) is None or type(value) is int
+            if type(value := pop("fromTicketId", None)) is int or value is None
             else decode_int(value, at, "fromTicketId", hook)
         )
         fields["inbox"] = (
@@ -136,12 +135,12 @@ class ConvertConversation:
         )
         fields["message"] = (
             value
-            if (value := pop("message", None)) is None or type(value) is str
+            if type(value := pop("message", None)) is str or value is None
             else decode_str(value, at, "message", hook)
         )
         fields["notify_customer"] = (
             value
-            if (value := pop("notifyCustomer", None)) is None or type(value) is bool
+            if type(value := pop("notifyCustomer", None)) is bool or value is None
             else decode_bool(value, at, "notifyCustomer", hook)
         )
         fields["parent"] = (
@@ -161,7 +160,7 @@ class ConvertConversation:
         )
         fields["send_from"] = (
             value
-            if (value := pop("sendFrom", None)) is None or type(value) is str
+            if type(value := pop("sendFrom", None)) is str or value is None
             else decode_str(value, at, "sendFrom", hook)
         )
         fields["source"] = (
@@ -176,7 +175,7 @@ class ConvertConversation:
         )
         fields["subject"] = (
             value
-            if (value := pop("subject", None)) is None or type(value) is str
+            if type(value := pop("subject", None)) is str or value is None
             else decode_str(value, at, "subject", hook)
         )
         fields["tags"] = (
@@ -218,19 +217,19 @@ class ConvertConversation:
         if (value := fields["agent"]) is not None:
             encoded["agent"] = value.to_dict() if type(value) is EntityRef else encode(value)
         if (value := fields["bcc"]) is not None:
-            encoded["bcc"] = encode(value)
+            encoded["bcc"] = encode_items(value) if type(value) is list else encode(value)
         if (value := fields["cc"]) is not None:
-            encoded["cc"] = encode(value)
+            encoded["cc"] = encode_items(value) if type(value) is list else encode(value)
         if (value := fields["customer"]) is not None:
             encoded["customer"] = value.to_dict() if type(value) is CustomerRef else encode(value)
         if (value := fields["customfields"]) is not None:
-            encoded["customfields"] = encode(value)
+            encoded["customfields"] = encode_items(value) if type(value) is list else encode(value)
         if (value := fields["edit_method"]) is not None:
             encoded["editMethod"] = value if type(value) is str else encode(value)
         if (value := fields["email"]) is not None:
             encoded["email"] = value if type(value) is str else encode(value)
         if (value := fields["files"]) is not None:
-            encoded["files"] = encode(value)
+            encoded["files"] = encode_items(value) if type(value) is list else encode(value)
         if (value := fields["from_thread_id"]) is not None:
             encoded["fromThreadId"] = value if type(value) is int else encode(value)
         if (value := fields["from_ticket_id"]) is not None:
@@ -246,7 +245,7 @@ class ConvertConversation:
         if (value := fields["priority"]) is not None:
             encoded["priority"] = value.to_dict() if type(value) is EntityRef else encode(value)
         if (value := fields["scheduled_email"]) is not None:
-            encoded["scheduledEmail"] = encode(value)
+            encoded["scheduledEmail"] = encode_values(value) if type(value) is dict else encode(value)
         if (value := fields["send_from"]) is not None:
             encoded["sendFrom"] = value if type(value) is str else encode(value)
         if (value := fields["source"]) is not None:
@@ -256,7 +255,7 @@ class ConvertConversation:
         if (value := fields["subject"]) is not None:
             encoded["subject"] = value if type(value) is str else encode(value)
         if (value := fields["tags"]) is not None:
-            encoded["tags"] = encode(value)
+            encoded["tags"] = encode_items(value) if type(value) is list else encode(value)
         if (value := fields["tickettemplate"]) is not None:
             encoded["tickettemplate"] = value.to_dict() if type(value) is EntityRef else encode(value)
         if (value := fields["type"]) is not None:

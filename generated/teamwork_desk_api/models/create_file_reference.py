@@ -27,28 +27,28 @@ class CreateFileReference:
     @classmethod
     def from_dict(cls, source: Mapping[str, Any], at: At = None, hook: Hook = ignore) -> Self:
         """Decode leniently from a JSON object. Values that the contract does not allow are reported to the hook."""
-        self = cls.__new__(cls)
+        self = object.__new__(cls)
         # Storing the fields directly takes half the time of calling __init__ with them.
         fields = self.__dict__
         rest = {**source}
         pop = rest.pop
         value: Any
         fields["type"] = (
-            value if (value := pop("type", None)) is None or type(value) is str else decode_str(value, at, "type", hook)
+            value if type(value := pop("type", None)) is str or value is None else decode_str(value, at, "type", hook)
         )
         fields["filename"] = (
             value
-            if (value := pop("filename", None)) is None or type(value) is str
+            if type(value := pop("filename", None)) is str or value is None
             else decode_str(value, at, "filename", hook)
         )
         fields["mime_type"] = (
             value
-            if (value := pop("mimeType", None)) is None or type(value) is str
+            if type(value := pop("mimeType", None)) is str or value is None
             else decode_str(value, at, "mimeType", hook)
         )
         fields["disposition"] = (
             value
-            if (value := pop("disposition", None)) is None or type(value) is str
+            if type(value := pop("disposition", None)) is str or value is None
             else decode_str(value, at, "disposition", hook)
         )
         fields["additional_properties"] = rest

@@ -31,35 +31,33 @@ class CustomFieldDefinition:
     @classmethod
     def from_dict(cls, source: Mapping[str, Any], at: At = None, hook: Hook = ignore) -> Self:
         """Decode leniently from a JSON object. Values that the contract does not allow are reported to the hook."""
-        self = cls.__new__(cls)
+        self = object.__new__(cls)
         # Storing the fields directly takes half the time of calling __init__ with them.
         fields = self.__dict__
         rest = {**source}
         pop = rest.pop
         value: Any
         fields["id"] = (
-            value if (value := pop("id", None)) is None or type(value) is int else decode_int(value, at, "id", hook)
+            value if type(value := pop("id", None)) is int or value is None else decode_int(value, at, "id", hook)
         )
         fields["name"] = (
-            value if (value := pop("name", None)) is None or type(value) is str else decode_str(value, at, "name", hook)
+            value if type(value := pop("name", None)) is str or value is None else decode_str(value, at, "name", hook)
         )
         fields["agent_label"] = (
             value
-            if (value := pop("agentLabel", None)) is None or type(value) is str
+            if type(value := pop("agentLabel", None)) is str or value is None
             else decode_str(value, at, "agentLabel", hook)
         )
         fields["customer_label"] = (
             value
-            if (value := pop("customerLabel", None)) is None or type(value) is str
+            if type(value := pop("customerLabel", None)) is str or value is None
             else decode_str(value, at, "customerLabel", hook)
         )
         fields["kind"] = (
-            value if (value := pop("kind", None)) is None or type(value) is str else decode_str(value, at, "kind", hook)
+            value if type(value := pop("kind", None)) is str or value is None else decode_str(value, at, "kind", hook)
         )
         fields["state"] = (
-            value
-            if (value := pop("state", None)) is None or type(value) is str
-            else decode_str(value, at, "state", hook)
+            value if type(value := pop("state", None)) is str or value is None else decode_str(value, at, "state", hook)
         )
         fields["additional_properties"] = rest
         return self
@@ -75,15 +73,15 @@ class CustomFieldDefinition:
         value: Any
         encoded: dict[str, Any] = encode_values(rest) if (rest := fields["additional_properties"]) else {}
         if (value := fields["id"]) is not None:
-            encoded["id"] = value if type(value) is int else encode(value)
+            encoded["id"] = encode(value)
         if (value := fields["name"]) is not None:
-            encoded["name"] = value if type(value) is str else encode(value)
+            encoded["name"] = encode(value)
         if (value := fields["agent_label"]) is not None:
-            encoded["agentLabel"] = value if type(value) is str else encode(value)
+            encoded["agentLabel"] = encode(value)
         if (value := fields["customer_label"]) is not None:
-            encoded["customerLabel"] = value if type(value) is str else encode(value)
+            encoded["customerLabel"] = encode(value)
         if (value := fields["kind"]) is not None:
-            encoded["kind"] = value if type(value) is str else encode(value)
+            encoded["kind"] = encode(value)
         if (value := fields["state"]) is not None:
-            encoded["state"] = value if type(value) is str else encode(value)
+            encoded["state"] = encode(value)
         return encoded

@@ -40,23 +40,23 @@ class EntityRef:
     @classmethod
     def from_dict(cls, source: Mapping[str, Any], at: At = None, hook: Hook = ignore) -> Self:
         """Decode leniently from a JSON object. Values that the contract does not allow are reported to the hook."""
-        self = cls.__new__(cls)
+        self = object.__new__(cls)
         # Storing the fields directly takes half the time of calling __init__ with them.
         fields = self.__dict__
         rest = {**source}
         pop = rest.pop
         value: Any
         fields["id"] = (
-            value if (value := pop("id", None)) is None or type(value) is int else decode_int(value, at, "id", hook)
+            value if type(value := pop("id", None)) is int or value is None else decode_int(value, at, "id", hook)
         )
         fields["type"] = (
             value
-            if (value := pop("type", None)) is None or type(value) is str or type(value) is int
+            if type(value := pop("type", None)) is str or type(value) is int or value is None
             else decode_union(value, at, "type", hook, {str: decode_str, int: decode_int})
         )
         fields["delete"] = (
             value
-            if (value := pop("delete", None)) is None or type(value) is bool
+            if type(value := pop("delete", None)) is bool or value is None
             else decode_bool(value, at, "delete", hook)
         )
         fields["meta"] = (
@@ -76,11 +76,11 @@ class EntityRef:
         value: Any
         encoded: dict[str, Any] = encode_values(rest) if (rest := fields["additional_properties"]) else {}
         if (value := fields["id"]) is not None:
-            encoded["id"] = value if type(value) is int else encode(value)
+            encoded["id"] = encode(value)
         if (value := fields["type"]) is not None:
             encoded["type"] = encode(value)
         if (value := fields["delete"]) is not None:
-            encoded["delete"] = value if type(value) is bool else encode(value)
+            encoded["delete"] = encode(value)
         if (value := fields["meta"]) is not None:
             encoded["meta"] = encode(value)
         return encoded

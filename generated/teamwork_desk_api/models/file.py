@@ -27,29 +27,27 @@ class File:
     @classmethod
     def from_dict(cls, source: Mapping[str, Any], at: At = None, hook: Hook = ignore) -> Self:
         """Decode leniently from a JSON object. Values that the contract does not allow are reported to the hook."""
-        self = cls.__new__(cls)
+        self = object.__new__(cls)
         # Storing the fields directly takes half the time of calling __init__ with them.
         fields = self.__dict__
         rest = {**source}
         pop = rest.pop
         value: Any
         fields["id"] = (
-            value if (value := pop("id", None)) is None or type(value) is int else decode_int(value, at, "id", hook)
+            value if type(value := pop("id", None)) is int or value is None else decode_int(value, at, "id", hook)
         )
         fields["filename"] = (
             value
-            if (value := pop("filename", None)) is None or type(value) is str
+            if type(value := pop("filename", None)) is str or value is None
             else decode_str(value, at, "filename", hook)
         )
         fields["mime_type"] = (
             value
-            if (value := pop("mimeType", None)) is None or type(value) is str
+            if type(value := pop("mimeType", None)) is str or value is None
             else decode_str(value, at, "mimeType", hook)
         )
         fields["state"] = (
-            value
-            if (value := pop("state", None)) is None or type(value) is str
-            else decode_str(value, at, "state", hook)
+            value if type(value := pop("state", None)) is str or value is None else decode_str(value, at, "state", hook)
         )
         fields["additional_properties"] = rest
         return self
@@ -65,11 +63,11 @@ class File:
         value: Any
         encoded: dict[str, Any] = encode_values(rest) if (rest := fields["additional_properties"]) else {}
         if (value := fields["id"]) is not None:
-            encoded["id"] = value if type(value) is int else encode(value)
+            encoded["id"] = encode(value)
         if (value := fields["filename"]) is not None:
-            encoded["filename"] = value if type(value) is str else encode(value)
+            encoded["filename"] = encode(value)
         if (value := fields["mime_type"]) is not None:
-            encoded["mimeType"] = value if type(value) is str else encode(value)
+            encoded["mimeType"] = encode(value)
         if (value := fields["state"]) is not None:
-            encoded["state"] = value if type(value) is str else encode(value)
+            encoded["state"] = encode(value)
         return encoded

@@ -36,14 +36,14 @@ class FileReference:
     @classmethod
     def from_dict(cls, source: Mapping[str, Any], at: At = None, hook: Hook = ignore) -> Self:
         """Decode leniently from a JSON object. Values that the contract does not allow are reported to the hook."""
-        self = cls.__new__(cls)
+        self = object.__new__(cls)
         # Storing the fields directly takes half the time of calling __init__ with them.
         fields = self.__dict__
         rest = {**source}
         pop = rest.pop
         value: Any
         fields["url"] = (
-            value if (value := pop("url", None)) is None or type(value) is str else decode_str(value, at, "url", hook)
+            value if type(value := pop("url", None)) is str or value is None else decode_str(value, at, "url", hook)
         )
         fields["params"] = (
             None
@@ -75,7 +75,7 @@ class FileReference:
         if (value := fields["url"]) is not None:
             encoded["url"] = value if type(value) is str else encode(value)
         if (value := fields["params"]) is not None:
-            encoded["params"] = encode(value)
+            encoded["params"] = encode_values(value) if type(value) is dict else encode(value)
         if (value := fields["file"]) is not None:
             encoded["file"] = value.to_dict() if type(value) is File else encode(value)
         return encoded

@@ -56,7 +56,7 @@ class FilterArgs:
     @classmethod
     def from_dict(cls, source: Mapping[str, Any], at: At = None, hook: Hook = ignore) -> Self:
         """Decode leniently from a JSON object. Values that the contract does not allow are reported to the hook."""
-        self = cls.__new__(cls)
+        self = object.__new__(cls)
         # Storing the fields directly takes half the time of calling __init__ with them.
         fields = self.__dict__
         rest = {**source}
@@ -69,7 +69,7 @@ class FilterArgs:
         )
         fields["bulk_dry_execute"] = (
             value
-            if (value := pop("bulkDryExecute", None)) is None or type(value) is bool
+            if type(value := pop("bulkDryExecute", None)) is bool or value is None
             else decode_bool(value, at, "bulkDryExecute", hook)
         )
         fields["fields"] = (
@@ -79,7 +79,7 @@ class FilterArgs:
             None if (value := pop("filter", None)) is None else decode_list(value, at, "filter", hook, decode_str)
         )
         fields["id"] = (
-            value if (value := pop("id", None)) is None or type(value) is int else decode_int(value, at, "id", hook)
+            value if type(value := pop("id", None)) is int or value is None else decode_int(value, at, "id", hook)
         )
         fields["ids"] = None if (value := pop("ids", None)) is None else decode_list(value, at, "ids", hook, decode_int)
         fields["includes"] = (
@@ -87,30 +87,30 @@ class FilterArgs:
         )
         fields["order_by"] = (
             value
-            if (value := pop("orderBy", None)) is None or type(value) is str
+            if type(value := pop("orderBy", None)) is str or value is None
             else decode_str(value, at, "orderBy", hook)
         )
         fields["order_mode"] = (
             value
-            if (value := pop("orderMode", None)) is None or type(value) is str
+            if type(value := pop("orderMode", None)) is str or value is None
             else decode_str(value, at, "orderMode", hook)
         )
         fields["page"] = (
-            value if (value := pop("page", None)) is None or type(value) is int else decode_int(value, at, "page", hook)
+            value if type(value := pop("page", None)) is int or value is None else decode_int(value, at, "page", hook)
         )
         fields["page_offset"] = (
             value
-            if (value := pop("pageOffset", None)) is None or type(value) is int
+            if type(value := pop("pageOffset", None)) is int or value is None
             else decode_int(value, at, "pageOffset", hook)
         )
         fields["page_size"] = (
             value
-            if (value := pop("pageSize", None)) is None or type(value) is int
+            if type(value := pop("pageSize", None)) is int or value is None
             else decode_int(value, at, "pageSize", hook)
         )
         fields["skip_aggregation"] = (
             value
-            if (value := pop("skipAggregation", None)) is None or type(value) is bool
+            if type(value := pop("skipAggregation", None)) is bool or value is None
             else decode_bool(value, at, "skipAggregation", hook)
         )
         fields["additional_properties"] = rest
@@ -127,31 +127,31 @@ class FilterArgs:
         value: Any
         encoded: dict[str, Any] = encode_values(rest) if (rest := fields["additional_properties"]) else {}
         if (value := fields["aggregate"]) is not None:
-            encoded["aggregate"] = value.to_dict() if type(value) is Aggregate else encode(value)
+            encoded["aggregate"] = encode(value)
         if (value := fields["bulk_dry_execute"]) is not None:
-            encoded["bulkDryExecute"] = value if type(value) is bool else encode(value)
+            encoded["bulkDryExecute"] = encode(value)
         if (value := fields["fields"]) is not None:
             encoded["fields"] = encode(value)
         if (value := fields["filter"]) is not None:
             encoded["filter"] = encode(value)
         if (value := fields["id"]) is not None:
-            encoded["id"] = value if type(value) is int else encode(value)
+            encoded["id"] = encode(value)
         if (value := fields["ids"]) is not None:
             encoded["ids"] = encode(value)
         if (value := fields["includes"]) is not None:
             encoded["includes"] = encode(value)
         if (value := fields["order_by"]) is not None:
-            encoded["orderBy"] = value if type(value) is str else encode(value)
+            encoded["orderBy"] = encode(value)
         if (value := fields["order_mode"]) is not None:
-            encoded["orderMode"] = value if type(value) is str else encode(value)
+            encoded["orderMode"] = encode(value)
         if (value := fields["page"]) is not None:
-            encoded["page"] = value if type(value) is int else encode(value)
+            encoded["page"] = encode(value)
         if (value := fields["page_offset"]) is not None:
-            encoded["pageOffset"] = value if type(value) is int else encode(value)
+            encoded["pageOffset"] = encode(value)
         if (value := fields["page_size"]) is not None:
-            encoded["pageSize"] = value if type(value) is int else encode(value)
+            encoded["pageSize"] = encode(value)
         if (value := fields["skip_aggregation"]) is not None:
-            encoded["skipAggregation"] = value if type(value) is bool else encode(value)
+            encoded["skipAggregation"] = encode(value)
         return encoded
 
 

@@ -29,7 +29,7 @@ class Pagination:
     @classmethod
     def from_dict(cls, source: Mapping[str, Any], at: At = None, hook: Hook = ignore) -> Self:
         """Decode leniently from a JSON object. Values that the contract does not allow are reported to the hook."""
-        self = cls.__new__(cls)
+        self = object.__new__(cls)
         # Storing the fields directly takes half the time of calling __init__ with them.
         fields = self.__dict__
         rest = {**source}
@@ -37,25 +37,23 @@ class Pagination:
         value: Any
         fields["records"] = (
             value
-            if (value := pop("records", None)) is None or type(value) is int
+            if type(value := pop("records", None)) is int or value is None
             else decode_int(value, at, "records", hook)
         )
         fields["page_size"] = (
             value
-            if (value := pop("pageSize", None)) is None or type(value) is int
+            if type(value := pop("pageSize", None)) is int or value is None
             else decode_int(value, at, "pageSize", hook)
         )
         fields["pages"] = (
-            value
-            if (value := pop("pages", None)) is None or type(value) is int
-            else decode_int(value, at, "pages", hook)
+            value if type(value := pop("pages", None)) is int or value is None else decode_int(value, at, "pages", hook)
         )
         fields["page"] = (
-            value if (value := pop("page", None)) is None or type(value) is int else decode_int(value, at, "page", hook)
+            value if type(value := pop("page", None)) is int or value is None else decode_int(value, at, "page", hook)
         )
         fields["has_more_pages"] = (
             value
-            if (value := pop("hasMorePages", None)) is None or type(value) is bool
+            if type(value := pop("hasMorePages", None)) is bool or value is None
             else decode_bool(value, at, "hasMorePages", hook)
         )
         fields["additional_properties"] = rest
@@ -72,13 +70,13 @@ class Pagination:
         value: Any
         encoded: dict[str, Any] = encode_values(rest) if (rest := fields["additional_properties"]) else {}
         if (value := fields["records"]) is not None:
-            encoded["records"] = value if type(value) is int else encode(value)
+            encoded["records"] = encode(value)
         if (value := fields["page_size"]) is not None:
-            encoded["pageSize"] = value if type(value) is int else encode(value)
+            encoded["pageSize"] = encode(value)
         if (value := fields["pages"]) is not None:
-            encoded["pages"] = value if type(value) is int else encode(value)
+            encoded["pages"] = encode(value)
         if (value := fields["page"]) is not None:
-            encoded["page"] = value if type(value) is int else encode(value)
+            encoded["page"] = encode(value)
         if (value := fields["has_more_pages"]) is not None:
-            encoded["hasMorePages"] = value if type(value) is bool else encode(value)
+            encoded["hasMorePages"] = encode(value)
         return encoded

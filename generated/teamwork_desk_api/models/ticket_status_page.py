@@ -23,7 +23,7 @@ class TicketStatusPage:
     @classmethod
     def from_dict(cls, source: Mapping[str, Any], at: At = None, hook: Hook = ignore) -> Self:
         """Decode leniently from a JSON object. Values that the contract does not allow are reported to the hook."""
-        self = cls.__new__(cls)
+        self = object.__new__(cls)
         # Storing the fields directly takes half the time of calling __init__ with them.
         fields = self.__dict__
         rest = {**source}
@@ -55,7 +55,7 @@ class TicketStatusPage:
         if (value := fields["ticketstatuses"]) is not None:
             encoded["ticketstatuses"] = encode(value)
         if (value := fields["pagination"]) is not None:
-            encoded["pagination"] = value.to_dict() if type(value) is Pagination else encode(value)
+            encoded["pagination"] = encode(value)
         return encoded
 
 

@@ -39,17 +39,17 @@ class TicketType:
     @classmethod
     def from_dict(cls, source: Mapping[str, Any], at: At = None, hook: Hook = ignore) -> Self:
         """Decode leniently from a JSON object. Values that the contract does not allow are reported to the hook."""
-        self = cls.__new__(cls)
+        self = object.__new__(cls)
         # Storing the fields directly takes half the time of calling __init__ with them.
         fields = self.__dict__
         rest = {**source}
         pop = rest.pop
         value: Any
         fields["id"] = (
-            value if (value := pop("id", None)) is None or type(value) is int else decode_int(value, at, "id", hook)
+            value if type(value := pop("id", None)) is int or value is None else decode_int(value, at, "id", hook)
         )
         fields["name"] = (
-            value if (value := pop("name", None)) is None or type(value) is str else decode_str(value, at, "name", hook)
+            value if type(value := pop("name", None)) is str or value is None else decode_str(value, at, "name", hook)
         )
         fields["inboxes"] = (
             None
@@ -58,13 +58,11 @@ class TicketType:
         )
         fields["display_order"] = (
             value
-            if (value := pop("displayOrder", None)) is None or type(value) is int
+            if type(value := pop("displayOrder", None)) is int or value is None
             else decode_int(value, at, "displayOrder", hook)
         )
         fields["state"] = (
-            value
-            if (value := pop("state", None)) is None or type(value) is str
-            else decode_str(value, at, "state", hook)
+            value if type(value := pop("state", None)) is str or value is None else decode_str(value, at, "state", hook)
         )
         fields["additional_properties"] = rest
         return self
@@ -80,15 +78,15 @@ class TicketType:
         value: Any
         encoded: dict[str, Any] = encode_values(rest) if (rest := fields["additional_properties"]) else {}
         if (value := fields["id"]) is not None:
-            encoded["id"] = value if type(value) is int else encode(value)
+            encoded["id"] = encode(value)
         if (value := fields["name"]) is not None:
-            encoded["name"] = value if type(value) is str else encode(value)
+            encoded["name"] = encode(value)
         if (value := fields["inboxes"]) is not None:
             encoded["inboxes"] = encode(value)
         if (value := fields["display_order"]) is not None:
-            encoded["displayOrder"] = value if type(value) is int else encode(value)
+            encoded["displayOrder"] = encode(value)
         if (value := fields["state"]) is not None:
-            encoded["state"] = value if type(value) is str else encode(value)
+            encoded["state"] = encode(value)
         return encoded
 
 

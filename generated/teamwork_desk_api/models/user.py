@@ -31,37 +31,33 @@ class User:
     @classmethod
     def from_dict(cls, source: Mapping[str, Any], at: At = None, hook: Hook = ignore) -> Self:
         """Decode leniently from a JSON object. Values that the contract does not allow are reported to the hook."""
-        self = cls.__new__(cls)
+        self = object.__new__(cls)
         # Storing the fields directly takes half the time of calling __init__ with them.
         fields = self.__dict__
         rest = {**source}
         pop = rest.pop
         value: Any
         fields["id"] = (
-            value if (value := pop("id", None)) is None or type(value) is int else decode_int(value, at, "id", hook)
+            value if type(value := pop("id", None)) is int or value is None else decode_int(value, at, "id", hook)
         )
         fields["first_name"] = (
             value
-            if (value := pop("firstName", None)) is None or type(value) is str
+            if type(value := pop("firstName", None)) is str or value is None
             else decode_str(value, at, "firstName", hook)
         )
         fields["last_name"] = (
             value
-            if (value := pop("lastName", None)) is None or type(value) is str
+            if type(value := pop("lastName", None)) is str or value is None
             else decode_str(value, at, "lastName", hook)
         )
         fields["email"] = (
-            value
-            if (value := pop("email", None)) is None or type(value) is str
-            else decode_str(value, at, "email", hook)
+            value if type(value := pop("email", None)) is str or value is None else decode_str(value, at, "email", hook)
         )
         fields["role"] = (
-            value if (value := pop("role", None)) is None or type(value) is str else decode_str(value, at, "role", hook)
+            value if type(value := pop("role", None)) is str or value is None else decode_str(value, at, "role", hook)
         )
         fields["state"] = (
-            value
-            if (value := pop("state", None)) is None or type(value) is str
-            else decode_str(value, at, "state", hook)
+            value if type(value := pop("state", None)) is str or value is None else decode_str(value, at, "state", hook)
         )
         fields["additional_properties"] = rest
         return self
@@ -77,15 +73,15 @@ class User:
         value: Any
         encoded: dict[str, Any] = encode_values(rest) if (rest := fields["additional_properties"]) else {}
         if (value := fields["id"]) is not None:
-            encoded["id"] = value if type(value) is int else encode(value)
+            encoded["id"] = encode(value)
         if (value := fields["first_name"]) is not None:
-            encoded["firstName"] = value if type(value) is str else encode(value)
+            encoded["firstName"] = encode(value)
         if (value := fields["last_name"]) is not None:
-            encoded["lastName"] = value if type(value) is str else encode(value)
+            encoded["lastName"] = encode(value)
         if (value := fields["email"]) is not None:
-            encoded["email"] = value if type(value) is str else encode(value)
+            encoded["email"] = encode(value)
         if (value := fields["role"]) is not None:
-            encoded["role"] = value if type(value) is str else encode(value)
+            encoded["role"] = encode(value)
         if (value := fields["state"]) is not None:
-            encoded["state"] = value if type(value) is str else encode(value)
+            encoded["state"] = encode(value)
         return encoded

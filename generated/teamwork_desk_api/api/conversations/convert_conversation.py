@@ -34,4 +34,28 @@ def convert_conversation(id: int, *, body: ConvertConversation) -> Request[Conve
 
 
 def _decode(payload: Any, hook: Hook) -> Conversation:
-    return _decode_answer(Conversation.from_dict, payload, hook, envelope="conversation", required=("id",))
+    return _decode_answer(
+        Conversation.from_dict,
+        payload,
+        hook,
+        envelope="conversation",
+        declared=(
+            "id",
+            "ticket_id",
+            "state",
+            "contact",
+            "contactId",
+            "messages",
+            "users",
+            "token",
+            "socket_id",
+            "createdAt",
+            "createdBy",
+            "updatedAt",
+            "updatedBy",
+            "deletedAt",
+            "deletedBy",
+            "filter_args",
+        ),
+        required=("id",),
+    )

@@ -323,11 +323,19 @@ def expect_object(payload: Json) -> dict[str, Any]:
     return payload
 
 
-def decode_answer(model: Model[T], payload: Json, hook: Hook, *, envelope: str, required: Iterable[str]) -> T:
+def decode_answer(
+    model: Model[T],
+    payload: Json,
+    hook: Hook,
+    *,
+    envelope: str,
+    declared: Collection[str] = (),
+    required: Iterable[str],
+) -> T:
     """Decode a whole response, with or without its envelope.
 
-    What stands beside the envelope becomes additional properties. If the object has a property of the same name, the
-    name gets the prefix "../".
+    The values beside the envelope become additional properties. A name that the object has itself, or that the
+    contract declares for it, gets the prefix "../".
 
     Raises:
         DecodeError: The response is not an object, or it lacks a required property.
@@ -345,7 +353,7 @@ def decode_answer(model: Model[T], payload: Json, hook: Hook, *, envelope: str, 
         rest: dict[str, Any] = vars(decoded)["additional_properties"]
         for name, value in whole.items():
             if name != envelope:
-                rest[f"../{name}" if name in inner else name] = value
+                rest[f"../{name}" if name in inner or name in declared else name] = value
     return decoded
 
 
@@ -386,23 +394,48 @@ def encode_values(values: Mapping[str, Any]) -> dict[str, Any]:
     return {key: entry.to_dict() if hasattr(entry, "to_dict") else encode(entry) for key, entry in values.items()}
 
 
-def _encode_items(values: Collection[Any]) -> list[Any]:
+def encode_items(values: Collection[Any]) -> list[Any]:
+    """Turn the items of an array into plain JSON values."""
     if _PLAIN.issuperset(map(type, values)):
         return [*values]
     return [entry.to_dict() if hasattr(entry, "to_dict") else encode(entry) for entry in values]
 
 
-def _encode_datetime(value: datetime.datetime) -> str:
+def encode_datetime(value: Any) -> Any:
+    """Turn a datetime into a text.
+
+    Raises:
+        ValueError: It has no time zone, or it is a date without a time.
+    """
+    if not isinstance(value, datetime.date):
+        return encode(value)
+    if not isinstance(value, datetime.datetime):
+        raise ValueError("a datetime is needed, not a date")
     if value.tzinfo is None:
         raise ValueError("a datetime needs a time zone")
     return value.isoformat()
 
 
+def encode_date(value: Any) -> Any:
+    """Turn a date, or an array or a map with dates, into plain JSON values.
+
+    Raises:
+        ValueError: There is a datetime, which would be sent with its time.
+    """
+    if isinstance(value, datetime.datetime):
+        raise ValueError("a date is needed, not a datetime")
+    if isinstance(value, (list, tuple)):
+        return [encode_date(item) for item in cast("Iterable[Any]", value)]
+    if isinstance(value, Mapping):
+        return {key: encode_date(entry) for key, entry in cast("Mapping[str, Any]", value).items()}
+    return encode(value)
+
+
 _ENCODERS: dict[type, Callable[[Any], Any]] = {
-    list: _encode_items,
-    tuple: _encode_items,
+    list: encode_items,
+    tuple: encode_items,
     dict: encode_values,
-    datetime.datetime: _encode_datetime,
+    datetime.datetime: encode_datetime,
     datetime.date: datetime.date.isoformat,
     uuid.UUID: str,
     # A caller's subclass, such as an IntEnum member or a Markup, becomes the plain value. The methods of the builtin

@@ -2,6 +2,8 @@
 
 from .book import Book
 from .branches import Branches
+from .calendar import Calendar
+from .days import Days
 from .either import Either
 from .grid import Grid
 from .included import Included
@@ -24,6 +26,8 @@ from .tree import Tree
 __all__ = (
     "Book",
     "Branches",
+    "Calendar",
+    "Days",
     "Either",
     "Grid",
     "Included",

@@ -37,7 +37,7 @@ class Included:
     @classmethod
     def from_dict(cls, source: Mapping[str, Any], at: At = None, hook: Hook = ignore) -> Self:
         """Decode leniently from a JSON object. Values that the contract does not allow are reported to the hook."""
-        self = cls.__new__(cls)
+        self = object.__new__(cls)
         # Storing the fields directly takes half the time of calling __init__ with them.
         fields = self.__dict__
         rest = {**source}
@@ -98,15 +98,15 @@ class Included:
         value: Any
         encoded: dict[str, Any] = encode_values(rest) if (rest := fields["additional_properties"]) else {}
         if (value := fields["owners"]) is not None:
-            encoded["owners"] = encode(value)
+            encoded["owners"] = encode_values(value) if type(value) is dict else encode(value)
         if (value := fields["shelves"]) is not None:
-            encoded["shelves"] = encode(value)
+            encoded["shelves"] = encode_values(value) if type(value) is dict else encode(value)
         if (value := fields["moments"]) is not None:
-            encoded["moments"] = encode(value)
+            encoded["moments"] = encode_values(value) if type(value) is dict else encode(value)
         if (value := fields["either"]) is not None:
-            encoded["either"] = encode(value)
+            encoded["either"] = encode_values(value) if type(value) is dict else encode(value)
         if (value := fields["nested"]) is not None:
-            encoded["nested"] = encode(value)
+            encoded["nested"] = encode_values(value) if type(value) is dict else encode(value)
         return encoded
 
 

@@ -24,6 +24,9 @@ from ..types import (
     decode_union,
     decode_uuid,
     encode,
+    encode_date,
+    encode_datetime,
+    encode_items,
     encode_values,
     ignore,
 )
@@ -39,6 +42,7 @@ class Kinds:
     number: float | None = None
     string: str | None = None
     date: datetime.date | None = None
+    days: Days | None = None
     moment: datetime.datetime | None = None
     uuid: _uuid.UUID | None = None
     key: _uuid.UUID | None = None
@@ -65,7 +69,7 @@ class Kinds:
     @classmethod
     def from_dict(cls, source: Mapping[str, Any], at: At = None, hook: Hook = ignore) -> Self:
         """Decode leniently from a JSON object. Values that the contract does not allow are reported to the hook."""
-        self = cls.__new__(cls)
+        self = object.__new__(cls)
         # Storing the fields directly takes half the time of calling __init__ with them.
         fields = self.__dict__
         rest = {**source}
@@ -74,40 +78,45 @@ class Kinds:
         fields["anything"] = pop("anything", None)
         fields["boolean"] = (
             value
-            if (value := pop("boolean", None)) is None or type(value) is bool
+            if type(value := pop("boolean", None)) is bool or value is None
             else decode_bool(value, at, "boolean", hook)
         )
         fields["integer"] = (
             value
-            if (value := pop("integer", None)) is None or type(value) is int
+            if type(value := pop("integer", None)) is int or value is None
             else decode_int(value, at, "integer", hook)
         )
         fields["number"] = (
             value
-            if (value := pop("number", None)) is None or type(value) is float or type(value) is int
+            if type(value := pop("number", None)) is float or type(value) is int or value is None
             else decode_float(value, at, "number", hook)
         )
         fields["string"] = (
             value
-            if (value := pop("string", None)) is None or type(value) is str
+            if type(value := pop("string", None)) is str or value is None
             else decode_str(value, at, "string", hook)
         )
         fields["date"] = None if (value := pop("date", None)) is None else decode_date(value, at, "date", hook)
+        fields["days"] = (
+            None
+            if (value := pop("days", None)) is None
+            else decode_map(
+                value, at, "days", hook, lambda value, at, key, hook: decode_list(value, at, key, hook, decode_date)
+            )
+        )
         fields["moment"] = (
             None if (value := pop("moment", None)) is None else decode_datetime(value, at, "moment", hook)
         )
         fields["uuid"] = None if (value := pop("uuid", None)) is None else decode_uuid(value, at, "uuid", hook)
         fields["key"] = None if (value := pop("key", None)) is None else decode_uuid(value, at, "key", hook)
         fields["old"] = (
-            value if (value := pop("old", None)) is None or type(value) is str else decode_str(value, at, "old", hook)
+            value if type(value := pop("old", None)) is str or value is None else decode_str(value, at, "old", hook)
         )
         fields["open"] = (
-            value if (value := pop("open", None)) is None or type(value) is str else decode_str(value, at, "open", hook)
+            value if type(value := pop("open", None)) is str or value is None else decode_str(value, at, "open", hook)
         )
         fields["level"] = (
-            value
-            if (value := pop("level", None)) is None or type(value) is int
-            else decode_int(value, at, "level", hook)
+            value if type(value := pop("level", None)) is int or value is None else decode_int(value, at, "level", hook)
         )
         fields["matrix"] = (
             None
@@ -126,11 +135,11 @@ class Kinds:
         )
         fields["scalar"] = (
             value
-            if (value := pop("scalar", None)) is None
-            or type(value) is float
+            if type(value := pop("scalar", None)) is float
             or type(value) is int
             or type(value) is str
             or type(value) is bool
+            or value is None
             else decode_union(
                 value, at, "scalar", hook, {int: decode_float, float: decode_float, str: decode_str, bool: decode_bool}
             )
@@ -235,9 +244,11 @@ class Kinds:
         if (value := fields["string"]) is not None:
             encoded["string"] = value if type(value) is str else encode(value)
         if (value := fields["date"]) is not None:
-            encoded["date"] = encode(value)
+            encoded["date"] = encode_date(value)
+        if (value := fields["days"]) is not None:
+            encoded["days"] = encode_date(value)
         if (value := fields["moment"]) is not None:
-            encoded["moment"] = encode(value)
+            encoded["moment"] = encode_datetime(value)
         if (value := fields["uuid"]) is not None:
             encoded["uuid"] = encode(value)
         if (value := fields["key"]) is not None:
@@ -247,11 +258,11 @@ class Kinds:
         if (value := fields["open"]) is not None:
             encoded["open"] = value if type(value) is str else encode(value)
         if (value := fields["level"]) is not None:
-            encoded["level"] = value if type(value) is int else encode(value)
+            encoded["level"] = encode(value)
         if (value := fields["matrix"]) is not None:
-            encoded["matrix"] = encode(value)
+            encoded["matrix"] = encode_items(value) if type(value) is list else encode(value)
         if (value := fields["moments"]) is not None:
-            encoded["moments"] = encode(value)
+            encoded["moments"] = encode_items(value) if type(value) is list else encode(value)
         if (value := fields["list_"]) is not None:
             encoded["list"] = value.to_dict() if type(value) is List else encode(value)
         if (value := fields["scalar"]) is not None:
@@ -265,7 +276,7 @@ class Kinds:
         if (value := fields["map_or_moment"]) is not None:
             encoded["map_or_moment"] = encode(value)
         if (value := fields["grid"]) is not None:
-            encoded["grid"] = encode(value)
+            encoded["grid"] = encode_values(value) if type(value) is dict else encode(value)
         if (value := fields["branches"]) is not None:
             encoded["branches"] = encode(value)
         if (value := fields["shelf"]) is not None:
@@ -274,6 +285,7 @@ class Kinds:
 
 
 from .branches import Branches
+from .days import Days
 from .grid import Grid
 from .list_ import List
 from .shelf import Shelf

@@ -6,7 +6,7 @@ from typing import Any, Self
 from attrs import field as _field
 from attrs import frozen as _frozen
 
-from ..types import At, Hook, decode_list_of_objects, decode_object, encode, encode_values, ignore
+from ..types import At, Hook, decode_list_of_objects, decode_object, encode, encode_items, encode_values, ignore
 
 
 @_frozen(kw_only=True, slots=False)
@@ -20,7 +20,7 @@ class List:
     @classmethod
     def from_dict(cls, source: Mapping[str, Any], at: At = None, hook: Hook = ignore) -> Self:
         """Decode leniently from a JSON object. Values that the contract does not allow are reported to the hook."""
-        self = cls.__new__(cls)
+        self = object.__new__(cls)
         # Storing the fields directly takes half the time of calling __init__ with them.
         fields = self.__dict__
         rest = {**source}
@@ -45,5 +45,5 @@ class List:
         value: Any
         encoded: dict[str, Any] = encode_values(rest) if (rest := fields["additional_properties"]) else {}
         if (value := fields["list_"]) is not None:
-            encoded["list"] = encode(value)
+            encoded["list"] = encode_items(value) if type(value) is list else encode(value)
         return encoded

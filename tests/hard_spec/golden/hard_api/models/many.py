@@ -100,7 +100,7 @@ class Many:
     @classmethod
     def from_dict(cls, source: Mapping[str, Any], at: At = None, hook: Hook = ignore) -> Self:
         """Decode leniently from a JSON object. Values that the contract does not allow are reported to the hook."""
-        self = cls.__new__(cls)
+        self = object.__new__(cls)
         # Storing the fields directly takes half the time of calling __init__ with them.
         fields = self.__dict__
         rest = {**source}
@@ -108,352 +108,352 @@ class Many:
         value: Any
         fields["field0"] = (
             value
-            if (value := pop("field0", None)) is None or type(value) is int
+            if type(value := pop("field0", None)) is int or value is None
             else decode_int(value, at, "field0", hook)
         )
         fields["field1"] = (
             value
-            if (value := pop("field1", None)) is None or type(value) is str
+            if type(value := pop("field1", None)) is str or value is None
             else decode_str(value, at, "field1", hook)
         )
         fields["field2"] = (
             value
-            if (value := pop("field2", None)) is None or type(value) is bool
+            if type(value := pop("field2", None)) is bool or value is None
             else decode_bool(value, at, "field2", hook)
         )
         fields["field3"] = (
             value
-            if (value := pop("field3", None)) is None or type(value) is float or type(value) is int
+            if type(value := pop("field3", None)) is float or type(value) is int or value is None
             else decode_float(value, at, "field3", hook)
         )
         fields["field4"] = (
             value
-            if (value := pop("field4", None)) is None or type(value) is int
+            if type(value := pop("field4", None)) is int or value is None
             else decode_int(value, at, "field4", hook)
         )
         fields["field5"] = (
             value
-            if (value := pop("field5", None)) is None or type(value) is str
+            if type(value := pop("field5", None)) is str or value is None
             else decode_str(value, at, "field5", hook)
         )
         fields["field6"] = (
             value
-            if (value := pop("field6", None)) is None or type(value) is bool
+            if type(value := pop("field6", None)) is bool or value is None
             else decode_bool(value, at, "field6", hook)
         )
         fields["field7"] = (
             value
-            if (value := pop("field7", None)) is None or type(value) is float or type(value) is int
+            if type(value := pop("field7", None)) is float or type(value) is int or value is None
             else decode_float(value, at, "field7", hook)
         )
         fields["field8"] = (
             value
-            if (value := pop("field8", None)) is None or type(value) is int
+            if type(value := pop("field8", None)) is int or value is None
             else decode_int(value, at, "field8", hook)
         )
         fields["field9"] = (
             value
-            if (value := pop("field9", None)) is None or type(value) is str
+            if type(value := pop("field9", None)) is str or value is None
             else decode_str(value, at, "field9", hook)
         )
         fields["field10"] = (
             value
-            if (value := pop("field10", None)) is None or type(value) is bool
+            if type(value := pop("field10", None)) is bool or value is None
             else decode_bool(value, at, "field10", hook)
         )
         fields["field11"] = (
             value
-            if (value := pop("field11", None)) is None or type(value) is float or type(value) is int
+            if type(value := pop("field11", None)) is float or type(value) is int or value is None
             else decode_float(value, at, "field11", hook)
         )
         fields["field12"] = (
             value
-            if (value := pop("field12", None)) is None or type(value) is int
+            if type(value := pop("field12", None)) is int or value is None
             else decode_int(value, at, "field12", hook)
         )
         fields["field13"] = (
             value
-            if (value := pop("field13", None)) is None or type(value) is str
+            if type(value := pop("field13", None)) is str or value is None
             else decode_str(value, at, "field13", hook)
         )
         fields["field14"] = (
             value
-            if (value := pop("field14", None)) is None or type(value) is bool
+            if type(value := pop("field14", None)) is bool or value is None
             else decode_bool(value, at, "field14", hook)
         )
         fields["field15"] = (
             value
-            if (value := pop("field15", None)) is None or type(value) is float or type(value) is int
+            if type(value := pop("field15", None)) is float or type(value) is int or value is None
             else decode_float(value, at, "field15", hook)
         )
         fields["field16"] = (
             value
-            if (value := pop("field16", None)) is None or type(value) is int
+            if type(value := pop("field16", None)) is int or value is None
             else decode_int(value, at, "field16", hook)
         )
         fields["field17"] = (
             value
-            if (value := pop("field17", None)) is None or type(value) is str
+            if type(value := pop("field17", None)) is str or value is None
             else decode_str(value, at, "field17", hook)
         )
         fields["field18"] = (
             value
-            if (value := pop("field18", None)) is None or type(value) is bool
+            if type(value := pop("field18", None)) is bool or value is None
             else decode_bool(value, at, "field18", hook)
         )
         fields["field19"] = (
             value
-            if (value := pop("field19", None)) is None or type(value) is float or type(value) is int
+            if type(value := pop("field19", None)) is float or type(value) is int or value is None
             else decode_float(value, at, "field19", hook)
         )
         fields["field20"] = (
             value
-            if (value := pop("field20", None)) is None or type(value) is int
+            if type(value := pop("field20", None)) is int or value is None
             else decode_int(value, at, "field20", hook)
         )
         fields["field21"] = (
             value
-            if (value := pop("field21", None)) is None or type(value) is str
+            if type(value := pop("field21", None)) is str or value is None
             else decode_str(value, at, "field21", hook)
         )
         fields["field22"] = (
             value
-            if (value := pop("field22", None)) is None or type(value) is bool
+            if type(value := pop("field22", None)) is bool or value is None
             else decode_bool(value, at, "field22", hook)
         )
         fields["field23"] = (
             value
-            if (value := pop("field23", None)) is None or type(value) is float or type(value) is int
+            if type(value := pop("field23", None)) is float or type(value) is int or value is None
             else decode_float(value, at, "field23", hook)
         )
         fields["field24"] = (
             value
-            if (value := pop("field24", None)) is None or type(value) is int
+            if type(value := pop("field24", None)) is int or value is None
             else decode_int(value, at, "field24", hook)
         )
         fields["field25"] = (
             value
-            if (value := pop("field25", None)) is None or type(value) is str
+            if type(value := pop("field25", None)) is str or value is None
             else decode_str(value, at, "field25", hook)
         )
         fields["field26"] = (
             value
-            if (value := pop("field26", None)) is None or type(value) is bool
+            if type(value := pop("field26", None)) is bool or value is None
             else decode_bool(value, at, "field26", hook)
         )
         fields["field27"] = (
             value
-            if (value := pop("field27", None)) is None or type(value) is float or type(value) is int
+            if type(value := pop("field27", None)) is float or type(value) is int or value is None
             else decode_float(value, at, "field27", hook)
         )
         fields["field28"] = (
             value
-            if (value := pop("field28", None)) is None or type(value) is int
+            if type(value := pop("field28", None)) is int or value is None
             else decode_int(value, at, "field28", hook)
         )
         fields["field29"] = (
             value
-            if (value := pop("field29", None)) is None or type(value) is str
+            if type(value := pop("field29", None)) is str or value is None
             else decode_str(value, at, "field29", hook)
         )
         fields["field30"] = (
             value
-            if (value := pop("field30", None)) is None or type(value) is bool
+            if type(value := pop("field30", None)) is bool or value is None
             else decode_bool(value, at, "field30", hook)
         )
         fields["field31"] = (
             value
-            if (value := pop("field31", None)) is None or type(value) is float or type(value) is int
+            if type(value := pop("field31", None)) is float or type(value) is int or value is None
             else decode_float(value, at, "field31", hook)
         )
         fields["field32"] = (
             value
-            if (value := pop("field32", None)) is None or type(value) is int
+            if type(value := pop("field32", None)) is int or value is None
             else decode_int(value, at, "field32", hook)
         )
         fields["field33"] = (
             value
-            if (value := pop("field33", None)) is None or type(value) is str
+            if type(value := pop("field33", None)) is str or value is None
             else decode_str(value, at, "field33", hook)
         )
         fields["field34"] = (
             value
-            if (value := pop("field34", None)) is None or type(value) is bool
+            if type(value := pop("field34", None)) is bool or value is None
             else decode_bool(value, at, "field34", hook)
         )
         fields["field35"] = (
             value
-            if (value := pop("field35", None)) is None or type(value) is float or type(value) is int
+            if type(value := pop("field35", None)) is float or type(value) is int or value is None
             else decode_float(value, at, "field35", hook)
         )
         fields["field36"] = (
             value
-            if (value := pop("field36", None)) is None or type(value) is int
+            if type(value := pop("field36", None)) is int or value is None
             else decode_int(value, at, "field36", hook)
         )
         fields["field37"] = (
             value
-            if (value := pop("field37", None)) is None or type(value) is str
+            if type(value := pop("field37", None)) is str or value is None
             else decode_str(value, at, "field37", hook)
         )
         fields["field38"] = (
             value
-            if (value := pop("field38", None)) is None or type(value) is bool
+            if type(value := pop("field38", None)) is bool or value is None
             else decode_bool(value, at, "field38", hook)
         )
         fields["field39"] = (
             value
-            if (value := pop("field39", None)) is None or type(value) is float or type(value) is int
+            if type(value := pop("field39", None)) is float or type(value) is int or value is None
             else decode_float(value, at, "field39", hook)
         )
         fields["field40"] = (
             value
-            if (value := pop("field40", None)) is None or type(value) is int
+            if type(value := pop("field40", None)) is int or value is None
             else decode_int(value, at, "field40", hook)
         )
         fields["field41"] = (
             value
-            if (value := pop("field41", None)) is None or type(value) is str
+            if type(value := pop("field41", None)) is str or value is None
             else decode_str(value, at, "field41", hook)
         )
         fields["field42"] = (
             value
-            if (value := pop("field42", None)) is None or type(value) is bool
+            if type(value := pop("field42", None)) is bool or value is None
             else decode_bool(value, at, "field42", hook)
         )
         fields["field43"] = (
             value
-            if (value := pop("field43", None)) is None or type(value) is float or type(value) is int
+            if type(value := pop("field43", None)) is float or type(value) is int or value is None
             else decode_float(value, at, "field43", hook)
         )
         fields["field44"] = (
             value
-            if (value := pop("field44", None)) is None or type(value) is int
+            if type(value := pop("field44", None)) is int or value is None
             else decode_int(value, at, "field44", hook)
         )
         fields["field45"] = (
             value
-            if (value := pop("field45", None)) is None or type(value) is str
+            if type(value := pop("field45", None)) is str or value is None
             else decode_str(value, at, "field45", hook)
         )
         fields["field46"] = (
             value
-            if (value := pop("field46", None)) is None or type(value) is bool
+            if type(value := pop("field46", None)) is bool or value is None
             else decode_bool(value, at, "field46", hook)
         )
         fields["field47"] = (
             value
-            if (value := pop("field47", None)) is None or type(value) is float or type(value) is int
+            if type(value := pop("field47", None)) is float or type(value) is int or value is None
             else decode_float(value, at, "field47", hook)
         )
         fields["field48"] = (
             value
-            if (value := pop("field48", None)) is None or type(value) is int
+            if type(value := pop("field48", None)) is int or value is None
             else decode_int(value, at, "field48", hook)
         )
         fields["field49"] = (
             value
-            if (value := pop("field49", None)) is None or type(value) is str
+            if type(value := pop("field49", None)) is str or value is None
             else decode_str(value, at, "field49", hook)
         )
         fields["field50"] = (
             value
-            if (value := pop("field50", None)) is None or type(value) is bool
+            if type(value := pop("field50", None)) is bool or value is None
             else decode_bool(value, at, "field50", hook)
         )
         fields["field51"] = (
             value
-            if (value := pop("field51", None)) is None or type(value) is float or type(value) is int
+            if type(value := pop("field51", None)) is float or type(value) is int or value is None
             else decode_float(value, at, "field51", hook)
         )
         fields["field52"] = (
             value
-            if (value := pop("field52", None)) is None or type(value) is int
+            if type(value := pop("field52", None)) is int or value is None
             else decode_int(value, at, "field52", hook)
         )
         fields["field53"] = (
             value
-            if (value := pop("field53", None)) is None or type(value) is str
+            if type(value := pop("field53", None)) is str or value is None
             else decode_str(value, at, "field53", hook)
         )
         fields["field54"] = (
             value
-            if (value := pop("field54", None)) is None or type(value) is bool
+            if type(value := pop("field54", None)) is bool or value is None
             else decode_bool(value, at, "field54", hook)
         )
         fields["field55"] = (
             value
-            if (value := pop("field55", None)) is None or type(value) is float or type(value) is int
+            if type(value := pop("field55", None)) is float or type(value) is int or value is None
             else decode_float(value, at, "field55", hook)
         )
         fields["field56"] = (
             value
-            if (value := pop("field56", None)) is None or type(value) is int
+            if type(value := pop("field56", None)) is int or value is None
             else decode_int(value, at, "field56", hook)
         )
         fields["field57"] = (
             value
-            if (value := pop("field57", None)) is None or type(value) is str
+            if type(value := pop("field57", None)) is str or value is None
             else decode_str(value, at, "field57", hook)
         )
         fields["field58"] = (
             value
-            if (value := pop("field58", None)) is None or type(value) is bool
+            if type(value := pop("field58", None)) is bool or value is None
             else decode_bool(value, at, "field58", hook)
         )
         fields["field59"] = (
             value
-            if (value := pop("field59", None)) is None or type(value) is float or type(value) is int
+            if type(value := pop("field59", None)) is float or type(value) is int or value is None
             else decode_float(value, at, "field59", hook)
         )
         fields["field60"] = (
             value
-            if (value := pop("field60", None)) is None or type(value) is int
+            if type(value := pop("field60", None)) is int or value is None
             else decode_int(value, at, "field60", hook)
         )
         fields["field61"] = (
             value
-            if (value := pop("field61", None)) is None or type(value) is str
+            if type(value := pop("field61", None)) is str or value is None
             else decode_str(value, at, "field61", hook)
         )
         fields["field62"] = (
             value
-            if (value := pop("field62", None)) is None or type(value) is bool
+            if type(value := pop("field62", None)) is bool or value is None
             else decode_bool(value, at, "field62", hook)
         )
         fields["field63"] = (
             value
-            if (value := pop("field63", None)) is None or type(value) is float or type(value) is int
+            if type(value := pop("field63", None)) is float or type(value) is int or value is None
             else decode_float(value, at, "field63", hook)
         )
         fields["field64"] = (
             value
-            if (value := pop("field64", None)) is None or type(value) is int
+            if type(value := pop("field64", None)) is int or value is None
             else decode_int(value, at, "field64", hook)
         )
         fields["field65"] = (
             value
-            if (value := pop("field65", None)) is None or type(value) is str
+            if type(value := pop("field65", None)) is str or value is None
             else decode_str(value, at, "field65", hook)
         )
         fields["field66"] = (
             value
-            if (value := pop("field66", None)) is None or type(value) is bool
+            if type(value := pop("field66", None)) is bool or value is None
             else decode_bool(value, at, "field66", hook)
         )
         fields["field67"] = (
             value
-            if (value := pop("field67", None)) is None or type(value) is float or type(value) is int
+            if type(value := pop("field67", None)) is float or type(value) is int or value is None
             else decode_float(value, at, "field67", hook)
         )
         fields["field68"] = (
             value
-            if (value := pop("field68", None)) is None or type(value) is int
+            if type(value := pop("field68", None)) is int or value is None
             else decode_int(value, at, "field68", hook)
         )
         fields["field69"] = (
             value
-            if (value := pop("field69", None)) is None or type(value) is str
+            if type(value := pop("field69", None)) is str or value is None
             else decode_str(value, at, "field69", hook)
         )
         fields["additional_properties"] = rest

@@ -17,6 +17,8 @@ from ..types import (
     decode_str,
     decode_uuid,
     encode,
+    encode_datetime,
+    encode_items,
     encode_values,
     ignore,
 )
@@ -60,7 +62,7 @@ class Names:
     @classmethod
     def from_dict(cls, source: Mapping[str, Any], at: At = None, hook: Hook = ignore) -> Self:
         """Decode leniently from a JSON object. Values that the contract does not allow are reported to the hook."""
-        self = cls.__new__(cls)
+        self = object.__new__(cls)
         # Storing the fields directly takes half the time of calling __init__ with them.
         fields = self.__dict__
         rest = {**source}
@@ -68,74 +70,70 @@ class Names:
         value: Any
         fields["dollar"] = (
             value
-            if (value := pop("$dollar", None)) is None or type(value) is str
+            if type(value := pop("$dollar", None)) is str or value is None
             else decode_str(value, at, "$dollar", hook)
         )
         fields["field_9lives"] = (
             value
-            if (value := pop("9lives", None)) is None or type(value) is str
+            if type(value := pop("9lives", None)) is str or value is None
             else decode_str(value, at, "9lives", hook)
         )
         fields["ab"] = (
-            value if (value := pop("a-b", None)) is None or type(value) is str else decode_str(value, at, "a-b", hook)
+            value if type(value := pop("a-b", None)) is str or value is None else decode_str(value, at, "a-b", hook)
         )
         fields["a_b"] = (
-            value if (value := pop("a_b", None)) is None or type(value) is str else decode_str(value, at, "a_b", hook)
+            value if type(value := pop("a_b", None)) is str or value is None else decode_str(value, at, "a_b", hook)
         )
         fields["additional_properties_"] = (
             value
-            if (value := pop("additional_properties", None)) is None or type(value) is str
+            if type(value := pop("additional_properties", None)) is str or value is None
             else decode_str(value, at, "additional_properties", hook)
         )
         fields["at"] = (
-            value if (value := pop("at", None)) is None or type(value) is str else decode_str(value, at, "at", hook)
+            value if type(value := pop("at", None)) is str or value is None else decode_str(value, at, "at", hook)
         )
         fields["body_"] = (
-            value if (value := pop("body", None)) is None or type(value) is str else decode_str(value, at, "body", hook)
+            value if type(value := pop("body", None)) is str or value is None else decode_str(value, at, "body", hook)
         )
         fields["class_"] = (
-            value
-            if (value := pop("class", None)) is None or type(value) is str
-            else decode_str(value, at, "class", hook)
+            value if type(value := pop("class", None)) is str or value is None else decode_str(value, at, "class", hook)
         )
         fields["cls"] = (
-            value if (value := pop("cls", None)) is None or type(value) is str else decode_str(value, at, "cls", hook)
+            value if type(value := pop("cls", None)) is str or value is None else decode_str(value, at, "cls", hook)
         )
         fields["datetime_"] = (
             None if (value := pop("datetime", None)) is None else decode_datetime(value, at, "datetime", hook)
         )
         fields["decode_"] = (
             value
-            if (value := pop("decode", None)) is None or type(value) is str
+            if type(value := pop("decode", None)) is str or value is None
             else decode_str(value, at, "decode", hook)
         )
         fields["dict_"] = (
-            value if (value := pop("dict", None)) is None or type(value) is str else decode_str(value, at, "dict", hook)
+            value if type(value := pop("dict", None)) is str or value is None else decode_str(value, at, "dict", hook)
         )
         fields["enum"] = (
-            value if (value := pop("enum", None)) is None or type(value) is str else decode_str(value, at, "enum", hook)
+            value if type(value := pop("enum", None)) is str or value is None else decode_str(value, at, "enum", hook)
         )
         fields["example"] = (
             value
-            if (value := pop("example", None)) is None or type(value) is str
+            if type(value := pop("example", None)) is str or value is None
             else decode_str(value, at, "example", hook)
         )
         fields["field"] = (
-            value
-            if (value := pop("field", None)) is None or type(value) is str
-            else decode_str(value, at, "field", hook)
+            value if type(value := pop("field", None)) is str or value is None else decode_str(value, at, "field", hook)
         )
         fields["from_dict_"] = (
             value
-            if (value := pop("from_dict", None)) is None or type(value) is str
+            if type(value := pop("from_dict", None)) is str or value is None
             else decode_str(value, at, "from_dict", hook)
         )
         fields["hook"] = (
-            value if (value := pop("hook", None)) is None or type(value) is str else decode_str(value, at, "hook", hook)
+            value if type(value := pop("hook", None)) is str or value is None else decode_str(value, at, "hook", hook)
         )
         fields["ignore_"] = (
             value
-            if (value := pop("ignore", None)) is None or type(value) is str
+            if type(value := pop("ignore", None)) is str or value is None
             else decode_str(value, at, "ignore", hook)
         )
         fields["list_"] = (
@@ -143,39 +141,37 @@ class Names:
         )
         fields["naïve_quoted"] = (
             value
-            if (value := pop('naïve "quoted"', None)) is None or type(value) is str
+            if type(value := pop('naïve "quoted"', None)) is str or value is None
             else decode_str(value, at, 'naïve "quoted"', hook)
         )
         fields["properties"] = (
             value
-            if (value := pop("properties", None)) is None or type(value) is str
+            if type(value := pop("properties", None)) is str or value is None
             else decode_str(value, at, "properties", hook)
         )
         fields["self_"] = (
-            value if (value := pop("self", None)) is None or type(value) is str else decode_str(value, at, "self", hook)
+            value if type(value := pop("self", None)) is str or value is None else decode_str(value, at, "self", hook)
         )
         fields["title"] = (
-            value
-            if (value := pop("title", None)) is None or type(value) is str
-            else decode_str(value, at, "title", hook)
+            value if type(value := pop("title", None)) is str or value is None else decode_str(value, at, "title", hook)
         )
         fields["to_dict_"] = (
             value
-            if (value := pop("to_dict", None)) is None or type(value) is str
+            if type(value := pop("to_dict", None)) is str or value is None
             else decode_str(value, at, "to_dict", hook)
         )
         fields["type"] = (
-            value if (value := pop("type", None)) is None or type(value) is str else decode_str(value, at, "type", hook)
+            value if type(value := pop("type", None)) is str or value is None else decode_str(value, at, "type", hook)
         )
         fields["uuid"] = None if (value := pop("uuid", None)) is None else decode_uuid(value, at, "uuid", hook)
         fields["with_space"] = (
             value
-            if (value := pop("with space", None)) is None or type(value) is str
+            if type(value := pop("with space", None)) is str or value is None
             else decode_str(value, at, "with space", hook)
         )
         fields["x_secret"] = (
             value
-            if (value := pop("x-secret", None)) is None or type(value) is str
+            if type(value := pop("x-secret", None)) is str or value is None
             else decode_str(value, at, "x-secret", hook)
         )
         fields["additional_properties"] = rest
@@ -210,7 +206,7 @@ class Names:
         if (value := fields["cls"]) is not None:
             encoded["cls"] = value if type(value) is str else encode(value)
         if (value := fields["datetime_"]) is not None:
-            encoded["datetime"] = encode(value)
+            encoded["datetime"] = encode_datetime(value)
         if (value := fields["decode_"]) is not None:
             encoded["decode"] = value if type(value) is str else encode(value)
         if (value := fields["dict_"]) is not None:
@@ -228,7 +224,7 @@ class Names:
         if (value := fields["ignore_"]) is not None:
             encoded["ignore"] = value if type(value) is str else encode(value)
         if (value := fields["list_"]) is not None:
-            encoded["list"] = encode(value)
+            encoded["list"] = encode_items(value) if type(value) is list else encode(value)
         if (value := fields["naïve_quoted"]) is not None:
             encoded['naïve "quoted"'] = value if type(value) is str else encode(value)
         if (value := fields["properties"]) is not None:

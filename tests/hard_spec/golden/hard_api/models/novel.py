@@ -26,37 +26,31 @@ class Novel:
     @classmethod
     def from_dict(cls, source: Mapping[str, Any], at: At = None, hook: Hook = ignore) -> Self:
         """Decode leniently from a JSON object. Values that the contract does not allow are reported to the hook."""
-        self = cls.__new__(cls)
+        self = object.__new__(cls)
         # Storing the fields directly takes half the time of calling __init__ with them.
         fields = self.__dict__
         rest = {**source}
         pop = rest.pop
         value: Any
         fields["id"] = (
-            value if (value := pop("id", None)) is None or type(value) is int else decode_int(value, at, "id", hook)
+            value if type(value := pop("id", None)) is int or value is None else decode_int(value, at, "id", hook)
         )
         fields["pin"] = (
-            value if (value := pop("pin", None)) is None or type(value) is str else decode_str(value, at, "pin", hook)
+            value if type(value := pop("pin", None)) is str or value is None else decode_str(value, at, "pin", hook)
         )
         fields["state"] = (
-            value
-            if (value := pop("state", None)) is None or type(value) is str
-            else decode_str(value, at, "state", hook)
+            value if type(value := pop("state", None)) is str or value is None else decode_str(value, at, "state", hook)
         )
         fields["pages"] = (
-            value
-            if (value := pop("pages", None)) is None or type(value) is int
-            else decode_int(value, at, "pages", hook)
+            value if type(value := pop("pages", None)) is int or value is None else decode_int(value, at, "pages", hook)
         )
         fields["password"] = (
             value
-            if (value := pop("password", None)) is None or type(value) is str
+            if type(value := pop("password", None)) is str or value is None
             else decode_str(value, at, "password", hook)
         )
         fields["title"] = (
-            value
-            if (value := pop("title", None)) is None or type(value) is str
-            else decode_str(value, at, "title", hook)
+            value if type(value := pop("title", None)) is str or value is None else decode_str(value, at, "title", hook)
         )
         fields["additional_properties"] = rest
         return self

@@ -6,7 +6,18 @@ from typing import Any, Literal, Self
 from attrs import field as _field
 from attrs import frozen as _frozen
 
-from ..types import At, Hook, decode_int, decode_list, decode_object, decode_str, encode, encode_values, ignore
+from ..types import (
+    At,
+    Hook,
+    decode_int,
+    decode_list,
+    decode_object,
+    decode_str,
+    encode,
+    encode_items,
+    encode_values,
+    ignore,
+)
 
 
 @_frozen(kw_only=True, slots=False)
@@ -25,30 +36,26 @@ class Order:
     @classmethod
     def from_dict(cls, source: Mapping[str, Any], at: At = None, hook: Hook = ignore) -> Self:
         """Decode leniently from a JSON object. Values that the contract does not allow are reported to the hook."""
-        self = cls.__new__(cls)
+        self = object.__new__(cls)
         # Storing the fields directly takes half the time of calling __init__ with them.
         fields = self.__dict__
         rest = {**source}
         pop = rest.pop
         value: Any
         fields["title"] = (
-            value
-            if (value := pop("title", None)) is None or type(value) is str
-            else decode_str(value, at, "title", hook)
+            value if type(value := pop("title", None)) is str or value is None else decode_str(value, at, "title", hook)
         )
         fields["parent"] = (
             value
-            if (value := pop("parent", None)) is None or type(value) is int
+            if type(value := pop("parent", None)) is int or value is None
             else decode_int(value, at, "parent", hook)
         )
         fields["x_y"] = None if (value := pop("x-y", None)) is None else decode_list(value, at, "x-y", hook, decode_int)
         fields["color"] = (
-            value
-            if (value := pop("color", None)) is None or type(value) is str
-            else decode_str(value, at, "color", hook)
+            value if type(value := pop("color", None)) is str or value is None else decode_str(value, at, "color", hook)
         )
         fields["note"] = (
-            value if (value := pop("note", None)) is None or type(value) is str else decode_str(value, at, "note", hook)
+            value if type(value := pop("note", None)) is str or value is None else decode_str(value, at, "note", hook)
         )
         fields["additional_properties"] = rest
         return self
@@ -68,7 +75,7 @@ class Order:
         value = fields["parent"]
         encoded["parent"] = encode(value)
         if (value := fields["x_y"]) is not None:
-            encoded["x-y"] = encode(value)
+            encoded["x-y"] = encode_items(value) if type(value) is list else encode(value)
         if (value := fields["color"]) is not None:
             encoded["color"] = value if type(value) is str else encode(value)
         if (value := fields["note"]) is not None:

@@ -15,6 +15,7 @@ from ..types import (
     decode_object,
     decode_str,
     encode,
+    encode_items,
     encode_values,
     ignore,
 )
@@ -33,18 +34,18 @@ class Ticket:
     @classmethod
     def from_dict(cls, source: Mapping[str, Any], at: At = None, hook: Hook = ignore) -> Self:
         """Decode leniently from a JSON object. Values that the contract does not allow are reported to the hook."""
-        self = cls.__new__(cls)
+        self = object.__new__(cls)
         # Storing the fields directly takes half the time of calling __init__ with them.
         fields = self.__dict__
         rest = {**source}
         pop = rest.pop
         value: Any
         fields["id"] = (
-            value if (value := pop("id", None)) is None or type(value) is int else decode_int(value, at, "id", hook)
+            value if type(value := pop("id", None)) is int or value is None else decode_int(value, at, "id", hook)
         )
         fields["included"] = (
             value
-            if (value := pop("included", None)) is None or type(value) is bool
+            if type(value := pop("included", None)) is bool or value is None
             else decode_bool(value, at, "included", hook)
         )
         fields["words"] = (
@@ -68,5 +69,5 @@ class Ticket:
         if (value := fields["included"]) is not None:
             encoded["included"] = value if type(value) is bool else encode(value)
         if (value := fields["words"]) is not None:
-            encoded["words"] = encode(value)
+            encoded["words"] = encode_items(value) if type(value) is list else encode(value)
         return encoded

@@ -34,14 +34,14 @@ class Tree:
     @classmethod
     def from_dict(cls, source: Mapping[str, Any], at: At = None, hook: Hook = ignore) -> Self:
         """Decode leniently from a JSON object. Values that the contract does not allow are reported to the hook."""
-        self = cls.__new__(cls)
+        self = object.__new__(cls)
         # Storing the fields directly takes half the time of calling __init__ with them.
         fields = self.__dict__
         rest = {**source}
         pop = rest.pop
         value: Any
         fields["name"] = (
-            value if (value := pop("name", None)) is None or type(value) is str else decode_str(value, at, "name", hook)
+            value if type(value := pop("name", None)) is str or value is None else decode_str(value, at, "name", hook)
         )
         fields["child"] = (
             None if (value := pop("child", None)) is None else decode_object(Tree.from_dict, value, at, "child", hook)
@@ -79,7 +79,7 @@ class Tree:
         if (value := fields["children"]) is not None:
             encoded["children"] = encode(value)
         if (value := fields["branches"]) is not None:
-            encoded["branches"] = encode(value)
+            encoded["branches"] = encode_values(value) if type(value) is dict else encode(value)
         if (value := fields["owner"]) is not None:
             encoded["owner"] = value.to_dict() if type(value) is Owner else encode(value)
         return encoded

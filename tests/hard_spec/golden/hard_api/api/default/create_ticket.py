@@ -25,4 +25,10 @@ def create_ticket(*, body: Order | None = None) -> Request[Ticket | None]:
 
 
 def _decode(payload: Any, hook: Hook) -> Ticket | None:
-    return None if payload is None else _decode_answer(Ticket.from_dict, payload, hook, envelope="ticket", required=())
+    return (
+        None
+        if payload is None
+        else _decode_answer(
+            Ticket.from_dict, payload, hook, envelope="ticket", declared=("id", "included", "words"), required=()
+        )
+    )

@@ -1,10 +1,12 @@
 """Lists shelves."""
 
+import datetime
 from typing import Any, Literal
 
 from ...models.shelf import Shelf
 from ...types import Hook, Request
 from ...types import decode_items as _decode_items
+from ...types import encode_date as _encode_date
 from ...types import expect_array as _expect_array
 from ...types import target as _target
 
@@ -14,6 +16,7 @@ def list_shelves(
     ids: list[int] | None = None,
     sizes: list[int] | None = None,
     colors: list[Literal["red", "green"] | str] | None = None,
+    days: list[datetime.date] | None = None,
     sort: Literal["up", "down"] | str | None = None,
 ) -> Request[list[Shelf] | None]:
     """Lists shelves.
@@ -24,6 +27,7 @@ def list_shelves(
         ids: ids
         sizes: sizes
         colors: colors
+        days: days
         sort: Deprecated. sort
 
     Returns:
@@ -33,7 +37,9 @@ def list_shelves(
         operation="list_shelves",
         method="GET",
         target=_target(
-            "/api/shelves", {"ids": ids, "sizes": sizes, "colors": colors, "sort": sort}, repeated=("ids", "sizes")
+            "/api/shelves",
+            {"ids": ids, "sizes": sizes, "colors": colors, "days": _encode_date(days), "sort": sort},
+            repeated=("ids", "sizes", "days"),
         ),
         decode=_decode,
     )

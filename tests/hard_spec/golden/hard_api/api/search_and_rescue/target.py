@@ -21,4 +21,36 @@ def target(*, body_: float | None = None) -> Request[Kinds]:
 
 
 def _decode(payload: Any, hook: Hook) -> Kinds:
-    return _decode_answer(Kinds.from_dict, payload, hook, envelope='kinds "all"', required=())
+    return _decode_answer(
+        Kinds.from_dict,
+        payload,
+        hook,
+        envelope='kinds "all"',
+        declared=(
+            "anything",
+            "boolean",
+            "integer",
+            "number",
+            "string",
+            "date",
+            "days",
+            "moment",
+            "uuid",
+            "key",
+            "old",
+            "open",
+            "level",
+            "matrix",
+            "moments",
+            "list",
+            "scalar",
+            "either",
+            "mixed",
+            "one_or_many",
+            "map_or_moment",
+            "grid",
+            "branches",
+            "shelf",
+        ),
+        required=(),
+    )

@@ -1,0 +1,5 @@
+import datetime
+from typing import TypeAlias
+
+Days: TypeAlias = dict[str, "list[datetime.date]"]
+"""Days"""
