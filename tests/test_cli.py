@@ -1032,7 +1032,7 @@ def test_a_terminal_that_cannot_redraw_shows_a_line_for_each_job() -> None:
     assert "2/2" not in shown
 
 
-FORCED: dict[str, Any] = {
+FORCED: dict[str, str] = {
     "FORCE_COLOR": "1",
     "PY_COLORS": "1",
     "GITHUB_ACTIONS": "true",
@@ -1043,6 +1043,7 @@ FORCED: dict[str, Any] = {
     "TERM": "xterm-256color",
 }
 """What makes other programs send control sequences to a file."""
+WIDE: dict[str, Any] = {**FORCED, "COLUMNS": "200"}
 
 
 def in_files(*arguments: str, **environment: str) -> tuple[str, str]:
@@ -1064,7 +1065,7 @@ def in_files(*arguments: str, **environment: str) -> tuple[str, str]:
         (["--help"], "convert-many"),
         (["convert"], "Missing argument"),
     ],
-    ids=lambda value: value[0] if isinstance(value, list) else "",
+    ids=["convert-many", "ids", "convert", "an error", "help", "a usage error"],
 )
 def test_a_file_receives_plain_lines_whatever_the_environment_forces(arguments: list[str], shown: str) -> None:
     out, err = in_files(*arguments, **FORCED)
@@ -1077,7 +1078,7 @@ def test_a_file_receives_plain_lines_whatever_the_environment_forces(arguments: 
 @two_jobs
 def test_standard_output_in_a_file_is_plain_beside_a_terminal() -> None:
     with Path("out.txt").open("w") as out:
-        _, shown = on_a_terminal(*MANY, "--results", "-", stdout=out.fileno(), **{**FORCED, "COLUMNS": "200"})
+        _, shown = on_a_terminal(*MANY, "--results", "-", stdout=out.fileno(), **WIDE)
     assert "2/2" in shown
     assert "\x1b" not in Path("out.txt").read_text()
 
@@ -1093,7 +1094,7 @@ def test_no_color_is_obeyed_on_a_terminal() -> None:
 
 @two_jobs
 def test_a_terminal_without_control_sequences_gets_none_whatever_the_environment_forces() -> None:
-    _, shown = on_a_terminal(*MANY, **{**FORCED, "COLUMNS": "200", "TERM": "dumb"})
+    _, shown = on_a_terminal(*MANY, **{**WIDE, "TERM": "dumb"})
     assert "conversation 1: converted" in shown
     assert "\x1b" not in shown
 
