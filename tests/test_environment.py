@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import ssl
 from collections.abc import Callable
@@ -67,7 +68,7 @@ BAD = {
 
 @pytest.fixture
 def without_socksio(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_environment.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
 
 
 @pytest.mark.usefixtures("without_socksio")

@@ -34,7 +34,7 @@ from ._files import Files
 from ._headers import RateLimit
 from ._loops import ServedLoop
 from ._memory import Memory
-from ._observe import Observer, log_to_stderr
+from ._observe import Observer, log_to_stderr, warn
 from ._origin import parse_origin
 from ._references import KINDS
 from ._resources import Resource
@@ -264,9 +264,12 @@ def _timeout(value: object) -> httpx.Timeout:
 
 
 def find_observer(origin: str) -> Observer | None:
-    """Return the observer that records spans of an origin's calls; None if OpenTelemetry is not installed."""
+    """Return the observer that records spans of an origin's calls; None if OpenTelemetry cannot be used."""
     try:
         from .otel import observer_of  # noqa: PLC0415 - an extra
     except ImportError:
+        return None
+    except Exception as error:  # OpenTelemetry without its metadata may raise anything
+        warn("no spans are recorded, because OpenTelemetry cannot be imported: %s", type(error).__name__)
         return None
     return observer_of(origin)
