@@ -1,8 +1,9 @@
 """The tests on every supported Python, with the newest and with the oldest dependencies that pyproject.toml allows.
 
-`nox` tests the SDK, also with httpx2 in place of httpx. `nox -s full` also runs the campaigns and the tests of the project's own tools. The arguments after
-`--` are passed to pytest: `nox -s "tests-3.12(oldest)" -- tests/test_retry.py`. `nox -s foreign` tries the generator on
-contracts that we did not write.
+`nox` tests the SDK, also with httpx2 in place of httpx. `nox -s full` also runs the campaigns and the tests of the
+project's own tools. The arguments after `--` are passed to pytest:
+`nox -s "tests-3.12(oldest)" -- tests/test_retry.py`. `nox -s foreign` tries the generator on contracts that we did not
+write.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -38,7 +39,7 @@ def test_a_packed_service_calls_desk(has_metadata: bool, wheel: Path, tmp_path: 
     copy_required([Requirement("pyinstaller")], site)
     if not has_metadata:
         (metadata,) = site.glob("teamwork_desk-*.dist-info")
-        metadata.rename(tmp_path / metadata.name)
+        shutil.rmtree(metadata)
     (tmp_path / "service.py").write_text(SERVICE, "utf-8")
     build = ("-m", "PyInstaller", "--onefile", "--log-level", "ERROR", "service.py")
     run(sys.executable, "-S", *build, cwd=tmp_path, PYTHONPATH=str(site))
