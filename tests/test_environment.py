@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import os
 import ssl
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +67,9 @@ BAD = {
 
 @pytest.fixture
 def without_socksio(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    def find_nothing(name: str) -> None: ...
+
+    monkeypatch.setattr(importlib.util, "find_spec", find_nothing)
 
 
 @pytest.mark.usefixtures("without_socksio")
@@ -167,25 +168,24 @@ def pem() -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("prepare", "problem"),
+    ("content", "problem"),
     [
-        (lambda path, pem: None, 'the file "{path}" does not exist'),
-        (lambda path, pem: path.mkdir(), '"{path}" is a directory; set SSL_CERT_DIR for a directory'),
-        (lambda path, pem: path.write_bytes(b""), 'the file "{path}" is empty'),
-        (lambda path, pem: path.write_bytes(b"no PEM"), 'the file "{path}" holds no certificate in PEM form'),
-        (lambda path, pem: path.write_bytes(pem.replace(b"M", b"-")), "its certificates cannot be read"),
+        (None, 'the file "{path}" does not exist'),
+        ("a directory", '"{path}" is a directory; set SSL_CERT_DIR for a directory'),
+        (b"", 'the file "{path}" is empty'),
+        (b"no PEM", 'the file "{path}" holds no certificate in PEM form'),
+        (b"-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n", "its certificates cannot be read"),
     ],
     ids=["missing", "a directory", "empty", "no PEM", "broken PEM"],
 )
 async def test_an_invalid_ssl_cert_file_is_named(
-    prepare: Callable[[Path, bytes], None],
-    problem: str,
-    pem: bytes,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    content: bytes | str | None, problem: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "ca.pem"
-    prepare(path, pem)
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    elif content:
+        path.mkdir()
     monkeypatch.setenv("SSL_CERT_FILE", str(path))
     assert (problem_of()).startswith(f"SSL_CERT_FILE: {problem.format(path=path)}")
     # The variable is not used with these options.

@@ -473,7 +473,7 @@ def test_the_decompression_bomb_is_gzip_and_exceeds_the_limit() -> None:
 )
 async def test_a_decompression_bomb_is_not_decompressed_beyond_the_limit(headers: tuple[str, ...]) -> None:
     bomb = gzip_of_a_gigabyte()
-    if len(headers) > 1 or "," in headers[0]:
+    if headers not in {("gzip",), ("x-gzip",)}:
         bomb = gzip.compress(bomb)
     response = http(200, bomb, *(f"Content-Encoding: {header}" for header in headers))
     with HostileDesk(response) as server:
