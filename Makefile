@@ -85,7 +85,7 @@ build: $(READY) ## Build the sdist and the wheel into dist/
 
 pin: $(READY) ## Pin the newest development tools, with hashes
 	$(COMPILE) --all-extras --group dev -o requirements-dev.txt
-	$(COMPILE) --extra aiohttp --group bench -o benchmarks/requirements.txt
+	$(COMPILE) --extra aiohttp --extra orjson --group bench -o benchmarks/requirements.txt
 
 clean: ## Remove everything that the other targets create
 	rm -rf $(VENV) build dist .coverage* .hypothesis .mypy_cache .nox .pytest_cache .ruff_cache openapi/judges/node_modules

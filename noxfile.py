@@ -1,8 +1,9 @@
 """The tests on every supported Python, with the newest and with the oldest dependencies that pyproject.toml allows.
 
-`nox` tests the SDK. `nox -s full` also runs the campaigns and the tests of the project's own tools. The arguments after
-`--` are passed to pytest: `nox -s "tests-3.12(oldest)" -- tests/test_retry.py`. `nox -s foreign` tries the generator on
-contracts that we did not write.
+`nox` tests the SDK, also with httpx2 in place of httpx. `nox -s full` also runs the campaigns and the tests of the
+project's own tools. The arguments after `--` are passed to pytest:
+`nox -s "tests-3.12(oldest)" -- tests/test_retry.py`. `nox -s foreign` tries the generator on contracts that we did not
+write.
 """
 
 from __future__ import annotations
@@ -24,9 +25,10 @@ TOOLS = (
     *("benchmarks", "diff", "docs", "foreign", "gateway", "generate", "judges", "packaging", "recipe", "release"),
     "typing",
 )
+WITHOUT_TOOLS = [f"--ignore=tests/test_{name}.py" for name in TOOLS]
 
 nox.needs_version = ">=2025.5.1"
-nox.options.sessions = ["tests"]
+nox.options.sessions = ["tests", "httpx2"]
 nox.options.default_venv_backend = "uv"
 nox.options.download_python = "never"
 nox.options.error_on_external_run = True
@@ -55,10 +57,10 @@ def install(session: nox.Session, group: str, dependencies: str) -> None:
     session.install(*command)
 
 
-def run(session: nox.Session, *options: str) -> None:
+def run(session: nox.Session, *options: str, **variables: str) -> None:
     """Run the tests. If the session has arguments, they choose which tests run."""
-    workers = ("-n", "auto", "--dist", "loadfile")
-    session.run("python", "-m", "pytest", "-q", *workers, "-p", "no:cacheprovider", *options, *session.posargs)
+    command = ("python", "-m", "pytest", "-q", "-n", "auto", "--dist", "loadfile", "-p", "no:cacheprovider")
+    session.run(*command, *options, *session.posargs, env=variables)
 
 
 @nox.session(python=PYTHONS)
@@ -66,7 +68,16 @@ def run(session: nox.Session, *options: str) -> None:
 def tests(session: nox.Session, dependencies: str) -> None:
     """Test the SDK, without the campaigns and without the slow tests of the project's tools."""
     install(session, "tests", dependencies)
-    run(session, "-m", "not campaign", *(f"--ignore=tests/test_{name}.py" for name in TOOLS))
+    run(session, "-m", "not campaign", *WITHOUT_TOOLS)
+
+
+@nox.session(python=PYTHONS[0])
+def httpx2(session: nox.Session) -> None:
+    """Test the SDK with httpx2 in place of httpx."""
+    install(session, "tests", "newest")
+    session.install("httpx2")
+    options = ("-p", "replace_httpx", "-W", "ignore:Module already imported:pytest.PytestAssertRewriteWarning")
+    run(session, "-m", "not campaign", *options, *WITHOUT_TOOLS, PYTHONPATH="tests")
 
 
 @nox.session(python=PYTHONS)

@@ -15,6 +15,7 @@ from typing import Any
 
 import certifi
 import pytest
+from installed import build_wheel
 
 # The plugin is loaded here and not through its entry point (addopts blocks that), so that coverage measures its lines.
 pytest_plugins = ["_teamwork_desk_pytest"]
@@ -27,6 +28,12 @@ LEVELS = (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR, logging.C
 def anyio_backend(request: pytest.FixtureRequest) -> str:
     """Run every async test on asyncio and on trio."""
     return str(request.param)
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build the wheel, once for all tests that install it, and return its path."""
+    return build_wheel(tmp_path_factory.mktemp("dist"))
 
 
 def global_state() -> dict[str, object]:

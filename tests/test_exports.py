@@ -65,7 +65,7 @@ ALLOWED = {
     "backlog": {"_backlog", "_conversations"},  # its public names are defined there
     "cli": {"_arguments", "_checks", "_references"},
     "fleet": {"_arguments", "_checks"},
-    "otel": {"_observe"},  # it implements the core's observer
+    "otel": {"_observe", "_version"},  # it implements the core's observer
     "probe": {"_checks"},
     "testing": {"_arguments"},
 }

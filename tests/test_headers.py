@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from datetime import UTC, datetime
-from email.utils import format_datetime
 from typing import Any
 
 import httpx
@@ -37,7 +36,15 @@ NOON = datetime(2026, 3, 1, 12, tzinfo=UTC).timestamp()
         ("+1", None),
         ("1e3", None),
         ("1_0", None),
-        ("1,5", None),
+        # A proxy may have joined two values with a comma.
+        ("1,5", 5.0),
+        ("1, 5", 5.0),
+        ("5, 5", 5.0),
+        ("9 , Sun, 01 Mar 2026 12:00:07 GMT", 9.0),
+        ("Sun, 01 Mar 2026 12:00:07 GMT, 9", 9.0),
+        ("Sun, 01 Mar 2026 12:00:07 GMT, Sun, 01 Mar 2026 12:00:08 GMT", 8.0),
+        ("Sun Mar  1 12:00:07 2026, Sunday, 01-Mar-26 12:00:08 GMT", 8.0),
+        ("soon, 5", None),
         (".5", None),
         ("1.", None),
         ("0x10", None),
@@ -109,23 +116,95 @@ def test_no_header_makes_retry_after_raise_or_return_a_negative_or_infinite_paus
         ("Sun, 06 Nov 1994 08:49:37 GMT", 784111777.0),
         ("Sunday, 06-Nov-94 08:49:37 GMT", 784111777.0),
         ("Sun Nov  6 08:49:37 1994", 784111777.0),
+        # What servers also write.
         ("Sun, 06 Nov 1994 08:49:37", 784111777.0),
-        (None, None),
+        ("Sun, 6 Nov 1994 8:49:37 GMT", 784111777.0),
+        ("06 Nov 1994 08:49:37 GMT", 784111777.0),
+        ("Sun,06 Nov 1994 08:49:37 GMT", 784111777.0),
+        (" Sun ,  06  Nov\t1994  08:49:37  GMT ", 784111777.0),
+        ("SUN, 06 NOV 1994 08:49:37 gmt", 784111777.0),
+        ("Sun, 06 Nov 1994 08:49:37 UTC", 784111777.0),
+        ("Sun, 06 Nov 1994 08:49:37 +0000", 784111777.0),
+        ("Sun, 06 Nov 1994 10:49:37 +0200", 784111777.0),
+        ("Sun, 06 Nov 1994 03:19:37 -05:30", 784111777.0),
+        ("Sun, 06 Nov 94 08:49:37 GMT", 784111777.0),
+        ("Sun, 06-Nov-1994 08:49:37 GMT", 784111777.0),
+        ("Sun Nov 6 08:49:37 1994", 784111777.0),
+        ("Sun Nov 06 08:49:37 GMT 1994", 784111777.0),
+        ("Mon, 06 Nov 1994 08:49:37 GMT", 784111777.0),  # it was a Sunday
+        ("Sat, 31 Dec 2016 23:59:60 GMT", 1483228800.0),  # a leap second
         ("", None),
         ("0", None),
         ("tomorrow", None),
         ("Sun, 06 Nov 1994 25:49:37 GMT", None),
+        ("Sun, 06 Nov 1994 08:60:37 GMT", None),
+        ("Sun, 06 Nov 1994 08:49:61 GMT", None),
+        ("Sun, 30 Feb 1994 08:49:37 GMT", None),
+        ("Sun, 06 Non 1994 08:49:37 GMT", None),
+        ("Sun, 06 Nov 0000 08:49:37 GMT", None),
+        ("Sun, 06 Nov 1994 08:49:37 GMT or later", None),
+        ("Sun, 06 Nov 1994 08:49:37 EST", None),
     ],
 )
-def test_http_date_reads_the_three_forms_as_epoch_seconds(value: str | None, moment: float | None) -> None:
-    assert http_date(value) == moment
+def test_http_date_reads_the_three_forms_as_epoch_seconds(value: str, moment: float | None) -> None:
+    assert http_date(value, NOON) == moment
+
+
+@pytest.mark.parametrize(
+    ("value", "year"),
+    [
+        ("Sunday, 01-Mar-26 12:00:00 GMT", 2026),
+        ("Sunday, 01-Mar-70 12:00:00 GMT", 2070),
+        ("Sunday, 01-Mar-76 12:00:00 GMT", 2076),  # 50 years in the future, and not more
+        ("Sunday, 01-Mar-76 12:01:00 GMT", 1976),
+        ("Sunday, 28-Feb-76 12:00:00 GMT", 2076),
+        ("Sunday, 01-Mar-77 12:00:00 GMT", 1977),
+        ("Sunday, 01-Mar-00 12:00:00 GMT", 2000),
+    ],
+)
+def test_a_year_of_two_digits_is_at_most_50_years_in_the_future(value: str, year: int) -> None:
+    moment = http_date(value, NOON)
+    assert moment is not None
+    assert datetime.fromtimestamp(moment, UTC).year == year
+
+
+FORMS = ("%a, %d %b %Y %H:%M:%S GMT", "%a %b %e %H:%M:%S %Y")
 
 
 @settings(deadline=None)
-@given(st.datetimes(min_value=datetime(1970, 1, 1), max_value=datetime(9999, 1, 1)))  # noqa: DTZ001
-def test_http_date_reads_back_every_date_to_the_second(moment: datetime) -> None:
+@given(st.datetimes(min_value=datetime(1970, 1, 1), max_value=datetime(9999, 1, 1)), st.sampled_from(FORMS))  # noqa: DTZ001
+def test_http_date_reads_back_every_date_to_the_second(moment: datetime, form: str) -> None:
     moment = moment.replace(microsecond=0, tzinfo=UTC)
-    assert http_date(format_datetime(moment, usegmt=True)) == moment.timestamp()
+    assert http_date(moment.strftime(form), NOON) == moment.timestamp()
+
+
+@pytest.mark.parametrize(
+    ("dates", "seconds"),
+    [
+        (["Sun, 01 Mar 2026 12:00:00 GMT", "Sun, 01 Mar 2026 12:00:45 GMT"], 15.0),
+        (["Sun, 01 Mar 2026 12:00:00 GMT, Sun, 01 Mar 2026 12:00:45 GMT"], 15.0),
+        (["Sun, 01 Mar 2026 12:00:45 GMT", "yesterday"], 15.0),
+        (["Sun, 01 Mar 2026 12:00:45 GMT", ""], 15.0),
+    ],
+)
+def test_of_a_date_that_came_twice_the_last_usable_value_counts(dates: list[str], seconds: float) -> None:
+    headers = httpx.Headers([("Retry-After", "Sun, 01 Mar 2026 12:01:00 GMT"), *(("Date", date) for date in dates)])
+    assert retry_after(headers, NOON) == seconds
+
+
+@pytest.mark.parametrize(
+    ("values", "seconds"),
+    [
+        (["7", "7"], 7.0),
+        (["7", "30"], 30.0),
+        (["30", "7"], 30.0),
+        (["soon", "7"], 7.0),
+        (["7", "Sun, 01 Mar 2026 12:00:30 GMT"], 30.0),
+        (["soon", "later"], None),
+    ],
+)
+def test_of_a_retry_after_that_came_twice_the_longest_pause_counts(values: list[str], seconds: float | None) -> None:
+    assert retry_after(httpx.Headers([("Retry-After", value) for value in values]), NOON) == seconds
 
 
 # X-Rate-Limit-*
@@ -164,6 +243,7 @@ def limits(limit: str = "120", remaining: str = "37", reset: str = "60") -> list
         # Of a header that came twice, the last value counts.
         (limits(remaining="38, 37"), 83, 60, 37),
         ([("Remaining", "99"), *limits()], 83, 60, 37),
+        (limits(remaining="38,37 , "), 83, 60, 37),
     ],
     ids=str,
 )

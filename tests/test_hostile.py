@@ -13,7 +13,7 @@ import sys
 import tracemalloc
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import cache, partial
+from functools import cache, partial, reduce
 from typing import Any
 
 import httpx
@@ -26,6 +26,8 @@ from teamwork_desk import (
     DeadlineExceeded,
     DeskError,
     OutcomeUnknownError,
+    PermissionDeniedError,
+    RateLimitedError,
     RequestError,
     ResponseDecodeError,
     RetryPolicy,
@@ -103,6 +105,7 @@ def nested(opening: bytes, closing: bytes, depth: int) -> bytes:
 
 
 CONVERTED = b'{"id": 42, "ticket_id": 7}'
+GZIP = "Content-Encoding: gzip"
 
 READABLE: dict[str, bytes] = {
     "a byte order mark": http(200, b"\xef\xbb\xbf" + CONVERTED),
@@ -116,9 +119,25 @@ READABLE: dict[str, bytes] = {
     "8-bit headers": http(200, CONVERTED, "X-Binary: \xff\xfe", "X-Request-Id: \xe9"),
     "300 headers": http(200, CONVERTED, *(f"X-{number}: {number}" for number in range(300))),
     "Content-Length twice and equal": http(200, CONVERTED, f"Content-Length: {len(CONVERTED)}"),
+    "Content-Length twice and equal, in a list": http(200, CONVERTED).replace(b"Length: 26", b"Length: 26, 26"),
     "chunks of one byte": chunked(*(b"1\r\n%c\r\n" % byte for byte in CONVERTED), b"0\r\n\r\n"),
     "interim responses": b"HTTP/1.1 100 Continue\r\n\r\n" * 100 + http(200, CONVERTED),
+    "Content-Type twice": http(200, CONVERTED, "Content-Type: text/html", "Content-Type: application/json"),
+    "Content-Encoding identity": http(200, CONVERTED, "Content-Encoding: identity"),
+    "Content-Encoding without a value": http(200, CONVERTED, "Content-Encoding: "),
     "gzip": http(200, gzip.compress(CONVERTED), "Content-Encoding: gzip"),
+    "gzip in other letters and spaces": http(200, gzip.compress(CONVERTED), "content-ENCODING: \t GZip "),
+    "x-gzip": http(200, gzip.compress(CONVERTED), "Content-Encoding: x-gzip"),
+    "gzip of two members": http(200, gzip.compress(CONVERTED[:9]) + gzip.compress(CONVERTED[9:]), GZIP),
+    "gzip with bytes behind it": http(200, gzip.compress(CONVERTED) + bytes(9), GZIP),
+    "gzip twice, in a list": http(200, gzip.compress(gzip.compress(CONVERTED)), "Content-Encoding: gzip,gzip"),
+    "gzip twice, in two fields": http(200, gzip.compress(gzip.compress(CONVERTED)), GZIP, GZIP),
+    "deflate": http(200, zlib.compress(CONVERTED), "Content-Encoding: deflate"),
+    "deflate without zlib's header": http(200, zlib.compress(CONVERTED, wbits=-15), "Content-Encoding: Deflate"),
+    "deflate, then gzip": http(200, gzip.compress(zlib.compress(CONVERTED)), "Content-Encoding: deflate, , gzip"),
+    "gzip, then deflate, in two fields": http(
+        200, zlib.compress(gzip.compress(CONVERTED)), GZIP, "Content-Encoding: identity", "Content-Encoding: deflate"
+    ),
 }
 """Unusual responses that still report the conversion."""
 
@@ -151,11 +170,19 @@ UNREADABLE: dict[str, bytes] = {
     "a truncated chunk": chunked(b"1a\r\n", CONVERTED[:13]),
     "no last chunk": chunked(b"1a\r\n", CONVERTED, b"\r\n"),
     "100,000 trailers": chunked(b"1a\r\n", CONVERTED, b"\r\n0\r\n", b"X: y\r\n" * 100_000, b"\r\n"),
-    "an unknown encoding": http(200, gzip.compress(CONVERTED), "Content-Encoding: rot13"),
-    "an encoding that was not requested": http(200, zlib.compress(CONVERTED), "Content-Encoding: deflate"),
-    "not gzip": http(200, CONVERTED, "Content-Encoding: gzip"),
-    "truncated gzip": http(200, gzip.compress(CONVERTED)[:-9], "Content-Encoding: gzip"),
-    "gzip with a wrong checksum": http(200, gzip.compress(CONVERTED)[:-8] + bytes(8), "Content-Encoding: gzip"),
+    "an unknown coding": http(200, gzip.compress(CONVERTED), "Content-Encoding: rot13"),
+    "an unknown coding below gzip": http(200, gzip.compress(CONVERTED), "Content-Encoding: rot13, gzip"),
+    "a coding that was not requested": http(200, CONVERTED, "Content-Encoding: br"),
+    "gzip six times": http(200, reduce(lambda body, _: gzip.compress(body), range(6), CONVERTED), *[GZIP] * 6),
+    "gzip of 101 members": http(200, gzip.compress(b"") * 100 + gzip.compress(CONVERTED), GZIP),
+    "empty gzip": http(200, b"", GZIP),
+    "not gzip": http(200, CONVERTED, GZIP),
+    "not deflate": http(200, CONVERTED, "Content-Encoding: deflate"),
+    "truncated gzip": http(200, gzip.compress(CONVERTED)[:-9], GZIP),
+    "a truncated second member": http(200, gzip.compress(CONVERTED) + gzip.compress(b" ")[:-9], GZIP),
+    "truncated deflate": http(200, zlib.compress(CONVERTED)[:-5], "Content-Encoding: deflate"),
+    "gzip with a wrong checksum": http(200, gzip.compress(CONVERTED)[:-8] + bytes(8), GZIP),
+    "deflate with a wrong checksum": http(200, zlib.compress(CONVERTED)[:-4] + bytes(4), "Content-Encoding: deflate"),
 }
 """Responses with a 2xx: the conversation was converted, but the response does not show its ticket."""
 
@@ -177,11 +204,13 @@ UNKNOWN_OUTCOME: dict[str, bytes] = {
     "a header without a colon": http(200, CONVERTED, "nonsense"),
     "a header with NUL": http(200, CONVERTED, "X: \0"),
     "two Content-Lengths": http(200, CONVERTED, "Content-Length: 7"),
+    "two Content-Lengths in a list": http(200, CONVERTED).replace(b"Length: 26", b"Length: 26, 7"),
     "a negative Content-Length": http(200, CONVERTED).replace(b"Length: 26", b"Length: -1"),
     "an unknown Transfer-Encoding": http(200, CONVERTED, "Transfer-Encoding: rot13"),
     "520": http(520, b"<html>Web server is returning an unknown error</html>"),
     "599": http(599, CONVERTED),
     "999": http(999, CONVERTED),
+    "500 in an unknown coding": http(500, CONVERTED, "Content-Encoding: rot13"),
     "500 in broken gzip": http(500, b"\x1f\x8bnonsense", "Content-Encoding: gzip"),
     "502 that breaks off": http(502, CONVERTED).replace(b"Length: 26", b"Length: 52"),
 }
@@ -296,6 +325,70 @@ async def test_a_read_raises_only_our_own_errors(response: bytes) -> None:
     assert (caught.value.maybe_applied, caught.value.conversation_id) == (False, 42)
 
 
+@pytest.mark.parametrize(
+    ("coding", "shown"),
+    [
+        ("br", "the content coding br, which"),
+        ("ZSTD", "the content coding zstd, which"),
+        ("gzip, compress", "the content coding compress, which"),
+        ("a value that is long enough to be a token", "a content coding, which"),
+        (", ".join(["gzip"] * 6), "more than 5 content codings"),
+    ],
+)
+async def test_an_error_names_the_coding_that_cannot_be_decoded(coding: str, shown: str) -> None:
+    field = f"Content-Encoding: {coding}"
+    with HostileDesk(http(200, CONVERTED, field), listing=http(403, b"{}", field)) as server:
+        async with client(server) as desk:
+            with pytest.raises(ResponseDecodeError, match=f"cannot be read: it has {shown}") as converted:
+                await desk.conversations.convert(42)
+            with pytest.raises(PermissionDeniedError, match=f"cannot be read: it has {shown}"):
+                await desk.conversations.get(43)
+    assert converted.value.maybe_applied
+    assert "long enough" not in str(converted.value)
+
+
+@pytest.mark.parametrize("coding", ["gzip", "X-GZip", "deflate"])
+async def test_a_response_from_memory_is_decoded_like_any_other(coding: str) -> None:
+    content = zlib.compress(CONVERTED) if coding == "deflate" else gzip.compress(CONVERTED)
+    response = httpx.Response(200, headers={"Content-Encoding": coding}, content=content)
+    async with AsyncDesk(
+        "https://desk.example.com", token="t", transport=httpx.MockTransport(lambda _: response), verify_first=False
+    ) as desk:
+        assert (await desk.conversations.convert(42)).ticket_id == 7
+
+
+NOON = "Sun, 01 Mar 2026 12:00:00 GMT"
+
+
+@pytest.mark.parametrize(
+    ("fields", "seconds"),
+    [
+        (["Retry-After: 7", "Retry-After: 7"], 7),
+        (["Retry-After: 7", "Retry-After: 30"], 30),
+        (["Retry-After: 7, 7"], 7),
+        ([f"Date: {NOON}", "Retry-After: Sun, 01 Mar 2026 12:00:07 GMT"], 7),
+        ([f"Date: {NOON}", "Retry-After: Sunday, 01-Mar-26 12:00:07 GMT"], 7),
+        ([f"Date: {NOON}", "Retry-After: Sun Mar  1 12:00:07 2026"], 7),
+        (["Date: Sunday, 01-Mar-26 12:00:00 GMT", "Retry-After: Sun,  1 Mar 2026 12:00:07 gmt"], 7),
+        (["Date: Sun Mar  1 12:00:00 2026", f"Date: {NOON}", "Retry-After: Sun, 01 Mar 2026 12:00:07 GMT"], 7),
+        (
+            [
+                *("X-Rate-Limit-Limit: 120", "X-Rate-Limit-Remaining: 9", "X-Rate-Limit-Reset: 60"),
+                *("X-Rate-Limit-Limit: 120", "x-rate-limit-remaining: 0", "X-Rate-Limit-Reset: 60, 7"),
+            ],
+            7,
+        ),
+    ],
+    ids=str,
+)
+async def test_a_header_that_came_twice_and_every_form_of_a_date_are_read(fields: list[str], seconds: float) -> None:
+    with HostileDesk(http(429, b"", *fields)) as server:
+        async with client(server) as desk:
+            with pytest.raises(RateLimitedError) as caught:
+                await desk.with_options(retry=RetryPolicy(max_attempts=1)).conversations.convert(42)
+    assert caught.value.retry_after == seconds
+
+
 async def test_a_400_keeps_its_body_whatever_the_errors_in_it_look_like() -> None:
     bodies = [nested(b"[", b"]", 10_000), b'{"errors": []}', b"\xff", b'{"errors": {"\\ud800": ["\\udfff", 1, null]}}']
     for body in bodies:
@@ -375,10 +468,12 @@ def test_the_decompression_bomb_is_gzip_and_exceeds_the_limit() -> None:
     assert len(decompressor.decompress(gzip_of_a_gigabyte(), 2 * MAX_RESPONSE_BYTES)) == 2 * MAX_RESPONSE_BYTES
 
 
-@pytest.mark.parametrize("headers", [("gzip",), ("gzip, gzip",), ("gzip", "gzip"), ("deflate, gzip",)], ids=str)
+@pytest.mark.parametrize(
+    "headers", [("gzip",), ("gzip, gzip",), ("gzip", "gzip"), ("deflate, gzip",), ("x-gzip",)], ids=str
+)
 async def test_a_decompression_bomb_is_not_decompressed_beyond_the_limit(headers: tuple[str, ...]) -> None:
     bomb = gzip_of_a_gigabyte()
-    if headers != ("gzip",):
+    if headers not in {("gzip",), ("x-gzip",)}:
         bomb = gzip.compress(bomb)
     response = http(200, bomb, *(f"Content-Encoding: {header}" for header in headers))
     with HostileDesk(response) as server:

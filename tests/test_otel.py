@@ -746,6 +746,18 @@ async def test_an_opentelemetry_that_is_too_old_counts_as_not_installed(
         importlib.import_module("teamwork_desk.otel")
 
 
+def test_an_opentelemetry_that_fails_at_its_import_is_reported(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def get_tracer(*_: object, **__: object) -> trace.Tracer:
+        raise StopIteration  # as older versions do without their metadata
+
+    monkeypatch.delitem(sys.modules, "teamwork_desk.otel")
+    monkeypatch.setattr(trace, "get_tracer", get_tracer)
+    assert find_observer(ORIGIN) is None
+    assert caplog.messages == ["no spans are recorded, because OpenTelemetry cannot be imported: StopIteration"]
+
+
 def test_an_sdk_that_is_set_up_after_the_client_was_created_gets_its_spans() -> None:
     script = """
 import anyio

@@ -94,7 +94,7 @@ if not _typing.TYPE_CHECKING:  # pragma: no branch
     def __getattr__(name: str) -> str:
         """Read `__version__` on demand, because importlib.metadata is slow to import."""
         if name == "__version__":
-            from importlib.metadata import version  # noqa: PLC0415
+            from ._version import version  # noqa: PLC0415
 
-            return version("teamwork-desk")
+            return version()
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

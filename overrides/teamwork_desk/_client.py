@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from types import TracebackType
 from typing import Any, NoReturn, Self, TypeVar, Unpack, cast
 
@@ -29,17 +28,19 @@ from ._connections import HttpxOptions, connect
 from ._conversations import Conversations
 from ._conversion import ConversationOptions
 from ._email_fallback import EmailFallback
+from ._environment import explained, setting
 from ._errors import ConfigurationError, RequestError
 from ._files import Files
 from ._headers import RateLimit
 from ._loops import ServedLoop
 from ._memory import Memory
-from ._observe import Observer, log_to_stderr
+from ._observe import Observer, log_to_stderr, warn
 from ._origin import parse_origin
 from ._references import KINDS
 from ._resources import Resource
 from ._retry import RetryPolicy
 from ._session import Session
+from ._version import version
 
 T = TypeVar("T")
 
@@ -112,7 +113,7 @@ class AsyncDesk:
     ) -> None:
         log_to_stderr()
         try:
-            origin = parse_origin(_from_environment("TEAMWORK_DESK_URL", "url") if url is None else url)
+            origin = setting(url, "url", "TEAMWORK_DESK_URL", parse_origin)
             options = _check(
                 ConversationOptions(
                     timeout=_timeout(timeout),
@@ -122,20 +123,15 @@ class AsyncDesk:
                     email_fallback=email_fallback,
                 )
             )
-            auth = BearerAuth(_from_environment("TEAMWORK_DESK_TOKEN", "token") if token is None else token)
+            auth = setting(token, "token", "TEAMWORK_DESK_TOKEN", BearerAuth)
             loop = ServedLoop()
             connections = connect(transport, httpx_options, f"AsyncDesk({origin!r})", loop)
         except ConfigurationError as error:
             rejected = error
-        except httpx.InvalidURL:  # its text may quote a password
-            rejected = ConfigurationError("proxy, mounts: expected valid URLs, also in the environment")
-        except (AttributeError, ImportError, OSError, TypeError, ValueError) as error:
-            rejected = ConfigurationError(f"httpx rejected an option: {error}")
+        except (httpx.InvalidURL, AttributeError, ImportError, OSError, TypeError, ValueError) as error:
+            rejected = explained(error, httpx_options)
         else:
-            from importlib.metadata import version  # noqa: PLC0415 - slow to import
-
-            user_agent = f"teamwork-desk/{version('teamwork-desk')}"
-            session = Session(origin, auth, connections, find_observer(origin), user_agent)
+            session = Session(origin, auth, connections, find_observer(origin), f"teamwork-desk/{version()}")
             self._wire(session, Memory(loop), options)
             return
         # Drop the traceback and the context: their frames hold the token, and crash reporters print local variables.
@@ -247,13 +243,6 @@ class AsyncDesk:
         raise TypeError("an AsyncDesk holds a token and open connections, and cannot be pickled or copied")
 
 
-def _from_environment(variable: str, argument: str) -> str:
-    try:
-        return os.environ[variable]
-    except KeyError:
-        raise ConfigurationError(f"{argument}: pass it, or set {variable}") from None
-
-
 def _check(options: ConversationOptions) -> ConversationOptions:
     if not is_seconds(options.deadline) or not options.deadline:
         raise ConfigurationError("deadline: expected a number of seconds above 0")
@@ -275,9 +264,12 @@ def _timeout(value: object) -> httpx.Timeout:
 
 
 def find_observer(origin: str) -> Observer | None:
-    """Return the observer that records spans of an origin's calls; None if OpenTelemetry is not installed."""
+    """Return the observer that records spans of an origin's calls; None if OpenTelemetry cannot be used."""
     try:
         from .otel import observer_of  # noqa: PLC0415 - an extra
     except ImportError:
+        return None
+    except Exception as error:  # OpenTelemetry without its metadata may raise anything
+        warn("no spans are recorded, because OpenTelemetry cannot be imported: %s", type(error).__name__)
         return None
     return observer_of(origin)

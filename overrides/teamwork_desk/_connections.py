@@ -22,6 +22,7 @@ from urllib.request import getproxies
 import anyio
 import httpx
 
+from ._environment import check_environment
 from ._errors import ConfigurationError
 from ._loops import CallInProgress, Change, ServedLoop
 from ._slots import CLOSING, Pool, Slot, client_slot, discard, transport_slot
@@ -66,10 +67,11 @@ def connect(
         loop: The event loop that the client serves.
 
     Raises:
-        ConfigurationError: An option is unknown.
+        ConfigurationError: An option is unknown, or an environment variable is invalid.
     """
     if unknown := options.keys() - HttpxOptions.__annotations__.keys():
         raise ConfigurationError(f"unknown options: {', '.join(sorted(unknown))}")
+    check_environment(options, transport)
     needs_client = any(options.get(name) for name in ("event_hooks", "mounts", "proxy"))
     callers = CallersTransports([transport, *(options.get("mounts") or {}).values()])
     # Create the SSL context once: reading the CA certificates takes longer than a call.

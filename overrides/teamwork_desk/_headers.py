@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 
 import httpx
 from attrs import frozen
@@ -22,6 +21,22 @@ _LONGEST_NUMBER = 20
 """Characters. With a number of thousands of digits, calculations would raise OverflowError."""
 _RATE_LIMIT_NAMES = (b"limit", b"remaining", b"reset")
 _SECONDS = re.compile(r"\d{1,9}(\.\d+)?", re.ASCII)
+_LONGEST_FUTURE = 50
+"""Years, for a date whose year has two digits."""
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_DATE = re.compile(
+    r"""
+    (?: [a-z]{3,9} [ \t]* ,? [ \t]* )??              # the day of the week, which says nothing new
+    (?: (?P<day>\d{1,2}) (?: [ \t]+ | -) (?P<month>[a-z]{3}) (?: [ \t]+ | -) (?P<year>\d{4} | \d{2}) [ \t]+
+      | (?P<first_month>[a-z]{3}) [ \t]+ (?P<second_day>\d{1,2}) [ \t]+ )
+    (?P<clock>\d{1,2}:\d{2}:\d{2})
+    (?: [ \t]* (?: gmt | utc? | z | (?P<sign>[+-]) (?P<hours>\d{2}) :? (?P<minutes>\d{2}) ) )?
+    (?(first_month) [ \t]+ (?P<last_year>\d{4}) )
+    """,
+    re.ASCII | re.IGNORECASE | re.VERBOSE,
+)
+_JOINED = re.compile(r"(?:(?<=\d)|(?<=GMT))[ \t]*,[ \t]*", re.IGNORECASE)
+"""A comma between two values: it follows a number or a date. A comma within a date follows the day of the week."""
 
 
 @frozen(kw_only=True)
@@ -71,12 +86,12 @@ class RateReport:
         """
         # Read all headers in one pass: every lookup in httpx.Headers is a pass of its own. If a header came twice, the
         # last value counts; a proxy may have joined the two with a comma.
-        values = {name.lower(): value.rpartition(b",")[2] for name, value in headers.raw}
+        values = {name.lower(): value.rstrip(b", \t").rpartition(b",")[2] for name, value in headers.raw}
         if b"x-rate-limit-err" in values:
             return None  # The limiter's own storage failed, so that its other headers mean nothing.
         try:
             limit, remaining, reset = (_number(values[b"x-rate-limit-" + name]) for name in _RATE_LIMIT_NAMES)
-            date = http_date(headers.get("date"))
+            date = date_of(headers, now)
             sent_at = now if date is None else date
             is_epoch = not 0 <= reset < SMALLEST_EPOCH
             seconds: float = reset - sent_at if is_epoch else reset
@@ -100,29 +115,78 @@ def _number(value: bytes) -> int:
     return int(value)
 
 
-def http_date(value: str | None) -> float | None:
-    """Return an HTTP date (RFC 9110, 5.6.7) as epoch seconds; None if the value is not a date."""
-    try:
-        date = parsedate_to_datetime(value or "")
-        return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
-    except (ValueError, IndexError, OverflowError):
+def http_date(value: str, now: float) -> float | None:
+    """Return an HTTP date (RFC 9110, 5.6.7) as epoch seconds; None if the value is not a date.
+
+    All three forms are read: that of email, the obsolete RFC 850, and that of C's asctime.
+
+    Args:
+        value: The value of the header.
+        now: The time in epoch seconds. A year of two digits is at most 50 years after it.
+    """
+    match = _DATE.fullmatch(value.strip())
+    if match is None:
         return None
+    parts = match.groupdict()
+    digits = parts["year"] or parts["last_year"]
+    month = (parts["month"] or parts["first_month"]).lower()
+    hour, minute, second = (int(number) for number in parts["clock"].split(":"))
+    try:
+        time_of_year = (_MONTHS.index(month) + 1, int(parts["day"] or parts["second_day"]), hour, minute)
+        year = int(digits) if len(digits) == 4 else _full_year(int(digits), time_of_year, now)
+        # A leap second is valid, and datetime does not know it.
+        date = datetime(year, *time_of_year, min(second, 59), tzinfo=UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
+    if second > 60:
+        return None
+    offset = int(parts["hours"] or 0) * 3600 + int(parts["minutes"] or 0) * 60
+    return date.timestamp() + (second == 60) - (-offset if parts["sign"] == "-" else offset)
+
+
+def _full_year(last_digits: int, time_of_year: tuple[int, int, int, int], now: float) -> int:
+    """Return the latest year with these two digits that is not more than 50 years in the future (RFC 9110, 5.6.7)."""
+    date = datetime.fromtimestamp(now, UTC)
+    latest = date.year + _LONGEST_FUTURE
+    if time_of_year > (date.month, date.day, date.hour, date.minute):
+        latest -= 1
+    return latest - (latest - last_digits) % 100
+
+
+def date_of(headers: httpx.Headers, now: float) -> float | None:
+    """Return the `Date` of a response as epoch seconds; None if it has no usable one.
+
+    Of a header that came twice, the last usable value counts.
+
+    Args:
+        headers: The response's headers.
+        now: As in `http_date`.
+    """
+    dates = (http_date(value, now) for value in reversed(_values(headers, "date")))
+    return next((date for date in dates if date is not None), None)
 
 
 def retry_after(headers: httpx.Headers, now: float) -> float | None:
     """Return the seconds that `Retry-After` asks for; None if it has no usable value.
 
     A date is measured against the response's own `Date`, so that a wrong local clock does no harm (RFC 9110, 10.2.3).
+    If the header came twice, the longest pause satisfies both servers.
 
     Args:
         headers: The response's headers.
         now: The time in epoch seconds, for a response without a `Date`.
     """
-    value = headers.get("retry-after", "").strip()
-    if _SECONDS.fullmatch(value):
-        return float(value)
-    date = http_date(value)
-    if date is None:
-        return None
-    sent = http_date(headers.get("date"))
-    return max(0.0, date - (now if sent is None else sent))
+    pauses: list[float] = []
+    for value in _values(headers, "retry-after"):
+        date = http_date(value, now)
+        if _SECONDS.fullmatch(value):
+            pauses.append(float(value))
+        elif date is not None:
+            sent = date_of(headers, now)
+            pauses.append(max(0.0, date - (now if sent is None else sent)))
+    return max(pauses, default=None)
+
+
+def _values(headers: httpx.Headers, name: str) -> list[str]:
+    """Return the values of a header that may come twice: in two fields, or joined with a comma by a proxy."""
+    return [value.strip() for field in headers.get_list(name) for value in _JOINED.split(field)]

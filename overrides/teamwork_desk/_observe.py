@@ -237,14 +237,15 @@ class _HideQueries(logging.Filter):
 def _without_query(arg: object) -> object:
     # Recognize the URLs by their path, so that the filter needs no list of the clients and changes no other URL.
     if isinstance(arg, HiddenURL):
-        return arg.origin
+        return arg.shown
     if isinstance(arg, httpx.URL) and arg.path.startswith("/desk/api/"):
         return arg.copy_with(query=None)
     return arg
 
 
 # Whichever way a request takes, httpx itself logs it. The filter is added once, and changes no line about another API.
-logging.getLogger("httpx").addFilter(_HideQueries())
+# The logger has the name of the package, which is httpx2 if the application replaces httpx by it.
+logging.getLogger(httpx.__name__).addFilter(_HideQueries())
 
 
 def log_to_stderr() -> None:

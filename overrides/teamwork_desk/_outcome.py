@@ -177,6 +177,7 @@ def error_of(request: Request[Any], exchange: Exchange) -> DeskError | None:
     if is_success and failure is None:
         return None
     name, reason = name_of(request), reason_of(failure)
+    problem = f"cannot be read: {failure}" if isinstance(failure, DecodeError) else f"is incomplete: {reason}"
     error: DeskError
     if status is None and not exchange.sent:
         error = NotSentError(f"{name} was not sent: {reason}")
@@ -185,9 +186,9 @@ def error_of(request: Request[Any], exchange: Exchange) -> DeskError | None:
     elif not is_success:
         error = _status_error(name, status, exchange)
     elif is_idempotent(request):
-        error = TransportError(f"{name} got a response, but the response is incomplete: {reason}")
+        error = TransportError(f"{name} got a response, but the response {problem}")
     else:
-        error = ResponseDecodeError(f"{name} succeeded, but its response is incomplete: {reason}")
+        error = ResponseDecodeError(f"{name} succeeded, but its response {problem}")
     error.__cause__ = failure
     return error
 
@@ -216,6 +217,8 @@ def _status_error(name: str, status: int, exchange: Exchange) -> StatusError:
     if not problems.is_json and (is_page or status == 404):
         details["from_desk"] = False
         message += f"; {NOT_DESK}"
+    if isinstance(exchange.failure, DecodeError):
+        message += f"; its body cannot be read: {exchange.failure}"
     if kind is RateLimitedError:
         now = time.time()
         report, pause = RateReport.from_headers(exchange.headers, now), retry_after(exchange.headers, now)

@@ -24,12 +24,12 @@ class HiddenURL(httpx.URL):
     """The URL of another host, of which logs show only the host: the rest may be signed, or name a file."""
 
     @property
-    def origin(self) -> str:
+    def shown(self) -> str:
         """The part that may be shown."""
         return f"{self.scheme}://{self.netloc.decode('ascii')}"
 
     def __repr__(self) -> str:
-        return f"HiddenURL({self.origin!r})"
+        return f"HiddenURL({self.shown!r})"
 
 
 def without(secret: str, response: httpx.Response, content: bytes) -> tuple[httpx.Headers, bytes]:

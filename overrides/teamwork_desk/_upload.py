@@ -166,7 +166,7 @@ async def send_form(call: Scope, target: Target, source: Source, *, filename: st
     async with source.open() as reader:
         request = _request(target, reader, source.size, (filename, b"", mime_type))
         form = cast("Form", request.stream)
-        request.extensions = {"timeout": timeout.as_dict(), **handshake.extensions(target.url.origin)}
+        request.extensions = {"timeout": timeout.as_dict(), **handshake.extensions(target.url.shown)}
         try:
             # The connection belongs to a client of its own, and counts as one of this client's connections.
             async with connections.borrow(timeout.pool, call):
@@ -180,7 +180,7 @@ async def send_form(call: Scope, target: Target, source: Source, *, filename: st
         except ConfigurationError:
             raise
         except Exception as failure:  # a transport or an event hook may raise anything
-            bare = httpx.Request("POST", target.url.origin)
+            bare = httpx.Request("POST", target.url.shown)
             exchange = Exchange(sent=form.was_sent, failure=scrub(failure, bare, handled))
         except BaseException as interruption:
             drop_frames(interruption, handled)

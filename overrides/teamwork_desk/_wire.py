@@ -6,7 +6,6 @@ import json
 import math
 import sys
 import time
-import zlib
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, Self, TypeVar, cast
@@ -16,6 +15,7 @@ import httpx
 
 from teamwork_desk_api.types import DecodeError, Hook, Request
 
+from ._codings import codings_of, decoded, left_by_httpx
 from ._errors import RequestError
 
 try:
@@ -216,15 +216,14 @@ def decoded_by(request: Request[Any], decode: Callable[[Any, Hook], T]) -> Reque
 async def read(response: httpx.Response) -> bytes:
     """Read a response body within bounds.
 
-    httpx's own decompression has no bound, and a few KB of gzip can hold gigabytes.
-
     Raises:
-        DecodeError: The body is too large, or its content encoding cannot be decoded.
+        DecodeError: The body is too large, or its content coding cannot be decoded.
     """
+    codings = codings_of(response.headers)
     if response.is_stream_consumed:  # a transport that responds from memory, such as httpx.MockTransport
         if len(response.content) > MAX_RESPONSE_BYTES:
             raise DecodeError(f"it is larger than {MAX_RESPONSE_BYTES} bytes")
-        return response.content
+        return decoded(response.content, left_by_httpx(codings), MAX_RESPONSE_BYTES)
     content = bytearray()
     chunks, excess = 0, ""
     stream = cast("httpx.AsyncByteStream", response.stream)
@@ -250,19 +249,4 @@ async def read(response: httpx.Response) -> bytes:
         await stream.aclose()
     if excess:
         raise DecodeError(excess)
-    return _decompress(bytes(content), response.headers.get("content-encoding", "identity").strip().lower())
-
-
-def _decompress(content: bytes, encoding: str) -> bytes:
-    if encoding == "identity":
-        return content
-    if encoding != "gzip":
-        raise DecodeError("its content encoding was not requested")
-    decompressor = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
-    try:
-        decompressed = decompressor.decompress(content, MAX_RESPONSE_BYTES)
-    except zlib.error:
-        raise DecodeError("it is not valid gzip") from None
-    if not decompressor.eof:
-        raise DecodeError(f"it is cut off, or larger than {MAX_RESPONSE_BYTES} bytes")
-    return decompressed
+    return decoded(bytes(content), codings, MAX_RESPONSE_BYTES)

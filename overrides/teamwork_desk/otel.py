@@ -8,13 +8,16 @@ header, a body or the text of an error, because these may be secret or personal 
 from __future__ import annotations
 
 from contextvars import Token
-from importlib.metadata import version
 from urllib.parse import urlsplit
 
-from opentelemetry import context, metrics, trace
-from opentelemetry.util.types import AttributeValue
+try:
+    from opentelemetry import context, metrics, trace
+    from opentelemetry.util.types import AttributeValue
+except ImportError as _error:
+    raise ImportError('teamwork_desk.otel needs an extra: pip install "teamwork-desk[otel]"') from _error
 
 from ._observe import Attempt, Ending, Observation, Observer, logger
+from ._version import version
 
 NAME = "teamwork_desk"
 SCHEMA_URL = "https://opentelemetry.io/schemas/1.23.1"
@@ -59,8 +62,8 @@ class Telemetry:
 # clients that exist already.
 try:
     telemetry: Telemetry = Telemetry(
-        trace.get_tracer(NAME, version("teamwork-desk"), schema_url=SCHEMA_URL),
-        metrics.get_meter(NAME, version("teamwork-desk"), schema_url=SCHEMA_URL),
+        trace.get_tracer(NAME, version(), schema_url=SCHEMA_URL),
+        metrics.get_meter(NAME, version(), schema_url=SCHEMA_URL),
     )
 except TypeError as error:
     # An older API, which another package needs, does not know an argument. An ImportError makes the client work as if
