@@ -33,7 +33,7 @@ def test_a_positive_int_of_at_most_64_bits_is_a_conversation_id(value: object) -
     "value", [0, -1, 2**63, True, False, Status.NONE, IntSubclass(0), 42.0, "42", b"42", None, [42]], ids=repr
 )
 def test_any_other_value_is_rejected_as_a_conversation_id(value: object) -> None:
-    with pytest.raises(RequestError, match=r"^conversation_id: expected a positive int of at most 64 bits$"):
+    with pytest.raises(RequestError, match=r"^conversation_id: expected a positive int of at most 64 bits(, got \w+)?$"):
         check_id(value)
 
 
@@ -182,6 +182,6 @@ def test_an_unknown_field_in_json_is_rejected_by_name(argument: str, value: Any,
 async def test_an_object_of_a_listing_is_no_reference(arguments: Any) -> None:
     fake = FakeDesk()
     async with AsyncDesk("https://acme.teamwork.com", token="any", transport=fake.transport) as desk:
-        with pytest.raises(RequestError, match=r"expected EntityRef, got User; pass its id$"):
+        with pytest.raises(RequestError, match=r"expected an EntityRef.*, got User; pass its id$"):
             await desk.conversations.convert(42, **arguments)
     assert fake.requests == []

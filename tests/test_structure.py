@@ -14,7 +14,7 @@ CORE = sorted(path for path in PACKAGE.glob("_*.py") if path.name != "__init__.p
 ENGINE = [
     *("_attempt", "_auth", "_call", "_checks", "_connections", "_headers", "_loops", "_observe", "_origin", "_outcome"),
     *("_pacing", "_paging", "_problems", "_redaction", "_retry", "_scope", "_session", "_slots", "_source"),
-    *("_transports", "_upload", "_wire"),
+    *("_transports", "_upload", "_values", "_wire"),
 ]
 """The modules that serve every operation. `_errors` is not here, because a public attribute names the conversation."""
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import cache, partial
 from types import NoneType, UnionType
-from typing import Any, Literal, NoReturn, Protocol, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+from typing import Any, Literal, NoReturn, Union, cast, get_args, get_origin, get_type_hints
 
 import attrs
 
@@ -15,22 +15,13 @@ from teamwork_desk_api.api.conversations.convert_conversation import convert_con
 from teamwork_desk_api.models import Conversation, ConvertConversation, CustomField, CustomFieldMeta, EntityRef
 from teamwork_desk_api.types import DecodeError, Hook, Request
 
-from ._checks import is_id, name_only, unknown_names
+from ._checks import is_id, name_only, not_an_id, unknown_names
 from ._errors import RequestError
+from ._values import SequenceNotStr, is_sequence, problem_of
 from ._wire import decoded_by, encode_json
-
-T_co = TypeVar("T_co", covariant=True)
 
 _DIGITS = re.compile("[1-9][0-9]{0,18}")
 """An id as text, without leading zeros, so that two keys of an object cannot be the same id."""
-
-
-class SequenceNotStr(Protocol[T_co]):
-    """A list or a tuple, but not a str: `cc="a@b.c"` would be five addresses of one letter each."""
-
-    def __contains__(self, value: object, /) -> bool: ...
-    def __getitem__(self, index: int, /) -> T_co: ...
-    def __len__(self) -> int: ...
 
 
 @attrs.frozen
@@ -71,20 +62,18 @@ def check_id(conversation_id: object) -> int:
         RequestError: The value cannot be an id.
     """
     if not is_id(conversation_id):
-        raise RequestError("conversation_id: expected a positive int of at most 64 bits")
-    return int(conversation_id)
+        raise RequestError(not_an_id("conversation_id", conversation_id))
+    return int.__int__(conversation_id)
 
 
 def reference(value: Any) -> Any:
     """Return a plain id as a reference. Any other value is returned as it is, and `convert_request` checks it."""
-    return EntityRef(id=int(value)) if isinstance(value, int) and not isinstance(value, bool) else value
+    return EntityRef(id=int.__int__(value)) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 def references(values: Any) -> Any:
-    """Return a list or tuple with its plain ids as references. Any other value is returned as it is."""
-    if not isinstance(values, (list, tuple)):
-        return values
-    return [reference(value) for value in cast("Sequence[Any]", values)]
+    """Return a sequence with its plain ids as references. Any other value is returned as it is."""
+    return [reference(value) for value in values] if is_sequence(values) else values
 
 
 def custom_fields(fields: Any) -> Any:
@@ -102,11 +91,9 @@ def custom_fields(fields: Any) -> Any:
         ]
         if values and not fields:
             return None  # Desk may take an empty list for an order to clear all fields.
-    if not isinstance(fields, (list, tuple)):
+    if not is_sequence(fields):
         return fields
-    return [
-        _checked_field(field) if isinstance(field, CustomField) else field for field in cast("Sequence[Any]", fields)
-    ]
+    return [_checked_field(field) if isinstance(field, CustomField) else field for field in fields]
 
 
 def _checked_field(field: CustomField) -> CustomField:
@@ -114,7 +101,7 @@ def _checked_field(field: CustomField) -> CustomField:
         # Show an int, so that the caller finds the field. Another value may be misplaced personal data.
         shown = str(field.id) if type(field.id) is int else type(field.id).__name__
         raise RequestError(f"customfields: expected positive ints of at most 64 bits as ids, got {shown}")
-    field = attrs.evolve(field, id=int(field.id))
+    field = attrs.evolve(field, id=int.__int__(field.id))
     with suppress(TypeError, ValueError):
         encode_json(field.to_dict())
         return field
@@ -124,23 +111,31 @@ def _checked_field(field: CustomField) -> CustomField:
     )
 
 
-def convert_request(conversation_id: int, body: ConvertConversation) -> Request[Conversation]:
+def convert_request(conversation_id: int, body: ConvertConversation, fields: type) -> Request[Conversation]:
     """Build the request that converts a conversation.
 
     Its response is decoded only if it is about this conversation: a connection may hold a response that was meant for
     another request.
 
+    Args:
+        conversation_id: The conversation's id.
+        body: The arguments.
+        fields: The class whose type hints are those of the arguments.
+
     Raises:
-        RequestError: An argument cannot be encoded, or has a type that the contract does not describe.
+        RequestError: An argument cannot be encoded, or has a type that its hint does not allow.
     """
-    _reject_other_models(body)
-    try:
+    with suppress(TypeError, ValueError):
+        _reject_other_models(body)
         request = convert_conversation(conversation_id, body=body)
-    except (TypeError, ValueError) as error:
-        raise RequestError(f"an argument cannot be sent: {error}") from None
-    # Decoding reports every value of an unexpected type, so it is also the check of what goes out.
-    ConvertConversation.from_dict(request.body, hook=_reject)
-    return decoded_by(request, partial(_decode_own, conversation_id, request.decode))
+        encode_json(request.body)
+        # Decoding reports every value of an unexpected type, so it is also the check of what goes out.
+        ConvertConversation.from_dict(request.body, hook=_reject)
+        return decoded_by(request, partial(_decode_own, conversation_id, request.decode))
+    # Look for the argument only now, because nearly every call is right. Without a handler there is no context either.
+    hints = get_type_hints(fields)
+    problems = (problem_of(name, getattr(body, name), hint) for name, hint in hints.items())
+    raise RequestError(next(filter(None, problems), "an argument has a value that cannot be sent"))
 
 
 def _reject_other_models(body: ConvertConversation) -> None:
@@ -150,7 +145,7 @@ def _reject_other_models(body: ConvertConversation) -> None:
         each: Any
         for each in cast("Sequence[Any]", value if isinstance(value, (list, tuple)) else [value]):
             if hasattr(each, "to_dict") and not isinstance(each, model):
-                raise RequestError(f"{name}: expected {model.__name__}, got {type(each).__name__}; pass its id")
+                raise TypeError
 
 
 def _decode_own(
@@ -163,18 +158,8 @@ def _decode_own(
     return conversation
 
 
-def _reject(path: str, expected: str, got: str) -> NoReturn:
-    argument = re.sub("[A-Z]", lambda letter: f"_{letter[0].lower()}", path)
-    model: type | None = ConvertConversation
-    for name in argument.split("."):
-        model = _models_of(model).get(name.removesuffix("[]")) if model else None
-    if model is None:
-        wanted = "a mapping"
-    elif model is EntityRef:
-        wanted = "an EntityRef or an id"
-    else:
-        wanted = f"a {model.__name__}"
-    raise RequestError(f"{argument}: expected {expected.replace('object', wanted)}, got {got}")
+def _reject(*_: str) -> NoReturn:
+    raise TypeError
 
 
 @cache

@@ -17,7 +17,7 @@ from teamwork_desk_api.models import (
     EntityRef,
 )
 
-from ._arguments import SequenceNotStr, check_id, convert_request, custom_fields, reference, references
+from ._arguments import check_id, convert_request, custom_fields, reference, references
 from ._call import Call
 from ._conversion import ConversationOptions, Conversion, subject_of
 from ._email_fallback import resolve_customer
@@ -27,6 +27,7 @@ from ._memory import Memory
 from ._paging import objects_of_pages, page_request
 from ._session import Session
 from ._tickets import ConvertedConversation, with_ticket_ids
+from ._values import SequenceNotStr, as_list
 
 if TYPE_CHECKING:
     from ._backlog import Outcome
@@ -121,7 +122,8 @@ class Conversations:
             customfields: The custom fields available to the ticket, such as `{272: 1613, 273: "gold"}`: for each
                 field's id its text, or the id of a dropdown's option. A value of None omits the field. A list of
                 `CustomField` is also accepted.
-            edit_method: The default input method for editing tickets.
+            edit_method: The default input method for editing tickets: `"html"` or `"markdown"`. Any other str is sent
+                as it is, in case Desk knows more methods.
             email: Deprecated, use `customer`.
             files: The attachments.
             from_thread_id: When set, this thread's message body and customer are used to create the ticket.
@@ -165,8 +167,8 @@ class Conversations:
             # Encoding turns tuples into lists and mappings into objects, so the types need no conversion here.
             body = ConvertConversation(
                 agent=reference(agent),
-                bcc=cast("Any", bcc),
-                cc=cast("Any", cc),
+                bcc=as_list(bcc),
+                cc=as_list(cc),
                 customer=resolve_customer(customer, email),
                 customfields=custom_fields(customfields),
                 edit_method=edit_method,
@@ -189,7 +191,7 @@ class Conversations:
             )
             if verify_first is None:
                 verify_first = self._options.verify_first
-            request = convert_request(conversation_id, body)
+            request = convert_request(conversation_id, body, ConvertedFields)
             # A cancellation keeps the frame of this method, and crash reporters print its local variables.
             del bcc, body, cc, customer, customfields, email, message, scheduled_email, send_from, subject, tags
             return await conversion.convert(request, verify_first=verify_first)

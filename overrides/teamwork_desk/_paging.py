@@ -6,9 +6,9 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequen
 from typing import Any, Protocol, TypeVar
 
 from teamwork_desk_api.models import Pagination
-from teamwork_desk_api.types import Request
+from teamwork_desk_api.types import Request, encode
 
-from ._errors import RequestError
+from ._values import check
 from ._wire import encode_json
 
 PAGE_SIZE = 100
@@ -51,13 +51,13 @@ def page_request(
     """Return the request for a page.
 
     Raises:
-        RequestError: The filter has no JSON form, or `order_by` or `order_mode` is not valid text.
+        RequestError: The filter is not a mapping or has no JSON form, or `order_by` or `order_mode` is not valid text.
     """
-    text = None if filter is None else encode_json(filter).decode()
-    try:
-        return operation(filter=text, order_by=order_by, order_mode=order_mode, page=page, page_size=PAGE_SIZE)
-    except (TypeError, ValueError):
-        raise RequestError("order_by, order_mode: expected valid text") from None
+    check("filter", filter, Mapping[str, Any] | None)
+    check("order_by", order_by, str | None)
+    check("order_mode", order_mode, str | None)
+    text = None if filter is None else encode_json(encode(filter)).decode()
+    return operation(filter=text, order_by=order_by, order_mode=order_mode, page=page, page_size=PAGE_SIZE)
 
 
 async def objects_of_pages(
