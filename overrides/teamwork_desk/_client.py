@@ -247,6 +247,11 @@ class AsyncDesk:
         raise TypeError("an AsyncDesk holds a token and open connections, and cannot be pickled or copied")
 
 
+# A mock of the class, such as `unittest.mock.create_autospec(AsyncDesk)`, knows only what the class itself has.
+for _name, _kind in {"conversations": Conversations, "files": Files, **dict.fromkeys(KINDS, Resource)}.items():
+    setattr(AsyncDesk, _name, _kind)
+
+
 def _from_environment(variable: str, argument: str) -> str:
     try:
         return os.environ[variable]

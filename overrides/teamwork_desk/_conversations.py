@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Mapping, Sequence
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any, Literal, Required, TypedDict, cast
+from typing import Any, Literal, Required, TypedDict, cast
 
 from teamwork_desk_api.api.conversations.list_conversations import list_conversations
 from teamwork_desk_api.models import (
@@ -26,11 +26,8 @@ from ._lookup import filter_by_ids, not_listed
 from ._memory import Memory
 from ._paging import objects_of_pages, page_request
 from ._session import Session
-from ._tickets import ConvertedConversation, with_ticket_ids
+from ._tickets import ConvertedConversation, Outcome, with_ticket_ids
 from ._values import SequenceNotStr, as_list
-
-if TYPE_CHECKING:
-    from ._backlog import Outcome
 
 
 class ConvertedFields(TypedDict, total=False):

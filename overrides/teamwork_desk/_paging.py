@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from teamwork_desk_api.models import Pagination
 from teamwork_desk_api.types import Request, encode
@@ -15,6 +15,7 @@ PAGE_SIZE = 100
 """The most that Desk returns: it clamps a larger page size without an error."""
 
 
+@runtime_checkable
 class Page(Protocol):
     """One page of any listing."""
 
@@ -26,6 +27,7 @@ T = TypeVar("T")
 P = TypeVar("P", bound=Page)
 
 
+@runtime_checkable
 class ListOperation(Protocol[P]):
     """A generated function that makes the request for a page of a listing."""
 

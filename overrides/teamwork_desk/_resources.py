@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any, Generic, Literal
 
@@ -68,7 +68,7 @@ class Resource(Generic[T]):
                 return the_only(kind, found)
             raise not_found(kind, objects, name, is_complete=len(objects) <= most)
 
-    async def _read(self, call: Call, query: Mapping[str, Any] | None = None, *, most: float = math.inf) -> list[T]:
+    async def _read(self, call: Call, query: Mapping[str, Any] | None = None, *, most: float = math.inf) -> Sequence[T]:
         """Return the objects of a listing; after `most` objects, the rest of the listing is not read."""
 
         async def fetch(number: int) -> Page:

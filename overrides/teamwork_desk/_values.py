@@ -5,8 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from types import NoneType, UnionType
-from typing import Any, Literal, Protocol, SupportsIndex, TypeVar, Union, cast, get_args, get_origin, get_type_hints
-from typing import runtime_checkable as _runtime_checkable
+from typing import (
+    Any,
+    Literal,
+    Protocol,
+    SupportsIndex,
+    TypeVar,
+    Union,
+    cast,
+    get_args,
+    get_origin,
+    get_type_hints,
+    runtime_checkable,
+)
 
 import attrs
 
@@ -16,12 +27,13 @@ from ._checks import name_only
 from ._errors import RequestError
 from ._wire import encode_json
 
+T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
 _PLAIN_VALUES = "plain values, finite numbers and valid text"
 
 
-@_runtime_checkable
+@runtime_checkable
 class SequenceNotStr(Protocol[T_co]):
     """A list, a tuple or another sequence, but not a str: `cc="a@b.c"` would be five addresses of one letter each."""
 
@@ -29,7 +41,6 @@ class SequenceNotStr(Protocol[T_co]):
     def __getitem__(self, index: int, /) -> T_co: ...
     def __iter__(self) -> Iterator[T_co]: ...
     def __len__(self) -> int: ...
-    def __reversed__(self) -> Iterator[T_co]: ...
     def count(self, value: Any, /) -> int:
         """Return how often a value is in the sequence. A mapping has no such method."""
         ...
@@ -37,6 +48,15 @@ class SequenceNotStr(Protocol[T_co]):
     def index(self, value: Any, /) -> int:
         """Return the first position of a value. A mapping has no such method."""
         ...
+
+
+def with_evaluated_hints(cls: type[T]) -> type[T]:
+    """Evaluate the annotations of `__init__` of a class of attrs that inherits fields from another module.
+
+    attrs copies them as text, which only the module of the base class can evaluate.
+    """
+    vars(cls)["__init__"].__annotations__.update(get_type_hints(cls))
+    return cls
 
 
 def is_sequence(value: object) -> bool:

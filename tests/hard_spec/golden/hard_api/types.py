@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime
 import enum
+import sys
 import uuid
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Generic, TypeAlias, TypeVar, cast
@@ -74,6 +75,21 @@ class Request(Generic[T]):
     target: str = field(repr=_show_path)
     body: Any = field(default=None, repr=False)
     decode: Callable[[Any, Hook], T] = field(repr=False)
+
+
+def complete_init(models: Iterable[Any]) -> None:
+    """Let `typing.get_type_hints` and `inspect.signature` evaluate the annotations of `__init__` of models.
+
+    attrs copies the names of the module for `__init__` when it makes the class. The other models are imported after
+    that, because models may refer to each other in a circle.
+
+    Args:
+        models: The models. Anything else, such as an alias of a type, is left out.
+    """
+    for model in models:
+        if isinstance(model, type):
+            names: dict[str, Any] = getattr(vars(model).get("__init__"), "__globals__", {})
+            names.update({**vars(sys.modules[model.__module__]), **names})
 
 
 def ignore(path: str, expected: str, got: str) -> None:
