@@ -33,7 +33,9 @@ def test_a_positive_int_of_at_most_64_bits_is_a_conversation_id(value: object) -
     "value", [0, -1, 2**63, True, False, Status.NONE, IntSubclass(0), 42.0, "42", b"42", None, [42]], ids=repr
 )
 def test_any_other_value_is_rejected_as_a_conversation_id(value: object) -> None:
-    with pytest.raises(RequestError, match=r"^conversation_id: expected a positive int of at most 64 bits(, got \w+)?$"):
+    with pytest.raises(
+        RequestError, match=r"^conversation_id: expected a positive int of at most 64 bits(, got \w+)?$"
+    ):
         check_id(value)
 
 

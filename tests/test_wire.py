@@ -72,7 +72,16 @@ def test_a_request_body_is_encoded_without_spaces_in_utf_8(body: Any, content: b
         {"a": b"bytes"},
         TOO_DEEP,
     ],
-    ids=["NaN", "infinity", "a lone surrogate", "an object", "a set", "a datetime without a time zone", "bytes", "too deep"],
+    ids=[
+        "NaN",
+        "infinity",
+        "a lone surrogate",
+        "an object",
+        "a set",
+        "a datetime without a time zone",
+        "bytes",
+        "too deep",
+    ],
 )
 def test_a_request_body_without_a_json_form_is_rejected(body: Any) -> None:
     with pytest.raises(RequestError, match="no JSON form") as caught:

@@ -18,12 +18,13 @@ from attrs import field, frozen
 
 T = TypeVar("T")
 
-Json: TypeAlias = "dict[str, Any] | list[Any] | str | int | float | bool | None"
+Json: TypeAlias = dict[str, Any] | list[Any] | str | int | float | bool | None
 """A value that was decoded from JSON. A value of a subclass of these types does not count."""
-At: TypeAlias = "tuple[At, str] | None"
+At: TypeAlias = tuple[Any, str] | None
 """Where an object or array is in a response: the place of its container, and its own key.
 
-Places are linked tuples, because the path is written out only when an unexpected value is reported.
+Places are linked tuples, because the path is written out only when an unexpected value is reported. The first part is
+a place, too: it is Any because runtime type checkers do not know recursive types.
 """
 Hook: TypeAlias = Callable[[str, str, str], None]
 """Called for each value that the contract does not allow: its path, the expected JSON type, the actual JSON type."""

@@ -13,11 +13,11 @@ import attrs
 
 from teamwork_desk_api.api.conversations.convert_conversation import convert_conversation
 from teamwork_desk_api.models import Conversation, ConvertConversation, CustomField, CustomFieldMeta, EntityRef
-from teamwork_desk_api.types import DecodeError, Hook, Request
+from teamwork_desk_api.types import DecodeError, Hook, Request, encode
 
 from ._checks import is_id, name_only, not_an_id, unknown_names
 from ._errors import RequestError
-from ._values import SequenceNotStr, is_sequence, problem_of
+from ._values import SequenceNotStr, as_list, check, is_sequence, problem_of
 from ._wire import decoded_by, encode_json
 
 _DIGITS = re.compile("[1-9][0-9]{0,18}")
@@ -167,6 +167,22 @@ def _models_of(model: type) -> Mapping[str, type]:
     """Return the model of the objects in each field that has one, as the contract describes them."""
     hints = get_type_hints(model)
     return {name: inner for name, hint in hints.items() for inner in kind_of(hint).types if attrs.has(inner)}
+
+
+def to_json(arguments: Mapping[str, Any], fields: type) -> dict[str, Any]:
+    """Return arguments of `convert` as plain JSON values, which `from_json` reads.
+
+    Args:
+        arguments: The arguments.
+        fields: The class whose type hints are those of the arguments.
+
+    Raises:
+        RequestError: An argument has a type that its hint does not allow.
+    """
+    hints = get_type_hints(fields)
+    for name, value in arguments.items():
+        check(name, value, hints[name])
+    return {name: encode(as_list(value)) for name, value in arguments.items()}
 
 
 def from_json(name: str, value: Any) -> Any:

@@ -40,6 +40,11 @@ def convert_many(
     """
     if not is_count(concurrency):
         raise RequestError("concurrency: expected an int of at least 1")
+    if isinstance(jobs, (str, bytes, Mapping)) or not isinstance(cast("object", jobs), (Iterable, AsyncIterable)):
+        raise RequestError(
+            f"jobs: expected a list or another iterable of ints (ids) and dicts, or an async iterable, "
+            f"got {type(jobs).__name__}"
+        )
     return _convert_many(convert, jobs, names, concurrency)
 
 
@@ -124,7 +129,7 @@ def _arguments(job: object, names: Collection[str]) -> dict[str, Any] | RequestE
 
 def _id_of(arguments: Mapping[str, Any]) -> int | None:
     conversation_id = arguments.get("conversation_id")
-    return int(conversation_id) if is_id(conversation_id) else None
+    return int.__int__(conversation_id) if is_id(conversation_id) else None
 
 
 async def _outcome_of(convert: Convert, arguments: dict[str, Any] | RequestError, turns: _Turns) -> Outcome:

@@ -27,7 +27,7 @@ from ._memory import Memory
 from ._paging import objects_of_pages, page_request
 from ._session import Session
 from ._tickets import ConvertedConversation, Outcome, with_ticket_ids
-from ._values import SequenceNotStr, as_list
+from ._values import SequenceNotStr, as_dict, as_list
 
 
 class ConvertedFields(TypedDict, total=False):
@@ -161,7 +161,6 @@ class Conversations:
             conversation_id = check_id(conversation_id)
             if not isinstance(cast("object", verify_first), bool | None):
                 raise RequestError("verify_first: expected True, False or None")
-            # Encoding turns tuples into lists and mappings into objects, so the types need no conversion here.
             body = ConvertConversation(
                 agent=reference(agent),
                 bcc=as_list(bcc),
@@ -177,7 +176,7 @@ class Conversations:
                 notify_customer=notify_customer,
                 parent=reference(parent),
                 priority=reference(priority),
-                scheduled_email=cast("Any", scheduled_email),
+                scheduled_email=as_dict(scheduled_email),
                 send_from=send_from,
                 source=reference(source),
                 status=reference(status),

@@ -7,7 +7,7 @@ import os
 import stat
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from typing import BinaryIO, cast
+from typing import cast
 
 import anyio.to_thread
 
@@ -94,7 +94,7 @@ class Reader:
     def __init__(self, content: bytes | None, path: str) -> None:
         self._path = path
         self._is_file = content is None
-        self._file: BinaryIO | None = None if content is None else io.BytesIO(content)
+        self._file: io.BufferedIOBase | None = None if content is None else io.BytesIO(content)
 
     def open(self) -> bool:
         """Open the file; return False if that fails."""

@@ -67,8 +67,14 @@ def is_sequence(value: object) -> bool:
 
 
 def as_list(values: Any) -> Any:
-    """Return a sequence as a list or tuple, which can be encoded. Any other value is returned as it is."""
-    return [*values] if not isinstance(values, (list, tuple)) and is_sequence(values) else values
+    """Return a sequence as a list. Any other value is returned as it is."""
+    return [*values] if is_sequence(values) else values
+
+
+def as_dict(values: Any) -> Any:
+    """Return a mapping as a dict. Any other value is returned as it is."""
+    mapping: Any = values
+    return {**mapping} if isinstance(values, Mapping) else values
 
 
 def check(argument: str, value: object, hint: Any) -> None:
@@ -126,7 +132,7 @@ def _problem_inside(path: str, value: Any, hint: Any) -> str | None:
         (item,) = get_args(hint)
         problems = (problem_of(f"{path}[{index}]", each, item) for index, each in enumerate(value))
     elif attrs.has(hint):
-        hints = get_type_hints(type(value))
+        hints = get_type_hints(cast("type", type(value)))
         problems = (problem_of(f"{path}.{name}", getattr(value, name), hints[name]) for name in _fields_of(hint))
     elif not _has_json_form(value):
         return f"{path}: the value has no JSON form{_odd_part(value)}: use {_PLAIN_VALUES}"

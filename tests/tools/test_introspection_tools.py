@@ -33,7 +33,7 @@ def a_desk(fake: FakeDesk) -> AsyncDesk:
 
 # Runtime type checkers
 
-PROGRAM = '''
+PROGRAM = """
 import asyncio
 from collections import deque
 
@@ -77,7 +77,7 @@ async def main() -> None:
 
 asyncio.run(main())
 print("done")
-'''
+"""
 HOOKS = {
     "typeguard": 'import typeguard; typeguard.install_import_hook(["teamwork_desk", "teamwork_desk_api"])',
     "beartype": 'from beartype.claw import beartype_packages; beartype_packages(("teamwork_desk", "teamwork_desk_api"))',

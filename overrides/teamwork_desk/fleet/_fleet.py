@@ -22,8 +22,6 @@ from taskiq import (
     TaskiqMessage,
 )
 
-from teamwork_desk_api.types import encode
-
 from .. import (
     AsyncDesk,
     ConfigurationError,
@@ -31,7 +29,7 @@ from .. import (
     OutcomeUnknownError,
     RequestError,
 )
-from .._arguments import from_json
+from .._arguments import check_id, from_json, to_json
 from .._checks import is_count, is_id, is_seconds, unknown_names
 from ..backlog import ConvertedFields
 from ._account import Account, lease
@@ -153,12 +151,13 @@ class Fleet:
             taskiq.SendTaskError: Redis failed, and it is unknown whether it has the job: add the job again. The
                 attribute `__cause__` holds the error of Redis.
         """
-        if not isinstance(cast("object", account), str) or not is_id(conversation_id):
-            raise RequestError("account, conversation_id: expected a str and a positive int of at most 64 bits")
+        if not isinstance(cast("object", account), str):
+            raise RequestError(f"account: expected a str, got {type(account).__name__}")
+        account, conversation_id = str.__str__(account), check_id(conversation_id)
         if unknown := arguments.keys() - ConvertedFields.__annotations__.keys():
             raise RequestError(unknown_names("argument", unknown, ConvertedFields.__annotations__))
         try:
-            text = json.dumps(encode(arguments), ensure_ascii=False, allow_nan=False)
+            text = json.dumps(to_json(arguments, ConvertedFields), ensure_ascii=False, allow_nan=False)
             # This raises an error for a str that UTF-8 cannot encode: Redis could not store it.
             (account + text).encode()
             fields = json.loads(text)

@@ -17,6 +17,8 @@ from urllib.parse import parse_qsl
 import httpx
 from attrs import evolve
 
+from teamwork_desk_api.types import encode
+
 from ..backlog import ConvertedFields
 from ._assertions import no_ticket, the_one_ticket
 from ._directory import LISTINGS, Directory
@@ -220,7 +222,7 @@ class FakeDesk(Directory):
         if not 200 <= status <= 599:
             raise ValueError(f"status: expected 200 to 599, got {status}")
         if isinstance(body, Mapping):
-            body = json.dumps(body)
+            body = json.dumps(encode(body))
         response = FakeResponse(status, httpx.Headers(headers), body.encode() if isinstance(body, str) else body)
         self._faults.add(InjectedFault(method and method.upper(), "never", response, path=path), times)
 
