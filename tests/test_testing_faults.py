@@ -256,6 +256,23 @@ async def test_the_faults_of_inject_fail_and_lose_answer_share_one_queue(fake_de
     fake_desk.assert_converted_once(42)
 
 
+async def test_a_mock_that_refuses_the_connection_has_received_the_request(
+    fake_desk: FakeDesk, desk: AsyncDesk
+) -> None:
+    def refuse(request: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("refused")
+
+    once = RetryPolicy(max_attempts=1)
+    mock = httpx.MockTransport(refuse)
+    async with AsyncDesk("https://a.example", token="any", transport=mock, retry=once, verify_first=False) as mocked:
+        with pytest.raises((TransportError, OutcomeUnknownError), match="was sent|outcome"):
+            await mocked.conversations.convert(42)
+    fake_desk.inject("connection refused")
+    with pytest.raises(NotSentError):
+        await desk.with_options(retry=once).conversations.convert(42)
+    assert fake_desk.requests == []
+
+
 def test_an_unknown_fault_is_rejected() -> None:
     with pytest.raises(
         ValueError, match="unknown fault: 'earthquake'; expected one of: 'connection refused', 'rate limited', "

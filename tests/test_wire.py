@@ -68,7 +68,7 @@ def test_a_request_body_is_encoded_without_spaces_in_utf_8(body: Any, content: b
         {"a": "\ud800"},
         {"a": object()},
         {"a": {1, 2}},
-        {"a": datetime.datetime(2026, 1, 1)},
+        {"a": datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC).replace(tzinfo=None)},
         {"a": b"bytes"},
         TOO_DEEP,
     ],

@@ -119,8 +119,8 @@ class Conversations:
             customfields: The custom fields available to the ticket, such as `{272: 1613, 273: "gold"}`: for each
                 field's id its text, or the id of a dropdown's option. A value of None omits the field. A list of
                 `CustomField` is also accepted.
-            edit_method: The default input method for editing tickets: `"html"` or `"markdown"`. Any other str is sent
-                as it is, in case Desk knows more methods.
+            edit_method: The default input method for editing tickets. The API page names `"html"` and `"markdown"`; any
+                other str is sent as it is, and Desk decides.
             email: Deprecated, use `customer`.
             files: The attachments.
             from_thread_id: When set, this thread's message body and customer are used to create the ticket.
@@ -248,13 +248,14 @@ class Conversations:
                 updatedAt`. Sources: the API page of `GET conversations.json`, and Teamwork's examples of request
                 bodies for `$contains`.
             order_by: The field to sort by.
-            order_mode: Ascending or descending.
+            order_mode: `"asc"` or `"desc"`. Any other str is sent as it is, and Desk decides.
 
         Yields:
             Each conversation.
 
         Raises:
-            RequestError: The filter has no JSON form, or `order_by` or `order_mode` is not valid text.
+            RequestError: The filter is not a mapping or has no JSON form, or `order_by` or `order_mode` is not valid
+                text.
             DeskError: Any other error of the error tree.
         """
 

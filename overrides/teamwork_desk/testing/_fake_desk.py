@@ -109,7 +109,7 @@ class FakeDesk(Directory):
                 event loop, which may be virtual.
         """
         super().__init__()
-        self._token = token
+        self._token = None if token is None else str.__str__(token)
         self._limiter = LIMITERS[limiter](rate_limit, window)
         self._old_installation = old_installation
         self._error_shape: ErrorShape = error_shape

@@ -412,7 +412,7 @@ def _encode_items(values: Collection[Any]) -> list[Any]:
 def _encode_datetime(value: datetime.datetime) -> str:
     if value.tzinfo is None:
         raise ValueError("a datetime needs a time zone")
-    return value.isoformat()
+    return datetime.datetime.isoformat(value)  # a subclass may have a form of its own
 
 
 _ENCODERS: dict[type, Callable[[Any], Any]] = {
