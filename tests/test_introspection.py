@@ -90,7 +90,8 @@ BUILTIN = (Exception.__init__, ValueError.__init__, RuntimeError.__init__, objec
 
 @pytest.mark.parametrize("path", [path for path in CLASSES if attrs.has(CLASSES[path])])
 def test_the_fields_of_a_class_of_attrs_have_resolvable_types(path: str) -> None:
-    fields = {field.name for field in attrs.fields(CLASSES[path])}
+    model: Any = CLASSES[path]
+    fields = {field.name for field in attrs.fields(model)}
     assert fields <= typing.get_type_hints(CLASSES[path]).keys()
 
 

@@ -10,6 +10,7 @@ import enum
 import json
 from collections import OrderedDict, UserDict, UserList, defaultdict, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from types import MappingProxyType, NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -202,7 +203,7 @@ async def test_subclasses_reach_a_server_as_plain_json() -> None:
     fake = FakeDesk(conversations=[Number.SEVEN, 8, 9], token=Word.HTML)
     fake.fail(status=Int(503), body=MappingProxyType({"a": Word.HTML}), headers=OrderedDict({"Retry-After": "0"}))
     async with fake.serve() as url, AsyncDesk(Str(url), token=Word.HTML, timeout=Float(9), deadline=Int(60)) as desk:
-        tags = deque([Word.HTML, Number.SEVEN])
+        tags: deque[EntityRef | int | str] = deque([Word.HTML, Number.SEVEN])
         await desk.conversations.convert(
             Number.SEVEN, inbox=Number.SEVEN, message=Str("<p>"), tags=tags, edit_method=Word.HTML, files=range(1, 3)
         )
@@ -269,7 +270,7 @@ async def test_a_message_names_the_argument_and_every_type_of_its_hint(argument:
     fake = FakeDesk()
     async with AsyncDesk("https://a.example", token="any", transport=fake.transport) as desk:
         with pytest.raises(RequestError) as caught:
-            await desk.conversations.convert(42, **{argument: value})
+            await desk.conversations.convert(42, **{argument: anything(value)})
     assert fake.requests == []
     message = str(caught.value)
     assert message.startswith((f"{argument}: ", f"{argument}."))
@@ -332,7 +333,11 @@ async def test_a_listing_rejects_arguments_of_other_types(
 
 @pytest.mark.parametrize("jobs", [42, "42", b"42", {"conversation_id": 42}, None], ids=repr)
 def test_a_backlog_that_is_not_a_list_of_jobs_is_rejected_at_once(jobs: Any, desk: AsyncDesk) -> None:
-    for start in (desk.conversations.convert_many, lambda jobs: convert_many(desk.conversations.convert, jobs)):
+    starts: list[Callable[[Any], object]] = [
+        desk.conversations.convert_many,
+        partial(convert_many, desk.conversations.convert),
+    ]
+    for start in starts:
         with pytest.raises(RequestError, match=f"^jobs: expected a list .*, got {type(jobs).__name__}$"):
             start(anything(jobs))
 
