@@ -139,8 +139,8 @@ async def convert_sends_the_new_fields() -> None:
 
 async def convert_rejects_wrong_types() -> None:
     cases: list[tuple[dict[str, Any], str]] = [
-        ({"escalate_to": "7"}, "escalate_to: expected an EntityRef or an id, got string"),
-        ({"internal_note": 7}, "internal_note: expected string, got integer"),
+        ({"escalate_to": "7"}, "escalate_to: expected an EntityRef or an int, got str"),
+        ({"internal_note": 7}, "internal_note: expected a str, got int"),
     ]
     async with a_desk(FakeDesk()) as desk:
         for wrong, message in cases:

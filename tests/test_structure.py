@@ -14,19 +14,8 @@ TESTING = sorted((PACKAGE / "testing").glob("_*.py"))
 CORE = sorted(path for path in PACKAGE.glob("_*.py") if path.name != "__init__.py")
 ENGINE = [
     *("_attempt", "_auth", "_call", "_checks", "_codings", "_connections", "_environment", "_headers", "_loops"),
-    *(
-        "_observe",
-        "_origin",
-        "_outcome",
-        "_pacing",
-        "_paging",
-        "_problems",
-        "_redaction",
-        "_retry",
-        "_scope",
-        "_session",
-    ),
-    *("_slots", "_source", "_transports", "_upload", "_version", "_wire"),
+    *("_observe", "_origin", "_outcome", "_pacing", "_paging", "_problems", "_redaction", "_retry", "_scope"),
+    *("_session", "_slots", "_source", "_transports", "_upload", "_values", "_version", "_wire"),
 ]
 """The modules that serve every operation. `_errors` is not here, because a public attribute names the conversation."""
 

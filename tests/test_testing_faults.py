@@ -15,11 +15,13 @@ from teamwork_desk import (
     Conversation,
     ConvertedConversation,
     DeskError,
+    NotSentError,
     OutcomeUnknownError,
     PermissionDeniedError,
     RateLimitedError,
     ResponseDecodeError,
     RetryPolicy,
+    TransportError,
 )
 from teamwork_desk.testing import FakeDesk, Fault, VirtualTimeLoop
 
@@ -254,6 +256,24 @@ async def test_the_faults_of_inject_fail_and_lose_answer_share_one_queue(fake_de
     assert statuses[:3] == [("GET", 425), ("GET", 200), ("POST", 500)]
     assert statuses_of_converts(fake_desk) == [500, 500, None]
     fake_desk.assert_converted_once(42)
+
+
+async def test_a_mock_that_refuses_the_connection_has_received_the_request(
+    fake_desk: FakeDesk, desk: AsyncDesk
+) -> None:
+    def refuse(request: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("refused")
+
+    once = RetryPolicy(max_attempts=1)
+    mock = httpx.MockTransport(refuse)
+    async with AsyncDesk("https://a.example", token="any", transport=mock, retry=once) as mocked:
+        with pytest.raises(TransportError, match="was sent") as caught:
+            await mocked.conversations.convert(42)
+        assert type(caught.value) is TransportError
+    fake_desk.inject("connection refused")
+    with pytest.raises(NotSentError):
+        await desk.with_options(retry=once).conversations.convert(42)
+    assert fake_desk.requests == []
 
 
 def test_an_unknown_fault_is_rejected() -> None:

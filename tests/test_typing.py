@@ -34,6 +34,28 @@ def rejected_lines(request: pytest.FixtureRequest, tmp_path_factory: pytest.Temp
     return {name: {int(line) for file, line in found if file == name} for name in ("consumer", "rejected")}
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("pyrefly", "check", "--python-interpreter-path", sys.executable),
+        ("ty", "check", "--python", sys.prefix, "--error-on-warning"),
+    ],
+    ids=["pyrefly", "ty"],
+)
+def test_other_type_checkers_accept_the_code_of_a_service_and_know_its_types(
+    command: tuple[str, ...], tmp_path: Path
+) -> None:
+    program = Path(sys.executable).with_name(command[0])
+    (tmp_path / "pyrefly.toml").touch()
+    for name, text in {
+        "consumer.py": (TYPING / "consumer.py").read_text("utf-8"),
+        "wrong.py": "from teamwork_desk import CustomField\n\nCustomField(id='7')\n",
+    }.items():
+        (tmp_path / name).write_text(text, "utf-8")
+        run = subprocess.run([program, *command[1:], name], cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert run.returncode == (0 if name == "consumer.py" else 1), run.stdout + run.stderr
+
+
 def test_the_code_of_a_service_is_accepted(rejected_lines: dict[str, set[int]]) -> None:
     assert rejected_lines["consumer"] == set()
 

@@ -68,11 +68,20 @@ def test_a_request_body_is_encoded_without_spaces_in_utf_8(body: Any, content: b
         {"a": "\ud800"},
         {"a": object()},
         {"a": {1, 2}},
-        {"a": datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)},
+        {"a": datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC).replace(tzinfo=None)},
         {"a": b"bytes"},
         TOO_DEEP,
     ],
-    ids=["NaN", "infinity", "a lone surrogate", "an object", "a set", "a datetime", "bytes", "too deep"],
+    ids=[
+        "NaN",
+        "infinity",
+        "a lone surrogate",
+        "an object",
+        "a set",
+        "a datetime without a time zone",
+        "bytes",
+        "too deep",
+    ],
 )
 def test_a_request_body_without_a_json_form_is_rejected(body: Any) -> None:
     with pytest.raises(RequestError, match="no JSON form") as caught:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime
 import enum
+import sys
 import uuid
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Generic, TypeAlias, TypeVar, cast
@@ -17,12 +18,13 @@ from attrs import field, frozen
 
 T = TypeVar("T")
 
-Json: TypeAlias = "dict[str, Any] | list[Any] | str | int | float | bool | None"
+Json: TypeAlias = dict[str, Any] | list[Any] | str | int | float | bool | None
 """A value that was decoded from JSON. A value of a subclass of these types does not count."""
-At: TypeAlias = "tuple[At, str] | None"
+At: TypeAlias = tuple[Any, str] | None
 """Where an object or array is in a response: the place of its container, and its own key.
 
-Places are linked tuples, because the path is written out only when an unexpected value is reported.
+Places are linked tuples, because the path is written out only when an unexpected value is reported. The first part is
+a place, too: it is Any because runtime type checkers do not know recursive types.
 """
 Hook: TypeAlias = Callable[[str, str, str], None]
 """Called for each value that the contract does not allow: its path, the expected JSON type, the actual JSON type."""
@@ -74,6 +76,21 @@ class Request(Generic[T]):
     target: str = field(repr=_show_path)
     body: Any = field(default=None, repr=False)
     decode: Callable[[Any, Hook], T] = field(repr=False)
+
+
+def complete_init(models: Iterable[Any]) -> None:
+    """Let `typing.get_type_hints` and `inspect.signature` evaluate the annotations of `__init__` of models.
+
+    attrs copies the names of the module for `__init__` when it makes the class. The other models are imported after
+    that, because models may refer to each other in a circle.
+
+    Args:
+        models: The models. Anything else, such as an alias of a type, is left out.
+    """
+    for model in models:
+        if isinstance(model, type):
+            names: dict[str, Any] = getattr(vars(model).get("__init__"), "__globals__", {})
+            names.update({**vars(sys.modules[model.__module__]), **names})
 
 
 def ignore(path: str, expected: str, got: str) -> None:
@@ -413,7 +430,7 @@ def encode_datetime(value: Any) -> Any:
         raise ValueError("a datetime is needed, not a date")
     if value.tzinfo is None:
         raise ValueError("a datetime needs a time zone")
-    return value.isoformat()
+    return datetime.datetime.isoformat(value)  # a subclass may have a form of its own
 
 
 def encode_date(value: Any) -> Any:

@@ -7,24 +7,22 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import cache, partial
 from types import NoneType, UnionType
-from typing import Any, Literal, NoReturn, Protocol, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+from typing import Any, Literal, NoReturn, Union, cast, get_args, get_origin, get_type_hints
 
 import attrs
 
 from teamwork_desk_api.api.conversations.convert_conversation import convert_conversation
 from teamwork_desk_api.models import Conversation, ConvertConversation, CustomField, CustomFieldMeta, EntityRef
-from teamwork_desk_api.types import DecodeError, Hook, Request
+from teamwork_desk_api.types import DecodeError, Hook, Request, encode
 
-from ._checks import is_id, name_only, unknown_names
+from ._checks import is_id, name_only, not_an_id, unknown_names
 from ._email_fallback import resolve_customer
 from ._errors import RequestError
+from ._values import SequenceNotStr, as_dict, as_list, check, is_sequence, problem_of
 from ._wire import decoded_by, encode_json
-
-T_co = TypeVar("T_co", covariant=True)
 
 _DIGITS = re.compile("[1-9][0-9]{0,18}")
 """An id as text, without leading zeros, so that two keys of an object cannot be the same id."""
-
 
 NAMED = {
     "agent": "users",
@@ -36,14 +34,6 @@ NAMED = {
     "type": "types",
 }
 """The arguments that refer to objects with names, with the client's attribute that finds the object with a name."""
-
-
-class SequenceNotStr(Protocol[T_co]):
-    """A list or a tuple, but not a str: `cc="a@b.c"` would be five addresses of one letter each."""
-
-    def __contains__(self, value: object, /) -> bool: ...
-    def __getitem__(self, index: int, /) -> T_co: ...
-    def __len__(self) -> int: ...
 
 
 @attrs.frozen
@@ -84,20 +74,18 @@ def check_id(conversation_id: object) -> int:
         RequestError: The value cannot be an id.
     """
     if not is_id(conversation_id):
-        raise RequestError("conversation_id: expected a positive int of at most 64 bits")
-    return int(conversation_id)
+        raise RequestError(not_an_id("conversation_id", conversation_id))
+    return int.__int__(conversation_id)
 
 
 def reference(value: Any) -> Any:
     """Return a plain id as a reference. Any other value is returned as it is, and `convert_request` checks it."""
-    return EntityRef(id=int(value)) if isinstance(value, int) and not isinstance(value, bool) else value
+    return EntityRef(id=int.__int__(value)) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 def references(values: Any) -> Any:
-    """Return a list or tuple with its plain ids as references. Any other value is returned as it is."""
-    if not isinstance(values, (list, tuple)):
-        return values
-    return [reference(value) for value in cast("Sequence[Any]", values)]
+    """Return a sequence with its plain ids as references. Any other value is returned as it is."""
+    return [reference(value) for value in values] if is_sequence(values) else values
 
 
 def custom_fields(fields: Any) -> Any:
@@ -115,11 +103,9 @@ def custom_fields(fields: Any) -> Any:
         ]
         if values and not fields:
             return None  # Desk may take an empty list for an order to clear all fields.
-    if not isinstance(fields, (list, tuple)):
+    if not is_sequence(fields):
         return fields
-    return [
-        _checked_field(field) if isinstance(field, CustomField) else field for field in cast("Sequence[Any]", fields)
-    ]
+    return [_checked_field(field) if isinstance(field, CustomField) else field for field in fields]
 
 
 def _checked_field(field: CustomField) -> CustomField:
@@ -127,7 +113,7 @@ def _checked_field(field: CustomField) -> CustomField:
         # Show an int, so that the caller finds the field. Another value may be misplaced personal data.
         shown = str(field.id) if type(field.id) is int else type(field.id).__name__
         raise RequestError(f"customfields: expected positive ints of at most 64 bits as ids, got {shown}")
-    field = attrs.evolve(field, id=int(field.id))
+    field = attrs.evolve(field, id=int.__int__(field.id))
     with suppress(TypeError, ValueError):
         encode_json(field.to_dict())
         return field
@@ -153,7 +139,9 @@ def convert_body(*, customer: Any = None, email: Any = None, **fields: Any) -> C
             fields[name] = custom_fields(value)
         elif _models_of(ConvertConversation).get(name) is EntityRef:
             _reject_name(name, value)
-            fields[name] = references(value) if isinstance(value, (list, tuple)) else reference(value)
+            fields[name] = references(value) if is_sequence(value) else reference(value)
+        else:
+            fields[name] = as_dict(as_list(value))
     return ConvertConversation(customer=resolve_customer(customer, email), **fields)
 
 
@@ -163,8 +151,24 @@ def _reject_name(argument: str, value: object) -> None:
         return
     found = f"(await desk.{NAMED[argument]}.find(...)).id"
     if argument == "tags":
-        raise RequestError(f"tags: expected a list or a tuple, got str; pass [{found}], or a list of words")
-    raise RequestError(f"{argument}: expected an EntityRef or an id, got str; to find an id by its name: {found}")
+        raise RequestError(f"tags: expected a list or tuple, got str; pass [{found}], or a list of words")
+    raise RequestError(f"{argument}: expected an EntityRef or an int, got str; to find an id by its name: {found}")
+
+
+def check_arguments(conversation_id: object, arguments: Mapping[str, Any], fields: type) -> None:
+    """Check the arguments of `convert` as it does, without sending anything.
+
+    Args:
+        conversation_id: The conversation.
+        arguments: The other arguments.
+        fields: The class whose type hints are those of the arguments.
+
+    Raises:
+        RequestError: An argument is invalid.
+    """
+    body = {**arguments}
+    check_verify_first(body.pop("verify_first", None))
+    convert_request(check_id(conversation_id), convert_body(**body), fields)
 
 
 def check_verify_first(verify_first: object) -> None:
@@ -177,38 +181,31 @@ def check_verify_first(verify_first: object) -> None:
         raise RequestError("verify_first: expected True, False or None")
 
 
-def check_arguments(conversation_id: object, arguments: Mapping[str, Any]) -> None:
-    """Check the arguments of `convert` as it does, without sending anything.
-
-    Args:
-        conversation_id: The conversation.
-        arguments: The other arguments.
-
-    Raises:
-        RequestError: An argument is invalid.
-    """
-    fields = {**arguments}
-    check_verify_first(fields.pop("verify_first", None))
-    encode_json(convert_request(check_id(conversation_id), convert_body(**fields)).body)
-
-
-def convert_request(conversation_id: int, body: ConvertConversation) -> Request[Conversation]:
+def convert_request(conversation_id: int, body: ConvertConversation, fields: type) -> Request[Conversation]:
     """Build the request that converts a conversation.
 
     Its response is decoded only if it is about this conversation: a connection may hold a response that was meant for
     another request.
 
+    Args:
+        conversation_id: The conversation's id.
+        body: The arguments.
+        fields: The class whose type hints are those of the arguments.
+
     Raises:
-        RequestError: An argument cannot be encoded, or has a type that the contract does not describe.
+        RequestError: An argument cannot be encoded, or has a type that its hint does not allow.
     """
-    _reject_other_models(body)
-    try:
+    with suppress(TypeError, ValueError):
+        _reject_other_models(body)
         request = convert_conversation(conversation_id, body=body)
-    except (TypeError, ValueError) as error:
-        raise RequestError(f"an argument cannot be sent: {error}") from None
-    # Decoding reports every value of an unexpected type, so it is also the check of what goes out.
-    ConvertConversation.from_dict(request.body, hook=_reject)
-    return decoded_by(request, partial(_decode_own, conversation_id, request.decode))
+        encode_json(request.body)
+        # Decoding reports every value of an unexpected type, so it is also the check of what goes out.
+        ConvertConversation.from_dict(request.body, hook=_reject)
+        return decoded_by(request, partial(_decode_own, conversation_id, request.decode))
+    # Look for the argument only now, because nearly every call is right. Without a handler there is no context either.
+    hints = get_type_hints(fields)
+    problems = (problem_of(name, getattr(body, name), hint) for name, hint in hints.items())
+    raise RequestError(next(filter(None, problems), "an argument has a value that cannot be sent"))
 
 
 def _reject_other_models(body: ConvertConversation) -> None:
@@ -218,7 +215,7 @@ def _reject_other_models(body: ConvertConversation) -> None:
         each: Any
         for each in cast("Sequence[Any]", value if isinstance(value, (list, tuple)) else [value]):
             if hasattr(each, "to_dict") and not isinstance(each, model):
-                raise RequestError(f"{name}: expected {model.__name__}, got {type(each).__name__}; pass its id")
+                raise TypeError
 
 
 def _decode_own(
@@ -231,18 +228,8 @@ def _decode_own(
     return conversation
 
 
-def _reject(path: str, expected: str, got: str) -> NoReturn:
-    argument = re.sub("[A-Z]", lambda letter: f"_{letter[0].lower()}", path)
-    model: type | None = ConvertConversation
-    for name in argument.split("."):
-        model = _models_of(model).get(name.removesuffix("[]")) if model else None
-    if model is None:
-        wanted = "a mapping"
-    elif model is EntityRef:
-        wanted = "an EntityRef or an id"
-    else:
-        wanted = f"a {model.__name__}"
-    raise RequestError(f"{argument}: expected {expected.replace('object', wanted)}, got {got}")
+def _reject(*_: str) -> NoReturn:
+    raise TypeError
 
 
 @cache
@@ -250,6 +237,22 @@ def _models_of(model: type) -> Mapping[str, type]:
     """Return the model of the objects in each field that has one, as the contract describes them."""
     hints = get_type_hints(model)
     return {name: inner for name, hint in hints.items() for inner in kind_of(hint).types if attrs.has(inner)}
+
+
+def to_json(arguments: Mapping[str, Any], fields: type) -> dict[str, Any]:
+    """Return arguments of `convert` as plain JSON values, which `from_json` reads.
+
+    Args:
+        arguments: The arguments.
+        fields: The class whose type hints are those of the arguments.
+
+    Raises:
+        RequestError: An argument has a type that its hint does not allow.
+    """
+    hints = get_type_hints(fields)
+    for name, value in arguments.items():
+        check(name, value, hints[name])
+    return {name: encode(as_list(value)) for name, value in arguments.items()}
 
 
 def from_json(name: str, value: Any) -> Any:

@@ -33,7 +33,7 @@ def check_token(token: object) -> Token:
     """
     if not isinstance(token, str) or not _VISIBLE_ASCII.fullmatch(token):
         raise ConfigurationError("the token must be a non-empty string of visible ASCII without white space")
-    return Token(token)
+    return Token(str.__str__(token))  # the text of an enum member, such as "Tokens.DESK", is not its value
 
 
 class BearerAuth:

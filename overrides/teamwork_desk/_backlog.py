@@ -9,11 +9,10 @@ from contextlib import aclosing
 from typing import Any, TypeAlias, cast
 
 import anyio
-from attrs import frozen
 
 from ._checks import is_count, is_id, unknown_names
 from ._errors import DeadlineExceeded, DeskError, RateLimitedError, RequestError
-from ._tickets import ConvertedConversation
+from ._tickets import Converted, ConvertedConversation, Failed, Outcome
 
 Convert: TypeAlias = Callable[..., Coroutine[Any, Any, ConvertedConversation]]
 """`desk.conversations.convert`, or a function that wraps it."""
@@ -26,47 +25,6 @@ PAUSE = 5.0
 """Seconds. The pause between two such retries is random, and not longer than this if the turn is near."""
 LONGEST_PAUSE = 30.0
 """Seconds. The pause is a quarter of the time until the turn, and not longer than this."""
-
-
-@frozen(kw_only=True)
-class Converted:
-    """The outcome of a job whose conversation has a ticket.
-
-    Attributes:
-        conversation_id: The job's conversation.
-        conversation: The conversation; `ticket_id` is its ticket.
-        error: None.
-    """
-
-    conversation_id: int
-    conversation: ConvertedConversation
-    error: None = None
-
-    @property
-    def created(self) -> bool:
-        """Whether this job made the ticket; False if the conversation had its ticket before."""
-        return self.conversation.created
-
-
-@frozen(kw_only=True)
-class Failed:
-    """The outcome of a job that failed.
-
-    Attributes:
-        conversation_id: The job's conversation; None if the job names none.
-        error: Why it failed. If its `maybe_applied` is True, the conversation may have been converted.
-        conversation: None.
-        created: None, because it is not known here whether there is a ticket.
-    """
-
-    conversation_id: int | None
-    error: DeskError
-    conversation: None = None
-    created: None = None
-
-
-Outcome: TypeAlias = Converted | Failed
-"""The outcome of one job: `outcome.error is None`, `isinstance` or `match` tells which of the two it is."""
 
 
 def convert_many(
@@ -82,6 +40,11 @@ def convert_many(
     """
     if not is_count(concurrency):
         raise RequestError("concurrency: expected an int of at least 1")
+    if isinstance(jobs, (str, bytes, Mapping)) or not isinstance(cast("object", jobs), (Iterable, AsyncIterable)):
+        raise RequestError(
+            f"jobs: expected a list or another iterable of ints (ids) and dicts, or an async iterable, "
+            f"got {type(jobs).__name__}"
+        )
     return _convert_many(convert, jobs, names, concurrency)
 
 
@@ -166,7 +129,7 @@ def _arguments(job: object, names: Collection[str]) -> dict[str, Any] | RequestE
 
 def _id_of(arguments: Mapping[str, Any]) -> int | None:
     conversation_id = arguments.get("conversation_id")
-    return int(conversation_id) if is_id(conversation_id) else None
+    return int.__int__(conversation_id) if is_id(conversation_id) else None
 
 
 async def _outcome_of(convert: Convert, arguments: dict[str, Any] | RequestError, turns: _Turns) -> Outcome:

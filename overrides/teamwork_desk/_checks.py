@@ -34,6 +34,13 @@ def is_id(value: object) -> TypeGuard[int]:
     return is_count(value) and value <= LARGEST_ID
 
 
+def not_an_id(argument: str, value: object) -> str:
+    """Word the message about an argument that is not an id. It does not quote the value: it may be personal data."""
+    is_int = isinstance(value, int) and not isinstance(value, bool)
+    got = "" if is_int else f", got {type(value).__name__}"
+    return f"{argument}: expected a positive int of at most 64 bits{got}"
+
+
 def is_list(value: Any) -> TypeGuard[list[Any]]:
     """Return whether a value from JSON is an array."""
     return type(value) is list

@@ -23,7 +23,7 @@ from teamwork_desk_api.types import Request
 
 from ._auth import BearerAuth, TokenProvider
 from ._call import Call
-from ._checks import is_id, is_seconds
+from ._checks import is_id, is_seconds, not_an_id
 from ._connections import HttpxOptions, connect
 from ._conversations import Conversations
 from ._conversion import ConversationOptions
@@ -215,7 +215,7 @@ class AsyncDesk:
             RequestError: This is not the id of a ticket.
         """
         if not is_id(ticket_id):
-            raise RequestError("ticket_id: expected a positive int of at most 64 bits")
+            raise RequestError(not_an_id("ticket_id", ticket_id))
         return f"{self._session.origin}/desk/tickets/{ticket_id:d}"
 
     async def aclose(self) -> None:
@@ -241,6 +241,11 @@ class AsyncDesk:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("an AsyncDesk holds a token and open connections, and cannot be pickled or copied")
+
+
+# A mock of the class, such as `unittest.mock.create_autospec(AsyncDesk)`, knows only what the class itself has.
+for _name, _kind in {"conversations": Conversations, "files": Files, **dict.fromkeys(KINDS, Resource)}.items():
+    setattr(AsyncDesk, _name, _kind)
 
 
 def _check(options: ConversationOptions) -> ConversationOptions:

@@ -9,6 +9,7 @@ with a response.
 from __future__ import annotations
 
 import math
+import ssl
 import sys
 import warnings
 from collections import deque
@@ -16,7 +17,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from functools import cache, partial
 from http.cookiejar import CookieJar
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import Any, TypedDict
 from urllib.request import getproxies
 
 import anyio
@@ -27,9 +28,6 @@ from ._errors import ConfigurationError
 from ._loops import CallInProgress, Change, ServedLoop
 from ._slots import CLOSING, Pool, Slot, client_slot, discard, transport_slot
 from ._transports import Borrowed, CallersTransports
-
-if TYPE_CHECKING:
-    import ssl
 
 DEFAULT_LIMITS = httpx.Limits(max_connections=100, max_keepalive_connections=100)
 

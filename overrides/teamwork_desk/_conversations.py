@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Mapping, Sequence
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any, Literal, Required, TypedDict
+from typing import Any, Literal, Required, TypedDict
 
 from teamwork_desk_api.api.conversations.list_conversations import list_conversations
 from teamwork_desk_api.models import (
@@ -16,17 +16,15 @@ from teamwork_desk_api.models import (
     EntityRef,
 )
 
-from ._arguments import SequenceNotStr, check_id, check_verify_first, convert_body, convert_request
+from ._arguments import check_id, check_verify_first, convert_body, convert_request
 from ._call import Call
 from ._conversion import ConversationOptions, Conversion, subject_of
 from ._lookup import filter_by_ids, not_listed
 from ._memory import Memory
 from ._paging import objects_of_pages, page_request
 from ._session import Session
-from ._tickets import ConvertedConversation, with_ticket_ids
-
-if TYPE_CHECKING:
-    from ._backlog import Outcome
+from ._tickets import ConvertedConversation, Outcome, with_ticket_ids
+from ._values import SequenceNotStr
 
 
 class ConvertedFields(TypedDict, total=False):
@@ -127,7 +125,8 @@ class Conversations:
             customfields: The custom fields available to the ticket, such as `{272: 1613, 273: "gold"}`: for each
                 field's id (`desk.custom_fields.find`) its text, or the id of a dropdown's option. A value of None omits
                 the field. A list of `CustomField` is also accepted.
-            edit_method: How agents write in this ticket by default: "html" or "markdown".
+            edit_method: How agents write in this ticket by default. The API page names "html" and "markdown"; any other
+                str is sent as it is, and Desk decides.
             email: Deprecated, use `customer`.
             files: The attachments, as `desk.files.upload` returns them.
             from_thread_id: A thread of a ticket, whose message and customer the new ticket gets.
@@ -196,7 +195,7 @@ class Conversations:
             )
             if verify_first is None:
                 verify_first = self._options.verify_first
-            request = convert_request(conversation_id, body)
+            request = convert_request(conversation_id, body, ConvertedFields)
             # A cancellation keeps the frame of this method, and crash reporters print its local variables.
             del bcc, body, cc, customer, customfields, email, message, scheduled_email, send_from, subject, tags
             return await conversion.convert(request, verify_first=verify_first)
@@ -257,7 +256,7 @@ class Conversations:
                 updatedAt`. Sources: the API page of `GET conversations.json`, and Teamwork's examples of request
                 bodies for `$contains`.
             order_by: The field to sort by.
-            order_mode: Ascending or descending.
+            order_mode: `"asc"` or `"desc"`. Any other str is sent as it is, and Desk decides.
 
         Yields:
             Each conversation.

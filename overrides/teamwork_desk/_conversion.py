@@ -33,6 +33,7 @@ from ._observe import warn
 from ._outcome import Effect
 from ._session import Options, Session
 from ._tickets import ConvertedConversation, NoTicketError, converted, with_ticket
+from ._values import with_evaluated_hints
 
 _MEANINGS = {
     NotFoundError: "Desk does not know conversation {id}",
@@ -42,6 +43,7 @@ _NO_PROOF = (NotFoundError, PermissionDeniedError, ResponseDecodeError)
 """Errors of a lookup that a caller who knows the conversation can do without."""
 
 
+@with_evaluated_hints
 @frozen(kw_only=True)
 class ConversationOptions(Options):
     """The options of a call that is about conversations."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal, TypeAlias, TypeVar
+from typing import Literal, TypeAlias, TypeVar, cast
 
 from attrs import evolve
 
@@ -31,25 +31,26 @@ def resolve_customer(customer: CustomerRef | int | str | None, email: str | None
             another customer.
     """
     match customer:
-        case bool():
-            raise RequestError("customer: expected a CustomerRef, an id or an email address, got a bool")
-        case int():
+        case int() if not isinstance(customer, bool):
             customer = CustomerRef(id=customer)
         case str():
             customer = CustomerRef(email=customer)
         case CustomerRef():
             if {"email", "id"} <= _named_by(customer):
                 raise RequestError("customer: pass an id or an email address, not both")
-            if customer == CustomerRef():
+            if not customer.to_dict():
                 raise RequestError("customer: pass an id or an email address")
         case None:
             pass
         case _:
             raise RequestError(
-                f"customer: expected a CustomerRef, an id or an email address, got {type(customer).__name__}"
+                f"customer: expected a CustomerRef, an int (an id) or a str (an email address), "
+                f"got {type(customer).__name__}"
             )
     if email is None:
         return customer
+    if not isinstance(cast("object", email), str):
+        raise RequestError(f"email: expected a str, got {type(email).__name__}")
     if customer is None:
         return CustomerRef(email=email)
     if customer.id is not None:

@@ -6,7 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import anyio
 from anyio.lowlevel import current_token
@@ -28,6 +28,7 @@ class Change:
     in_child: bool
 
 
+@runtime_checkable
 class CallInProgress(Protocol):
     """A call that has begun on the served loop, and has not ended."""
 

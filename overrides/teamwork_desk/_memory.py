@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 from weakref import WeakValueDictionary
 
 import anyio
@@ -44,6 +44,7 @@ class Unknown:
         return self.left_at + max(settle, self.settle) - anyio.current_time()
 
 
+@runtime_checkable
 class RunningCall(Protocol):
     """A call that converts a conversation now."""
 

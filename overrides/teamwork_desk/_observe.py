@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from functools import wraps
-from typing import Any, ParamSpec, Protocol, TypeAlias
+from typing import Any, ParamSpec, Protocol, TypeAlias, runtime_checkable
 
 import anyio
 import httpx
@@ -70,6 +70,7 @@ class Ending:
     seconds: float
 
 
+@runtime_checkable
 class Observation(Protocol):
     """Receives the events of one call, in the task that makes the call."""
 

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from teamwork_desk_api.models import Pagination
-from teamwork_desk_api.types import Request
+from teamwork_desk_api.types import Request, encode
 
-from ._errors import RequestError
+from ._values import check
 from ._wire import encode_json
 
 PAGE_SIZE = 100
 """The most that Desk returns: it clamps a larger page size without an error."""
 
 
+@runtime_checkable
 class Page(Protocol):
     """One page of any listing."""
 
@@ -27,6 +28,7 @@ T = TypeVar("T")
 P = TypeVar("P", bound=Page)
 
 
+@runtime_checkable
 class ListOperation(Protocol[P]):
     """A generated function that makes the request for a page of a listing."""
 
@@ -54,15 +56,11 @@ def page_request(
     Raises:
         RequestError: `filter` is not a mapping with a JSON form, or `order_by` or `order_mode` is not valid text.
     """
-    if filter is not None and not isinstance(cast("object", filter), Mapping):
-        raise RequestError(
-            f'filter: expected a mapping such as {{"id": {{"$in": [7, 8]}}}}, got {type(filter).__name__}'
-        )
-    text = None if filter is None else encode_json(filter).decode()
-    try:
-        return operation(filter=text, order_by=order_by, order_mode=order_mode, page=page, page_size=PAGE_SIZE)
-    except (TypeError, ValueError):
-        raise RequestError("order_by, order_mode: expected valid text") from None
+    check("filter", filter, Mapping[str, Any] | None)
+    check("order_by", order_by, str | None)
+    check("order_mode", order_mode, str | None)
+    text = None if filter is None else encode_json(encode(filter)).decode()
+    return operation(filter=text, order_by=order_by, order_mode=order_mode, page=page, page_size=PAGE_SIZE)
 
 
 async def objects_of_pages(

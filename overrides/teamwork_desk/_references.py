@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 from attrs import frozen
 
@@ -28,6 +28,7 @@ MOST_NAMED = 20
 _LONGEST_NAME = 60
 
 
+@runtime_checkable
 class Identified(Protocol):
     """An object that a listing shows."""
 

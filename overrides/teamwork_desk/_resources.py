@@ -134,7 +134,7 @@ class Resource(Generic[T]):
                 statuses, `contacts.value` of customers, and `inboxes.id` of types, tags and users. Sources:
                 Teamwork/desksdkgo, and `internal/twdesk/` in Teamwork/mcp.
             order_by: The field to sort by.
-            order_mode: Ascending or descending.
+            order_mode: `"asc"` or `"desc"`. Any other str is sent as it is, and Desk decides.
 
         Yields:
             Each object.

@@ -40,7 +40,7 @@ class RetryPolicy:
         for name in ("backoff_base", "backoff_cap", "max_retry_after"):
             _check_seconds(name, getattr(self, name))
         if not isinstance(cast("object", self.settle), (tuple, list)):
-            raise ConfigurationError("settle: expected a tuple of seconds")
+            raise ConfigurationError(f"settle: expected a tuple of seconds, got {type(self.settle).__name__}")
         for pause in self.settle:
             _check_seconds("settle", pause)
         # Copy a list into a tuple, because a list could be changed later.

@@ -1,10 +1,10 @@
-"""What the JSON of a conversation says about its ticket: pure functions, and the conversation that has a ticket."""
+"""What the JSON of a conversation says about its ticket: pure functions, and the types of what callers get."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, TypeVar, cast
+from typing import Any, TypeAlias, TypeVar, cast
 
 from attrs import evolve, frozen
 
@@ -12,6 +12,8 @@ from teamwork_desk_api.models import Conversation
 from teamwork_desk_api.types import DecodeError, Hook, Request
 
 from ._checks import is_id, is_list
+from ._errors import DeskError
+from ._values import with_evaluated_hints
 from ._wire import decoded_by
 
 T = TypeVar("T")
@@ -23,6 +25,7 @@ class NoTicketError(DecodeError):
     """The response can be read, but it names no ticket."""
 
 
+@with_evaluated_hints
 @frozen(kw_only=True, slots=False)
 class ConvertedConversation(Conversation):
     """A conversation that has a ticket.
@@ -34,6 +37,47 @@ class ConvertedConversation(Conversation):
     """
 
     created: bool = True
+
+
+@frozen(kw_only=True)
+class Converted:
+    """The outcome of a job whose conversation has a ticket.
+
+    Attributes:
+        conversation_id: The job's conversation.
+        conversation: The conversation; `ticket_id` is its ticket.
+        error: None.
+    """
+
+    conversation_id: int
+    conversation: ConvertedConversation
+    error: None = None
+
+    @property
+    def created(self) -> bool:
+        """Whether this job made the ticket; False if the conversation had its ticket before."""
+        return self.conversation.created
+
+
+@frozen(kw_only=True)
+class Failed:
+    """The outcome of a job that failed.
+
+    Attributes:
+        conversation_id: The job's conversation; None if the job names none.
+        error: Why it failed. If its `maybe_applied` is True, the conversation may have been converted.
+        conversation: None.
+        created: None, because it is not known here whether there is a ticket.
+    """
+
+    conversation_id: int | None
+    error: DeskError
+    conversation: None = None
+    created: None = None
+
+
+Outcome: TypeAlias = Converted | Failed
+"""The outcome of one job: `outcome.error is None`, `isinstance` or `match` tells which of the two it is."""
 
 
 def converted(conversation: Conversation, *, created: bool) -> ConvertedConversation:

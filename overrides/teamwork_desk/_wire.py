@@ -13,7 +13,7 @@ from typing import Any, Self, TypeVar, cast
 import anyio.lowlevel
 import httpx
 
-from teamwork_desk_api.types import DecodeError, Hook, Request
+from teamwork_desk_api.types import DecodeError, Hook, Request, encode
 
 from ._codings import codings_of, decoded, left_by_httpx
 from ._errors import RequestError
@@ -106,7 +106,8 @@ def encode_json(body: Any) -> bytes:
     if body is None:
         return b""
     try:
-        return _encode_with_orjson(body) or _JSON.encode(body).encode()
+        # `encode` also knows what orjson knows and json does not, such as an enum, so that the two agree.
+        return _encode_with_orjson(body) or _JSON.encode(encode(body)).encode()
     except (TypeError, ValueError, RecursionError) as error:
         reason = type(error).__name__
     # Raise outside the handler: the original exception holds the text that it could not encode.

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable
 
-from ._backlog import Convert, Converted, Failed, Outcome
+from ._backlog import Convert
 from ._backlog import convert_many as _convert_many
 from ._conversations import ConvertedFields, Job
+from ._tickets import Converted, Failed, Outcome
 
 __all__ = ["Convert", "Converted", "ConvertedFields", "Failed", "Job", "Outcome", "convert_many"]
 

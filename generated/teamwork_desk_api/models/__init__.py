@@ -1,5 +1,6 @@
 """The models of requests and responses."""
 
+from ..types import complete_init as _complete_init
 from .aggregate import Aggregate
 from .contact import Contact
 from .conversation import Conversation
@@ -77,3 +78,5 @@ __all__ = (
     "UserPage",
     "Validator",
 )
+
+_complete_init([globals()[name] for name in __all__])

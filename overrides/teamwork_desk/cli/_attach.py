@@ -23,6 +23,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColum
 from teamwork_desk import AsyncDesk, Conversation, ConvertedConversation, RequestError, StatusError
 from teamwork_desk._arguments import check_arguments
 from teamwork_desk._checks import LARGEST_FILE, is_file_name, open_file
+from teamwork_desk.backlog import ConvertedFields
 
 from ._console import is_a_terminal
 
@@ -91,7 +92,7 @@ async def attach(
     Raises:
         DeskError: An argument is invalid, or the lookup or an upload failed.
     """
-    check_arguments(conversation_id, arguments)
+    check_arguments(conversation_id, arguments, ConvertedFields)
     if arguments.get("verify_first") is not False:
         found = await desk.conversations.get(conversation_id)
         if found.ticket_id:

@@ -11,10 +11,9 @@ from limits.aio.storage import RedisStorage
 from limits.aio.strategies import MovingWindowRateLimiter
 from taskiq import AsyncTaskiqDecoratedTask, Context, TaskiqDepends, TaskiqEvents, TaskiqMessage
 
-from teamwork_desk_api.types import encode
-
 from .. import AsyncDesk, ConfigurationError, RequestError
-from .._checks import is_count, is_id, is_seconds, unknown_names
+from .._arguments import check_id, to_json
+from .._checks import is_count, is_seconds, unknown_names
 from ..backlog import ConvertedFields
 from ._jobs import EnqueuedJob
 from ._queue import Queue
@@ -130,18 +129,21 @@ class Fleet:
             taskiq.SendTaskError: Redis failed, and it is unknown whether it has the job: add the job again. The
                 attribute `__cause__` holds the error of Redis.
         """
-        if not isinstance(cast("object", account), str) or not is_id(conversation_id):
-            raise RequestError("account, conversation_id: expected a str and a positive int of at most 64 bits")
+        if not isinstance(cast("object", account), str):
+            raise RequestError(f"account: expected a str, got {type(account).__name__}")
+        account, conversation_id = str.__str__(account), check_id(conversation_id)
         if unknown := arguments.keys() - ConvertedFields.__annotations__.keys():
             raise RequestError(unknown_names("argument", unknown, ConvertedFields.__annotations__))
         try:
-            text = json.dumps(encode(arguments), ensure_ascii=False, allow_nan=False)
+            text = json.dumps(to_json(arguments, ConvertedFields), ensure_ascii=False, allow_nan=False)
             # This raises an error for a str that UTF-8 cannot encode: Redis could not store it.
             (account + text).encode()
             fields = json.loads(text)
             # Taskiq has limits of its own, such as the depth. Check them here, because `kiq` would report an error of
             # the encoder as if Redis had failed.
             self.broker.formatter.dumps(TaskiqMessage(task_id="", task_name=TASK, labels={}, args=[fields], kwargs={}))
+        except RequestError:  # It is a ValueError, and its message names the argument.
+            raise
         except (TypeError, ValueError, RecursionError):
             raise RequestError(
                 "account, arguments: expected values that JSON can encode, at most 200 levels deep"

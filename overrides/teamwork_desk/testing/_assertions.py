@@ -93,8 +93,9 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         plain = {key: _plain(part) for key, part in cast("Mapping[str, Any]", value).items()}
         return next(iter(plain.values())) if plain.keys() in ({"id"}, {"email"}) else plain
-    if isinstance(value, (list, tuple)):
-        return [_plain(part) for part in cast("Sequence[Any]", value)]
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        parts: Sequence[Any] = value
+        return [_plain(part) for part in parts]
     return value
 
 

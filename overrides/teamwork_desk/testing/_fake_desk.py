@@ -9,6 +9,8 @@ from typing import Any, Literal, Unpack, cast
 
 import httpx
 
+from teamwork_desk_api.types import encode
+
 from ..backlog import ConvertedFields
 from ._assertions import no_ticket, the_one_ticket
 from ._conversations import Conversations
@@ -83,7 +85,7 @@ class FakeDesk(Handling):
         """
         clock = LoopClock() if clock is None else clock
         super().__init__(
-            token=token,
+            token=None if token is None else str.__str__(token),
             limiter=LIMITERS[limiter](rate_limit, window),
             conversations=Conversations(conversations, clock),
             old_installation=old_installation,
@@ -166,7 +168,7 @@ class FakeDesk(Handling):
         if not 200 <= status <= 599:
             raise ValueError(f"status: expected 200 to 599, got {status}")
         if isinstance(body, Mapping):
-            body = json.dumps(body)
+            body = json.dumps(encode(body))
         response = FakeResponse(status, httpx.Headers(headers), body.encode() if isinstance(body, str) else body)
         self._faults.add(InjectedFault(method and method.upper(), "never", response, path=path), times)
 

@@ -7,22 +7,18 @@ import socket
 import struct
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import anyio
 import httpx
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 from uvicorn import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
-from ._responses import FakeResponse, NoResponse
-
-if TYPE_CHECKING:
-    from starlette.types import Receive, Scope, Send
-
-    from ._responses import Handler
+from ._responses import FakeResponse, Handler, NoResponse
 
 # The socket option SO_LINGER, switched on with 0 seconds. With it, closing a socket resets the connection.
 _LINGER = struct.pack("ii", 1, 0)

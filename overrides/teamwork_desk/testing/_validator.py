@@ -12,9 +12,7 @@ from teamwork_desk_api.models import ConvertConversation, CustomerRef, CustomFie
 from .._arguments import Kind, kind_of
 
 _ADDRESS = re.compile(r"[^@\s]+@[^@\s.]+(\.[^@\s.]+)+")
-
-_Problems = Iterator[tuple[str, str]]
-_Check = Callable[[str, Any], _Problems]
+_Check = Callable[[str, Any], Iterator[tuple[str, str]]]
 
 
 def _is_object(value: Any) -> TypeGuard[dict[str, Any]]:
@@ -25,7 +23,7 @@ def _is_list(value: Any) -> TypeGuard[list[Any]]:
     return type(value) is list
 
 
-def _typed(expected: type, message: str, path: str, value: Any) -> _Problems:
+def _typed(expected: type, message: str, path: str, value: Any) -> Iterator[tuple[str, str]]:
     if type(value) is not expected:
         yield path, message
 
@@ -36,18 +34,18 @@ _text: _Check = partial(_typed, str, "must be a string")
 _whole: _Check = partial(_typed, int, "must be a whole number")
 
 
-def one_of(choices: Iterable[str], path: str, value: Any) -> _Problems:
+def one_of(choices: Iterable[str], path: str, value: Any) -> Iterator[tuple[str, str]]:
     if value not in choices:
         yield path, f"must be one of ‘{', '.join(choices)}’"
 
 
-def page_number(path: str, text: str) -> _Problems:
+def page_number(path: str, text: str) -> Iterator[tuple[str, str]]:
     # The contract sets no upper limit. Python does not convert text of more than 4,300 digits.
     if not re.fullmatch("[1-9][0-9]{0,99}", text):
         yield path, "must be a whole number"
 
 
-def each(check: _Check, path: str, value: Any) -> _Problems:
+def each(check: _Check, path: str, value: Any) -> Iterator[tuple[str, str]]:
     if not _is_list(value):
         yield path, "must be a list"
         return
@@ -55,18 +53,18 @@ def each(check: _Check, path: str, value: Any) -> _Problems:
         yield from check(f"{path}[{index}]", item)
 
 
-def _address(path: str, value: Any) -> _Problems:
+def _address(path: str, value: Any) -> Iterator[tuple[str, str]]:
     if not isinstance(value, str) or not _ADDRESS.fullmatch(value):
         yield path, "must be a valid email address"
 
 
-def _subject(path: str, value: Any) -> _Problems:
+def _subject(path: str, value: Any) -> Iterator[tuple[str, str]]:
     yield from _text(path, value)
     if isinstance(value, str) and len(value) > 255:
         yield path, "must be shorter than 256 characters"
 
 
-def _identified(path: str, value: Any) -> _Problems:
+def _identified(path: str, value: Any) -> Iterator[tuple[str, str]]:
     if not _is_object(value):
         yield path, "must be an object"
     elif value.get("id") is None:
@@ -75,30 +73,30 @@ def _identified(path: str, value: Any) -> _Problems:
         yield from _whole(f"{path}.id", value["id"])
 
 
-def _type_of_reference(path: str, value: Any) -> _Problems:
+def _type_of_reference(path: str, value: Any) -> Iterator[tuple[str, str]]:
     if type(value) not in (str, int):
         yield path, "must be a string or a whole number"
 
 
-def _reference(path: str, value: Any) -> _Problems:
+def _reference(path: str, value: Any) -> Iterator[tuple[str, str]]:
     yield from _identified(path, value)
     for name, check in {"type": _type_of_reference, "delete": _boolean, "meta": _object}.items():
         if _is_object(value) and value.get(name) is not None:
             yield from check(f"{path}.{name}", value[name])
 
 
-def _custom_field(path: str, value: Any) -> _Problems:
+def _custom_field(path: str, value: Any) -> Iterator[tuple[str, str]]:
     yield from _identified(path, value)
     if _is_object(value) and value.get("meta") is not None:
         yield from _object(f"{path}.meta", value["meta"])
 
 
-def _text_or(check: _Check, path: str, value: Any) -> _Problems:
+def _text_or(check: _Check, path: str, value: Any) -> Iterator[tuple[str, str]]:
     if not isinstance(value, str):
         yield from check(path, value)
 
 
-def _customer(path: str, value: Any) -> _Problems:
+def _customer(path: str, value: Any) -> Iterator[tuple[str, str]]:
     if not _is_object(value):
         yield path, "must be an object"
         return
@@ -141,8 +139,9 @@ def _checks() -> Iterator[tuple[str, _Check]]:
 
 def json_name(name: str) -> str:
     """Return the name in JSON of an argument of `convert`."""
-    value: dict[str, Any] = {name: ""}
-    (found,) = ConvertConversation(**value).to_dict()
+    model = ConvertConversation()
+    vars(model)[name] = ""
+    (found,) = model.to_dict()
     return found
 
 

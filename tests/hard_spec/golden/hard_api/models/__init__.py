@@ -1,5 +1,6 @@
 """The models of requests and responses."""
 
+from ..types import complete_init as _complete_init
 from .book import Book
 from .branches import Branches
 from .calendar import Calendar
@@ -47,3 +48,5 @@ __all__ = (
     "Ticket",
     "Tree",
 )
+
+_complete_init([globals()[name] for name in __all__])

@@ -1,0 +1,210 @@
+"""The values that the type hint of an argument allows, and what is wrong with a value, in Python's words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cache
+from types import NoneType, UnionType
+from typing import (
+    Any,
+    Literal,
+    Protocol,
+    SupportsIndex,
+    TypeVar,
+    Union,
+    cast,
+    get_args,
+    get_origin,
+    get_type_hints,
+    runtime_checkable,
+)
+
+import attrs
+
+from teamwork_desk_api.types import encode
+
+from ._checks import name_only
+from ._errors import RequestError
+from ._wire import encode_json
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+_PLAIN_VALUES = "plain values, finite numbers and valid text"
+
+
+@runtime_checkable
+class SequenceNotStr(Protocol[T_co]):
+    """A list, a tuple or another sequence, but not a str: `cc="a@b.c"` would be five addresses of one letter each."""
+
+    def __contains__(self, value: object, /) -> bool: ...
+    def __getitem__(self, index: int, /) -> T_co: ...
+    def __iter__(self) -> Iterator[T_co]: ...
+    def __len__(self) -> int: ...
+    def count(self, value: Any, /) -> int:
+        """Return how often a value is in the sequence. A mapping has no such method."""
+        ...
+
+    def index(self, value: Any, /) -> int:
+        """Return the first position of a value. A mapping has no such method."""
+        ...
+
+
+def with_evaluated_hints(cls: type[T]) -> type[T]:
+    """Evaluate the annotations of `__init__` of a class of attrs that inherits fields from another module.
+
+    attrs copies them as text, which only the module of the base class can evaluate.
+    """
+    vars(cls)["__init__"].__annotations__.update(get_type_hints(cls))
+    return cls
+
+
+def is_sequence(value: object) -> bool:
+    """Return whether a value is a sequence of other values. A str and bytes are single values."""
+    if isinstance(value, (list, tuple)):
+        return True
+    return isinstance(value, SequenceNotStr) and not isinstance(value, (str, bytes, bytearray, memoryview))
+
+
+def as_list(values: Any) -> Any:
+    """Return a sequence as a list. Any other value is returned as it is."""
+    return [*values] if is_sequence(values) else values
+
+
+def as_dict(values: Any) -> Any:
+    """Return a mapping as a dict. Any other value is returned as it is."""
+    mapping: Any = values
+    return {**mapping} if isinstance(values, Mapping) else values
+
+
+def check(argument: str, value: object, hint: Any) -> None:
+    """Check the value of an argument against its type hint.
+
+    Raises:
+        RequestError: The hint does not allow the value. The message never quotes the value.
+    """
+    if problem := problem_of(argument, value, hint):
+        raise RequestError(problem)
+
+
+def problem_of(path: str, value: Any, hint: Any) -> str | None:
+    """Return what is wrong with a value, such as `cc[1]: expected a str, got int`; None if its hint allows it.
+
+    Args:
+        path: The argument, or the path of a value in it.
+        value: The value.
+        hint: The type hint, as `typing.get_type_hints` returns it.
+    """
+    members = _members(hint)
+    if value is None and (NoneType in members or Any in members):
+        return None
+    for member in members:
+        if _fits(value, member):
+            return _problem_inside(path, value, member)
+    return f"{path}: expected {_named(members)}, got {type(value).__name__}{_advice(value, members)}"
+
+
+def _members(hint: Any) -> tuple[Any, ...]:
+    return get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+
+
+def _is_sequence_hint(hint: Any) -> bool:
+    return get_origin(hint) in (list, Sequence, SequenceNotStr)
+
+
+def _fits(value: object, hint: Any) -> bool:
+    """Return whether a value is of a type, whatever is inside of it."""
+    if hint is Any:
+        return True
+    if _is_sequence_hint(hint):
+        return is_sequence(value)
+    if get_origin(hint) is Literal:
+        return isinstance(value, str) and value in get_args(hint)
+    if isinstance(value, bool):
+        return hint is bool  # bool is a subclass of int, but True is not a number
+    return isinstance(value, (int, float) if hint is float else get_origin(hint) or hint)
+
+
+def _problem_inside(path: str, value: Any, hint: Any) -> str | None:
+    """Return what is wrong inside a value of the right type."""
+    problems: Iterable[str | None] = ()
+    if _is_sequence_hint(hint):
+        (item,) = get_args(hint)
+        problems = (problem_of(f"{path}[{index}]", each, item) for index, each in enumerate(value))
+    elif attrs.has(hint):
+        hints = get_type_hints(cast("type", type(value)))
+        problems = (problem_of(f"{path}.{name}", getattr(value, name), hints[name]) for name in _fields_of(hint))
+    elif not _has_json_form(value):
+        return f"{path}: the value has no JSON form{_odd_part(value)}: use {_PLAIN_VALUES}"
+    return next(filter(None, problems), None)
+
+
+@cache
+def _fields_of(model: type) -> tuple[str, ...]:
+    return tuple(field.name for field in attrs.fields(model))
+
+
+def _has_json_form(value: object) -> bool:
+    try:
+        encode_json(encode(value))
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def _odd_part(value: object) -> str:
+    """Return the key and the type of the first part of a mapping that has no JSON form."""
+    if isinstance(value, Mapping):
+        for key, part in cast("Mapping[object, object]", value).items():
+            if not _has_json_form(part):
+                return f" ({name_only(key)} is of the type {type(part).__name__})"
+    return ""
+
+
+def _named(members: tuple[Any, ...]) -> str:
+    return _either([_NAMES.get(get_origin(member), _name)(member) for member in members if member is not NoneType])
+
+
+def _either(names: Sequence[str]) -> str:
+    return " or ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+
+
+def _name(hint: Any) -> str:
+    name: str = hint.__name__
+    return f"{'an' if name[0] in 'aeiouAEIO' else 'a'} {name}"
+
+
+def _name_of_sequence(hint: Any) -> str:
+    names = [_NAMES.get(get_origin(item), _name)(item).partition(" ")[2] for item in _members(*get_args(hint))]
+    return f"a list or tuple of {_either(names)}"
+
+
+def _name_of_mapping(hint: Any) -> str:
+    key, _ = get_args(hint)
+    return f"a dict with {key.__name__} keys"
+
+
+def _name_of_literal(hint: Any) -> str:
+    return _either([f'"{choice}"' for choice in get_args(hint)])
+
+
+_NAMES: Mapping[Any, Callable[[Any], str]] = {
+    **dict.fromkeys((list, Sequence, SequenceNotStr), _name_of_sequence),
+    **dict.fromkeys((dict, Mapping), _name_of_mapping),
+    Literal: _name_of_literal,
+}
+
+
+def _advice(value: object, members: tuple[Any, ...]) -> str:
+    """Return how to make the value fit, if that is plain from its type."""
+    if any(map(_is_sequence_hint, members)):
+        if isinstance(value, Mapping):
+            return ""
+        if isinstance(value, (str, int)) or attrs.has(type(value)):
+            return "; pass a list, also for a single value"
+        return "; pass list(...)" if isinstance(value, Iterable) else ""
+    if int in members and isinstance(value, SupportsIndex) and not isinstance(value, bool):
+        return "; pass int(...)"
+    if any(map(attrs.has, members)) and hasattr(value, "id"):
+        return "; pass its id"
+    return ""
