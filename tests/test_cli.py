@@ -1044,6 +1044,7 @@ FORCED: dict[str, str] = {
 }
 """What makes other programs send control sequences to a file."""
 WIDE: dict[str, Any] = {**FORCED, "COLUMNS": "200"}
+DUMB: dict[str, Any] = {**WIDE, "TERM": "dumb"}
 
 
 def in_files(*arguments: str, **environment: str) -> tuple[str, str]:
@@ -1094,7 +1095,7 @@ def test_no_color_is_obeyed_on_a_terminal() -> None:
 
 @two_jobs
 def test_a_terminal_without_control_sequences_gets_none_whatever_the_environment_forces() -> None:
-    _, shown = on_a_terminal(*MANY, **{**WIDE, "TERM": "dumb"})
+    _, shown = on_a_terminal(*MANY, **DUMB)
     assert "conversation 1: converted" in shown
     assert "\x1b" not in shown
 
