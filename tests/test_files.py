@@ -588,7 +588,11 @@ async def test_a_file_whose_size_cannot_be_found_out_does_not_outlast_the_deadli
     fake: FakeDesk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     goes_on = threading.Event()
-    monkeypatch.setattr(Source, "_stat", lambda _: goes_on.wait(60))
+
+    def hangs(source: Source) -> None:
+        goes_on.wait(60)
+
+    monkeypatch.setattr(Source, "_stat", hangs)
     try:
         async with a_desk(fake.transport) as desk:
             with pytest.raises(DeadlineExceeded):
