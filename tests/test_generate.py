@@ -969,7 +969,7 @@ def test_schemas_that_are_nested_too_deeply_are_one_line(tmp_path: Path) -> None
     for _ in range(200):
         schema = {"type": "array", "items": schema}
     (tmp_path / "contract.yaml").write_text(json.dumps(contract(KIND, schema)), "utf-8")
-    with pytest.raises(SystemExit, match="^the schemas of the contract are nested too deeply"):
+    with pytest.raises(SystemExit, match=r"^the schemas of the contract are nested too deeply"):
         generate.generate(tmp_path / "contract.yaml", tmp_path / "package")
 
 
