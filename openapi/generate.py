@@ -70,6 +70,8 @@ def _run(contract: Path, templates: Path, output: Path) -> None:
         capture_output=True,
         check=False,
     )
+    if "RecursionError" in run.stderr:
+        raise SystemExit("the schemas of the contract are nested too deeply for openapi-python-client")
     if run.returncode:
         # A template can stop the generator only by including a template that does not exist. The name of that template
         # is the reason, which is the last line of the traceback.

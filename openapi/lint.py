@@ -36,6 +36,7 @@ from names import PREFIX, argument_names, field_names
 from openapi_python_client.strings import ClassName, PythonIdentifier
 from structure import Fault, Path, circles, structure_faults, walk
 
+_VARIABLE = re.compile("[A-Za-z_-][A-Za-z0-9_-]*")
 _URL_PATH = re.compile(r"(/([A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2}|{[^/{}]+})*)+")
 
 RESERVED = frozenset({"Any", "At", "Hook", "Literal", "Mapping", "Request", "Self", "TypeAlias"})
@@ -268,6 +269,11 @@ def _url_faults(contract: Node, url: str, item: Node, operation: Node) -> Iterat
     """Yield the variables of a path that are not exactly one parameter each."""
     variables = re.findall(r"{(.*?)}", url)
     known = {node.get("name") for node in parameters(contract, item, operation) if node.get("in") == "path"}
+    yield from (
+        f"the variable {name!r} of the path has other characters than letters, digits, - and _, or begins with a digit"
+        for name in {*variables}
+        if not _VARIABLE.fullmatch(name)
+    )
     yield from (f"the path has the variable {name!r} twice" for name in {*variables} if variables.count(name) > 1)
     yield from (f"the variable {name!r} of the path is no parameter" for name in {*variables} - known)
     yield from (f"the parameter {name!r} is not in the path" for name in known - {*variables})

@@ -741,6 +741,11 @@ REJECTED: dict[str, tuple[tuple[str, ...], Any, str]] = {
         SMALL["paths"]["/things/{id}"],
         "the variable 'at' of",
     ),
+    "variable with a dot": (
+        ("paths", "/things/{id.x}"),
+        SMALL["paths"]["/things/{id}"],
+        "the variable 'id.x' of the path has other characters than letters",
+    ),
     "variable twice": (("paths", "/{id}/{id}"), SMALL["paths"]["/things/{id}"], "the path has the variable 'id' twice"),
     "parameter that is not in the path": (
         (*GET, "parameters"),
@@ -957,6 +962,15 @@ def test_a_contract_that_cannot_be_read_is_one_line_with_the_place(name: str, tm
 def test_a_contract_that_is_missing_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match=r"^/.*no\.yaml: No such file or directory$"):
         generate.generate(tmp_path / "no.yaml", tmp_path / "package")
+
+
+def test_schemas_that_are_nested_too_deeply_are_one_line(tmp_path: Path) -> None:
+    schema: dict[str, Any] = {"type": "string"}
+    for _ in range(200):
+        schema = {"type": "array", "items": schema}
+    (tmp_path / "contract.yaml").write_text(json.dumps(contract(KIND, schema)), "utf-8")
+    with pytest.raises(SystemExit, match=r"^the schemas of the contract are nested too deeply"):
+        generate.generate(tmp_path / "contract.yaml", tmp_path / "package")
 
 
 def test_what_only_documents_does_not_reach_the_generator() -> None:

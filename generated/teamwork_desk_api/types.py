@@ -411,8 +411,7 @@ def encode_values(values: Mapping[str, Any]) -> dict[str, Any]:
     return {key: entry.to_dict() if hasattr(entry, "to_dict") else encode(entry) for key, entry in values.items()}
 
 
-def encode_items(values: Collection[Any]) -> list[Any]:
-    """Turn the items of an array into plain JSON values."""
+def _encode_items(values: Collection[Any]) -> list[Any]:
     if _PLAIN.issuperset(map(type, values)):
         return [*values]
     return [entry.to_dict() if hasattr(entry, "to_dict") else encode(entry) for entry in values]
@@ -449,8 +448,8 @@ def encode_date(value: Any) -> Any:
 
 
 _ENCODERS: dict[type, Callable[[Any], Any]] = {
-    list: encode_items,
-    tuple: encode_items,
+    list: _encode_items,
+    tuple: _encode_items,
     dict: encode_values,
     datetime.datetime: encode_datetime,
     datetime.date: datetime.date.isoformat,

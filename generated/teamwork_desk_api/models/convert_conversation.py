@@ -19,7 +19,6 @@ from ..types import (
     decode_str,
     decode_union,
     encode,
-    encode_items,
     encode_values,
     ignore,
 )
@@ -217,19 +216,19 @@ class ConvertConversation:
         if (value := fields["agent"]) is not None:
             encoded["agent"] = value.to_dict() if type(value) is EntityRef else encode(value)
         if (value := fields["bcc"]) is not None:
-            encoded["bcc"] = encode_items(value) if type(value) is list else encode(value)
+            encoded["bcc"] = encode(value)
         if (value := fields["cc"]) is not None:
-            encoded["cc"] = encode_items(value) if type(value) is list else encode(value)
+            encoded["cc"] = encode(value)
         if (value := fields["customer"]) is not None:
             encoded["customer"] = value.to_dict() if type(value) is CustomerRef else encode(value)
         if (value := fields["customfields"]) is not None:
-            encoded["customfields"] = encode_items(value) if type(value) is list else encode(value)
+            encoded["customfields"] = encode(value)
         if (value := fields["edit_method"]) is not None:
             encoded["editMethod"] = value if type(value) is str else encode(value)
         if (value := fields["email"]) is not None:
             encoded["email"] = value if type(value) is str else encode(value)
         if (value := fields["files"]) is not None:
-            encoded["files"] = encode_items(value) if type(value) is list else encode(value)
+            encoded["files"] = encode(value)
         if (value := fields["from_thread_id"]) is not None:
             encoded["fromThreadId"] = value if type(value) is int else encode(value)
         if (value := fields["from_ticket_id"]) is not None:
@@ -245,7 +244,7 @@ class ConvertConversation:
         if (value := fields["priority"]) is not None:
             encoded["priority"] = value.to_dict() if type(value) is EntityRef else encode(value)
         if (value := fields["scheduled_email"]) is not None:
-            encoded["scheduledEmail"] = encode_values(value) if type(value) is dict else encode(value)
+            encoded["scheduledEmail"] = encode(value)
         if (value := fields["send_from"]) is not None:
             encoded["sendFrom"] = value if type(value) is str else encode(value)
         if (value := fields["source"]) is not None:
@@ -255,7 +254,7 @@ class ConvertConversation:
         if (value := fields["subject"]) is not None:
             encoded["subject"] = value if type(value) is str else encode(value)
         if (value := fields["tags"]) is not None:
-            encoded["tags"] = encode_items(value) if type(value) is list else encode(value)
+            encoded["tags"] = encode(value)
         if (value := fields["tickettemplate"]) is not None:
             encoded["tickettemplate"] = value.to_dict() if type(value) is EntityRef else encode(value)
         if (value := fields["type"]) is not None:

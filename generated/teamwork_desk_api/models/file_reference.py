@@ -75,7 +75,7 @@ class FileReference:
         if (value := fields["url"]) is not None:
             encoded["url"] = value if type(value) is str else encode(value)
         if (value := fields["params"]) is not None:
-            encoded["params"] = encode_values(value) if type(value) is dict else encode(value)
+            encoded["params"] = encode(value)
         if (value := fields["file"]) is not None:
             encoded["file"] = value.to_dict() if type(value) is File else encode(value)
         return encoded

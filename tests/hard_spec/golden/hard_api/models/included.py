@@ -98,15 +98,15 @@ class Included:
         value: Any
         encoded: dict[str, Any] = encode_values(rest) if (rest := fields["additional_properties"]) else {}
         if (value := fields["owners"]) is not None:
-            encoded["owners"] = encode_values(value) if type(value) is dict else encode(value)
+            encoded["owners"] = encode(value)
         if (value := fields["shelves"]) is not None:
-            encoded["shelves"] = encode_values(value) if type(value) is dict else encode(value)
+            encoded["shelves"] = encode(value)
         if (value := fields["moments"]) is not None:
-            encoded["moments"] = encode_values(value) if type(value) is dict else encode(value)
+            encoded["moments"] = encode(value)
         if (value := fields["either"]) is not None:
-            encoded["either"] = encode_values(value) if type(value) is dict else encode(value)
+            encoded["either"] = encode(value)
         if (value := fields["nested"]) is not None:
-            encoded["nested"] = encode_values(value) if type(value) is dict else encode(value)
+            encoded["nested"] = encode(value)
         return encoded
 
 

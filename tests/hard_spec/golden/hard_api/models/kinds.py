@@ -26,7 +26,6 @@ from ..types import (
     encode,
     encode_date,
     encode_datetime,
-    encode_items,
     encode_values,
     ignore,
 )
@@ -260,9 +259,9 @@ class Kinds:
         if (value := fields["level"]) is not None:
             encoded["level"] = encode(value)
         if (value := fields["matrix"]) is not None:
-            encoded["matrix"] = encode_items(value) if type(value) is list else encode(value)
+            encoded["matrix"] = encode(value)
         if (value := fields["moments"]) is not None:
-            encoded["moments"] = encode_items(value) if type(value) is list else encode(value)
+            encoded["moments"] = encode(value)
         if (value := fields["list_"]) is not None:
             encoded["list"] = value.to_dict() if type(value) is List else encode(value)
         if (value := fields["scalar"]) is not None:
@@ -276,7 +275,7 @@ class Kinds:
         if (value := fields["map_or_moment"]) is not None:
             encoded["map_or_moment"] = encode(value)
         if (value := fields["grid"]) is not None:
-            encoded["grid"] = encode_values(value) if type(value) is dict else encode(value)
+            encoded["grid"] = encode(value)
         if (value := fields["branches"]) is not None:
             encoded["branches"] = encode(value)
         if (value := fields["shelf"]) is not None:

@@ -6,7 +6,7 @@ from typing import Any, Self
 from attrs import field as _field
 from attrs import frozen as _frozen
 
-from ..types import At, Hook, decode_list_of_objects, decode_object, encode, encode_items, encode_values, ignore
+from ..types import At, Hook, decode_list_of_objects, decode_object, encode, encode_values, ignore
 
 
 @_frozen(kw_only=True, slots=False)
@@ -45,5 +45,5 @@ class List:
         value: Any
         encoded: dict[str, Any] = encode_values(rest) if (rest := fields["additional_properties"]) else {}
         if (value := fields["list_"]) is not None:
-            encoded["list"] = encode_items(value) if type(value) is list else encode(value)
+            encoded["list"] = encode(value)
         return encoded

@@ -18,7 +18,6 @@ from ..types import (
     decode_uuid,
     encode,
     encode_datetime,
-    encode_items,
     encode_values,
     ignore,
 )
@@ -224,7 +223,7 @@ class Names:
         if (value := fields["ignore_"]) is not None:
             encoded["ignore"] = value if type(value) is str else encode(value)
         if (value := fields["list_"]) is not None:
-            encoded["list"] = encode_items(value) if type(value) is list else encode(value)
+            encoded["list"] = encode(value)
         if (value := fields["naïve_quoted"]) is not None:
             encoded['naïve "quoted"'] = value if type(value) is str else encode(value)
         if (value := fields["properties"]) is not None:

@@ -6,18 +6,7 @@ from typing import Any, Literal, Self
 from attrs import field as _field
 from attrs import frozen as _frozen
 
-from ..types import (
-    At,
-    Hook,
-    decode_int,
-    decode_list,
-    decode_object,
-    decode_str,
-    encode,
-    encode_items,
-    encode_values,
-    ignore,
-)
+from ..types import At, Hook, decode_int, decode_list, decode_object, decode_str, encode, encode_values, ignore
 
 
 @_frozen(kw_only=True, slots=False)
@@ -75,7 +64,7 @@ class Order:
         value = fields["parent"]
         encoded["parent"] = encode(value)
         if (value := fields["x_y"]) is not None:
-            encoded["x-y"] = encode_items(value) if type(value) is list else encode(value)
+            encoded["x-y"] = encode(value)
         if (value := fields["color"]) is not None:
             encoded["color"] = value if type(value) is str else encode(value)
         if (value := fields["note"]) is not None:

@@ -15,7 +15,6 @@ from ..types import (
     decode_object,
     decode_str,
     encode,
-    encode_items,
     encode_values,
     ignore,
 )
@@ -69,5 +68,5 @@ class Ticket:
         if (value := fields["included"]) is not None:
             encoded["included"] = value if type(value) is bool else encode(value)
         if (value := fields["words"]) is not None:
-            encoded["words"] = encode_items(value) if type(value) is list else encode(value)
+            encoded["words"] = encode(value)
         return encoded

@@ -79,7 +79,7 @@ class Tree:
         if (value := fields["children"]) is not None:
             encoded["children"] = encode(value)
         if (value := fields["branches"]) is not None:
-            encoded["branches"] = encode_values(value) if type(value) is dict else encode(value)
+            encoded["branches"] = encode(value)
         if (value := fields["owner"]) is not None:
             encoded["owner"] = value.to_dict() if type(value) is Owner else encode(value)
         return encoded
