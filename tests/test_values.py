@@ -249,7 +249,10 @@ def names_in(hint: Any) -> set[str]:
         return {"list", "tuple"}.union(*map(names_in, inner))
     if get_origin(hint) is Mapping:
         return {"dict", WORDS[inner[0]]}
-    return set().union(*map(names_in, inner)) if inner else {WORDS.get(hint, hint.__name__)} - {"NoneType"}
+    if inner:
+        return {name for each in inner for name in names_in(each)}
+    name: str = WORDS.get(hint, hint.__name__)
+    return {name} - {"NoneType"}
 
 
 class NumpyInt:
