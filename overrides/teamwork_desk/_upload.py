@@ -29,7 +29,7 @@ from ._origin import is_loopback
 from ._outcome import LONGEST_REQUEST_ID, Exchange, reason_of
 from ._redaction import HiddenURL, scrub
 from ._scope import Scope
-from ._slots import client_slot, discard
+from ._slots import discard
 from ._source import Reader, Source
 
 SUCCESS = (200, 201, 204)
@@ -168,14 +168,14 @@ async def send_form(call: Scope, target: Target, source: Source, *, filename: st
         form = cast("Form", request.stream)
         request.extensions = {"timeout": timeout.as_dict(), **handshake.extensions(target.url.origin)}
         try:
-            # The connection belongs to a client of its own, and counts as one of this client's connections.
+            # The connection belongs to a slot of its own, and counts as one of this client's connections.
             async with connections.borrow(timeout.pool, call):
                 call.attempts += 1
-                client = connections.make_client()
+                slot = connections.new_slot()
                 try:
-                    response = await client.send(request, stream=True, follow_redirects=False)
+                    response = await slot.send(request)
                 finally:
-                    await discard(client_slot(client))
+                    await discard(slot)
             return Exchange(sent=True, status_code=response.status_code, headers=response.headers)
         except ConfigurationError:
             raise
