@@ -106,9 +106,10 @@ class Reader:
 
     async def read(self, size: int) -> bytes | None:
         """Return the next bytes, at most so many; None if they cannot be read."""
-        return await anyio.to_thread.run_sync(self._read, size) if self._is_file else self._read(size)
+        return await anyio.to_thread.run_sync(self.read_now, size) if self._is_file else self.read_now(size)
 
-    def _read(self, size: int) -> bytes | None:
+    def read_now(self, size: int) -> bytes | None:
+        """Do the same, and block the event loop meanwhile."""
         try:
             return self._file.read(size) if self._file else None
         except OSError:
