@@ -1,8 +1,9 @@
 """The tests on every supported Python, with the newest and with the oldest dependencies that pyproject.toml allows.
 
 `nox` tests the SDK. `nox -s full` also runs the campaigns and the tests of the project's own tools. The arguments after
-`--` are passed to pytest: `nox -s "tests-3.12(oldest)" -- tests/test_retry.py`. `nox -s foreign` tries the generator on
-contracts that we did not write.
+`--` are passed to pytest: `nox -s "tests-3.12(oldest)" -- tests/test_retry.py`. `nox -s tools` tests the SDK with
+mocks, tracers and other tools that patch or inspect it. `nox -s foreign` tries the generator on contracts that we did
+not write.
 """
 
 from __future__ import annotations
@@ -75,6 +76,21 @@ def full(session: nox.Session, dependencies: str) -> None:
     """Run all tests."""
     install(session, "dev", dependencies)
     run(session)
+
+
+@nox.session(python=PYTHONS[0])
+@nox.parametrize("vcrpy", ["newest", "7"])
+def tools(session: nox.Session, vcrpy: str) -> None:
+    """Test the SDK below mocks, recorders and tracers, and with tools that inspect its classes.
+
+    Each file runs in its own process, because what these tools patch stays patched.
+    """
+    # Version 7 of vcrpy cannot patch newer versions of aiohttp.
+    versions = ["vcrpy>=8"] if vcrpy == "newest" else ["vcrpy>=7,<8", "aiohttp<3.14"]
+    session.install("--editable", f".[{EXTRAS}]", "--group", "tools", *versions)
+    for path in sorted(Path("tests/tools").glob("test_vcrpy.py" if vcrpy == "7" else "test_*.py")):
+        options = ("-p", "no:cacheprovider", "-p", "no:ddtrace", "-W", "default")
+        session.run("python", "-m", "pytest", "-q", *options, str(path), *session.posargs)
 
 
 @nox.session(python=PYTHONS[0])

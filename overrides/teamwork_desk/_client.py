@@ -65,8 +65,8 @@ class AsyncDesk:
             ticket. Calls that wait at the same time share a lookup. With False, `convert` sends at once.
         email_fallback: What to do for installations that do not know `customer.email`: `"auto"` sends the deprecated
             `email` if Desk says that the customer is missing, `"always"` sends it at once, `"never"` never sends it.
-        headers: Further headers of every request to Desk, such as those that a gateway in front of it needs. The host of
-            an upload does not get them, and a header that the client itself sets is refused.
+        headers: Further headers of every request to Desk, such as those that a gateway in front of it needs. The
+            host of an upload does not get them, and a header that the client itself sets is refused.
         transport: An httpx transport instead of the client's own connections. It must serve a single event loop and a
             single process, because the client cannot drop its connections; `httpx.AsyncHTTPTransport` and
             `httpx_aiohttp.AiohttpTransport` also serve several loops in turn.
