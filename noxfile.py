@@ -1,9 +1,10 @@
 """The tests on every supported Python, with the newest and with the oldest dependencies that pyproject.toml allows.
 
-`nox` tests the SDK, also with httpx2 in place of httpx. `nox -s full` also runs the campaigns and the tests of the
-project's own tools. The arguments after `--` are passed to pytest:
-`nox -s "tests-3.12(oldest)" -- tests/test_retry.py`. `nox -s foreign` tries the generator on contracts that we did not
-write.
+`nox` runs what `make test` does not: the other Pythons, the oldest dependencies, httpx2 in place of httpx, and the tools
+that patch or inspect the SDK, such as mocks and tracers. `nox -s tests` runs every Python with both sets of dependencies.
+`nox -s full` also runs the campaigns and the tests of the project's own tools. The arguments after `--` are passed to
+pytest: `nox -s "tests-3.12(oldest)" -- tests/test_retry.py`. `nox -s foreign` tries the generator on contracts that we
+did not write.
 """
 
 from __future__ import annotations
@@ -28,7 +29,12 @@ TOOLS = (
 WITHOUT_TOOLS = [f"--ignore=tests/test_{name}.py" for name in TOOLS]
 
 nox.needs_version = ">=2025.5.1"
-nox.options.sessions = ["tests", "httpx2"]
+nox.options.sessions = [
+    f"tests-{PYTHONS[0]}(oldest)",
+    *(f"tests-{python}(newest)" for python in PYTHONS[1:]),
+    "httpx2",
+    "tools",
+]
 nox.options.default_venv_backend = "uv"
 nox.options.download_python = "never"
 nox.options.error_on_external_run = True
@@ -86,6 +92,21 @@ def full(session: nox.Session, dependencies: str) -> None:
     """Run all tests."""
     install(session, "dev", dependencies)
     run(session)
+
+
+@nox.session(python=PYTHONS[0])
+@nox.parametrize("vcrpy", ["newest", "7"])
+def tools(session: nox.Session, vcrpy: str) -> None:
+    """Test the SDK below mocks, recorders and tracers, and with tools that inspect its classes.
+
+    Each file runs in its own process, because what these tools patch stays patched.
+    """
+    # Version 7 of vcrpy cannot patch newer versions of aiohttp.
+    versions = ["vcrpy>=8"] if vcrpy == "newest" else ["vcrpy>=7,<8", "aiohttp<3.14"]
+    session.install("--editable", f".[{EXTRAS}]", "--group", "tools", *versions)
+    for path in sorted(Path("tests/tools").glob("test_vcrpy.py" if vcrpy == "7" else "test_*.py")):
+        options = ("-p", "no:cacheprovider", "-p", "no:ddtrace", "-W", "default")
+        session.run("python", "-m", "pytest", "-q", *options, str(path), *session.posargs)
 
 
 @nox.session(python=PYTHONS[0])

@@ -771,16 +771,17 @@ async def test_the_options_of_the_client_hold_for_the_upload_host(option: str, f
     }[option]
 
 
-async def test_what_replaces_the_method_of_httpx_sees_the_form(fake: FakeDesk) -> None:
+async def test_what_replaces_the_method_of_httpx_sees_all_requests_of_an_upload(fake: FakeDesk) -> None:
     async def send(client: httpx.AsyncClient, request: httpx.Request, **_: Any) -> httpx.Response:
         seen.append(request.url.host)
-        return httpx.Response(204)
+        is_form = request.url.host == "uploads.example.net"
+        return httpx.Response(204) if is_form else await fake.transport.handle_async_request(request)
 
     seen: list[str] = []
     async with a_desk(fake.transport) as desk:
         with mock.patch("httpx.AsyncClient.send", send), pytest.raises(ValidationError):
             await desk.files.upload(b"content", filename="a.pdf")
-    assert seen == ["uploads.example.net"]
+    assert seen == ["acme.teamwork.com", "uploads.example.net", "acme.teamwork.com"]
 
 
 async def test_a_closed_client_uploads_nothing(fake: FakeDesk) -> None:

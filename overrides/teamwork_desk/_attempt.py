@@ -56,7 +56,7 @@ async def attempt(call: Scope, request: Request[Any], body: Body | None, token: 
                 # A response proves that the request arrived, even if its body was not read.
                 body.was_sent = True
             content = await read(response)
-        headers, content = without(token.value, response, content)
+        headers, content = without((token.value, *session.secrets), response, content)
         return Exchange(sent=True, status_code=response.status_code, headers=headers, content=content)
     except ConfigurationError:
         raise
@@ -65,7 +65,7 @@ async def attempt(call: Scope, request: Request[Any], body: Body | None, token: 
         if response is None:
             sent = seems_sent(failed) if body is None else body.was_sent
             return Exchange(sent=sent, failure=failed)
-        headers, _ = without(token.value, response, b"")
+        headers, _ = without((token.value, *session.secrets), response, b"")
         return Exchange(sent=True, status_code=response.status_code, headers=headers, failure=failed)
     finally:
         call.pacer.leave(response, started=started if sent else None, places=call.places)

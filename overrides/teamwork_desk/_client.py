@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, NoReturn, Self, TypeVar, Unpack, cast
 
@@ -39,7 +40,7 @@ from ._origin import parse_origin
 from ._references import KINDS
 from ._resources import Resource
 from ._retry import RetryPolicy
-from ._session import Session
+from ._session import Session, check_headers
 from ._version import version
 
 T = TypeVar("T")
@@ -65,6 +66,8 @@ class AsyncDesk:
             ticket. Calls that wait at the same time share a lookup. With False, `convert` sends at once.
         email_fallback: What to do for installations that do not know `customer.email`: `"auto"` sends the deprecated
             `email` if Desk says that the customer is missing, `"always"` sends it at once, `"never"` never sends it.
+        headers: Further headers of every request to Desk, such as those that a gateway in front of it needs. The
+            host of an upload does not get them, and a header that the client itself sets is refused.
         transport: An httpx transport instead of the client's own connections. It must serve a single event loop and a
             single process, because the client cannot drop its connections; `httpx.AsyncHTTPTransport` and
             `httpx_aiohttp.AiohttpTransport` also serve several loops in turn.
@@ -108,6 +111,7 @@ class AsyncDesk:
         retry: RetryPolicy = RetryPolicy(),  # noqa: B008 - a frozen value
         verify_first: bool = True,
         email_fallback: EmailFallback = "auto",
+        headers: Mapping[str, str] | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
         **httpx_options: Unpack[HttpxOptions],
     ) -> None:
@@ -124,6 +128,7 @@ class AsyncDesk:
                 )
             )
             auth = setting(token, "token", "TEAMWORK_DESK_TOKEN", BearerAuth)
+            extra_headers = check_headers(headers)
             loop = ServedLoop()
             connections = connect(transport, httpx_options, f"AsyncDesk({origin!r})", loop)
         except ConfigurationError as error:
@@ -131,7 +136,10 @@ class AsyncDesk:
         except (httpx.InvalidURL, AttributeError, ImportError, OSError, TypeError, ValueError) as error:
             rejected = explained(error, httpx_options)
         else:
-            session = Session(origin, auth, connections, find_observer(origin), f"teamwork-desk/{version()}")
+            user_agent = f"teamwork-desk/{version()}"
+            session = Session(
+                origin, auth, connections, find_observer(origin), user_agent=user_agent, headers=extra_headers
+            )
             self._wire(session, Memory(loop), options)
             return
         # Drop the traceback and the context: their frames hold the token, and crash reporters print local variables.

@@ -1,4 +1,4 @@
-"""The connections: a limited number of slots, each an httpx transport or client with one connection.
+"""The connections: a limited number of slots, each an httpx client with one connection.
 
 httpx's own pool scans all its connections at every request, so that a call costs three times as much at 64 callers. A
 call that is cancelled while the pool is full can also leave a connection in it that is never used again
@@ -15,8 +15,6 @@ import warnings
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
-from functools import cache, partial
-from http.cookiejar import CookieJar
 from typing import Any, TypedDict
 from urllib.request import getproxies
 
@@ -26,8 +24,8 @@ import httpx
 from ._environment import check_environment
 from ._errors import ConfigurationError
 from ._loops import CallInProgress, Change, ServedLoop
-from ._slots import CLOSING, Pool, Slot, client_slot, discard, transport_slot
-from ._transports import Borrowed, CallersTransports
+from ._slots import CLOSING, Pool, Slot, discard, keep_redirect
+from ._transports import CallersTransports
 
 DEFAULT_LIMITS = httpx.Limits(max_connections=100, max_keepalive_connections=100)
 
@@ -44,13 +42,6 @@ class HttpxOptions(TypedDict, total=False):
     mounts: Mapping[str, httpx.AsyncBaseTransport | None] | None
     trust_env: bool
     event_hooks: Mapping[str, list[Callable[..., Any]]] | None
-
-
-class _NoCookies(CookieJar):
-    """A jar that stays empty: Desk's API needs no cookies, and reading them takes a hundredth of a call."""
-
-    def extract_cookies(self, response: object, request: object) -> None:
-        """Ignore the response's cookies."""
 
 
 def connect(
@@ -70,55 +61,37 @@ def connect(
     if unknown := options.keys() - HttpxOptions.__annotations__.keys():
         raise ConfigurationError(f"unknown options: {', '.join(sorted(unknown))}")
     check_environment(options, transport)
-    needs_client = any(options.get(name) for name in ("event_hooks", "mounts", "proxy"))
-    callers = CallersTransports([transport, *(options.get("mounts") or {}).values()])
-    # Create the SSL context once: reading the CA certificates takes longer than a call.
-    context = cache(
-        lambda: httpx.create_ssl_context(
-            options.get("verify", True), options.get("cert"), options.get("trust_env", True)
-        )
-    )
-    new = partial(
-        Connections, owner=owner, loop=loop, callers=callers, make_client=partial(_client, transport, options, context)
-    )
-    if transport is not None and not needs_client:
-        return new(lambda: transport_slot(transport), cap=None)
-    for_client: dict[str, Any] = {"limits": DEFAULT_LIMITS, **options, "cookies": _NoCookies()}
+    callers = CallersTransports(transport, options.get("mounts") or {})
+    limits, trust_env = options.get("limits", DEFAULT_LIMITS), options.get("trust_env", True)
+    hooks = options.get("event_hooks") or {}
+    for_client: dict[str, Any] = {
+        **options,
+        **callers.options,
+        "limits": limits,
+        "event_hooks": {**hooks, "response": [*hooks.get("response", ()), keep_redirect]},
+        # httpx would search the environment again for each slot, and a search takes longer than all the rest.
+        "trust_env": trust_env and any(map(getproxies().get, ("http", "https", "all"))),
+    }
+    if transport is None or options.get("proxy"):
+        # Create the SSL context once: reading the CA certificates takes longer than a call.
+        context = httpx.create_ssl_context(options.get("verify", True), options.get("cert"), trust_env)
+        for_client |= {"verify": context, "cert": None}
     if transport is not None or options.get("http2") or options.get("mounts"):
-        make = partial(httpx.AsyncClient, transport=transport, **for_client)
-        return new(lambda: client_slot(make()), cap=None)
-    limits, trust_env = for_client["limits"], options.get("trust_env", True)
+        return Connections(for_client, cap=None, owner=owner, loop=loop, callers=callers)
     cap = sys.maxsize if limits.max_connections is None else limits.max_connections
     keep = cap if limits.max_keepalive_connections is None else limits.max_keepalive_connections
     expiry = math.inf if limits.keepalive_expiry is None else limits.keepalive_expiry
-    one = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=limits.keepalive_expiry)
-    verify = context()
-    if needs_client or (trust_env and any(map(getproxies().get, ("http", "https", "all")))):
-        make = partial(httpx.AsyncClient, **{**for_client, "limits": one, "verify": verify, "cert": None})
-        return new(lambda: client_slot(make()), cap=cap, keep=keep, expiry=expiry)
-    make_transport = partial(httpx.AsyncHTTPTransport, verify, http1=options.get("http1", True), limits=one)
-    return new(lambda: transport_slot(make_transport()), cap=cap, keep=keep, expiry=expiry)
-
-
-def _client(
-    transport: httpx.AsyncBaseTransport | None, options: HttpxOptions, context: Callable[[], ssl.SSLContext]
-) -> httpx.AsyncClient:
-    """Return a client for another host, with the same options. Closing it leaves the caller's transports open."""
-    for_client: dict[str, Any] = {"limits": DEFAULT_LIMITS, **options, "cookies": _NoCookies()}
-    mounts = options.get("mounts") or {}
-    for_client["mounts"] = {pattern: each and Borrowed(each) for pattern, each in mounts.items()}
-    if transport is not None:
-        for_client["transport"] = Borrowed(transport)
-    if transport is None or options.get("proxy"):
-        for_client |= {"verify": context(), "cert": None}
-    return httpx.AsyncClient(**for_client)
+    for_client["limits"] = httpx.Limits(
+        max_connections=1, max_keepalive_connections=1, keepalive_expiry=limits.keepalive_expiry
+    )
+    return Connections(for_client, cap=cap, keep=keep, expiry=expiry, owner=owner, loop=loop, callers=callers)
 
 
 class Connections:
     """Lends out slots.
 
     Args:
-        make_slot: Builds a slot.
+        for_client: The options of each slot's client.
         cap: The number of slots in use at once, each with one connection; None for one slot that all callers share,
             because its transport has a pool of its own.
         keep: The number of idle slots kept open.
@@ -126,12 +99,11 @@ class Connections:
         owner: The repr that a warning about unclosed connections names.
         loop: The event loop that the client serves.
         callers: The transports of the caller.
-        make_client: Returns a client for requests to another host. It has the same options, and no connection yet.
     """
 
     def __init__(
         self,
-        make_slot: Callable[[], Slot],
+        for_client: dict[str, Any],
         *,
         cap: int | None,
         keep: int = 0,
@@ -139,14 +111,12 @@ class Connections:
         owner: str,
         loop: ServedLoop,
         callers: CallersTransports,
-        make_client: Callable[[], httpx.AsyncClient],
     ) -> None:
-        self.make_client = make_client
-        self._make_slot = make_slot
+        self._for_client = for_client
         self._cap = cap
         self._callers = callers
         # Make the first slot now, so that httpx rejects invalid options here and not at the first call.
-        self._pool = Pool(cap, deque([(make_slot(), math.inf)]), callers.take_sessions)
+        self._pool = Pool(cap, deque([(self.new_slot(), math.inf)]), callers)
         self._earlier: list[Pool] = []
         self._inherited: list[object] = []
         self._keep = keep
@@ -182,15 +152,16 @@ class Connections:
             await pool.begin(ends_with_loop=self._callers.can_be_reopened)
         if self._cap is None:
             self._check_usable()
-            if not pool.idle:
-                pool.idle.append((self._make_slot(), math.inf))
-            yield pool.idle[0][0]
+            shared = next((slot for slot, _ in pool.idle if slot.kind is httpx.AsyncClient), None)
+            if shared is None:
+                shared = self.new_slot()
+                pool.idle.append((shared, math.inf))
+            yield shared
             return
         await _acquire(pool.free, patience)
         try:
             self._check_usable()
-            # Last in, first out: this connection was used most recently, and the others may expire.
-            slot = pool.idle.pop()[0] if pool.idle else self._make_slot()
+            slot = await self._take(pool.idle)
             try:
                 yield slot
             except BaseException:
@@ -202,6 +173,19 @@ class Connections:
                 await self._keep_idle(pool.idle, slot)
         finally:
             pool.free.release()
+
+    def new_slot(self) -> Slot:
+        """Return a slot that has no connection yet."""
+        return Slot(self._for_client)
+
+    async def _take(self, idle: deque[tuple[Slot, float]]) -> Slot:
+        while idle:
+            # Last in, first out: this connection was used most recently, and the others may expire.
+            slot, _ = idle.pop()
+            if slot.kind is httpx.AsyncClient:
+                return slot
+            await discard(slot)
+        return self.new_slot()
 
     async def _keep_idle(self, idle: deque[tuple[Slot, float]], slot: Slot) -> None:
         now = anyio.current_time()
@@ -220,7 +204,7 @@ class Connections:
     def _begin_anew(self, change: Change) -> None:
         """Have no connection on a new event loop. Those of the earlier loop are closed before the next request."""
         earlier = self._pool
-        self._pool = Pool(self._cap, deque(), self._callers.take_sessions)
+        self._pool = Pool(self._cap, deque(), self._callers)
         if earlier.has_connections and self._callers.can_be_reopened:
             self._earlier.append(earlier)
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from contextlib import suppress
 
 import httpx
@@ -32,27 +33,27 @@ class HiddenURL(httpx.URL):
         return f"HiddenURL({self.shown!r})"
 
 
-def without(secret: str, response: httpx.Response, content: bytes) -> tuple[httpx.Headers, bytes]:
-    """Return the headers and the content of a response without the token, which it may quote.
+def without(secrets: Iterable[str], response: httpx.Response, content: bytes) -> tuple[httpx.Headers, bytes]:
+    """Return the headers and the content of a response without the secrets, which it may quote.
 
     Args:
-        secret: The token.
+        secrets: The token, and the values of the caller's headers.
         response: The response.
         content: Its decoded content.
     """
-    headers, plain = response.headers, secret.encode()
-    if len(secret) < SHORTEST_SECRET:
-        return headers, content
-    if any(plain in value for _, value in headers.raw):
-        headers = httpx.Headers([(name, value.replace(plain, HIDDEN)) for name, value in headers.raw])
-    if response.status_code < 300:
-        return headers, content
-    if b"\\" in content:
-        # JSON may also write the token with escapes, such as "\\/" for a slash.
-        with suppress(DecodeError, RequestError):
-            text = encode_json(decode_json(content))
-            content = text if plain in text else content
-    return headers, content.replace(plain, HIDDEN)
+    headers = response.headers
+    for plain in [secret.encode() for secret in secrets if len(secret) >= SHORTEST_SECRET]:
+        if any(plain in value for _, value in headers.raw):
+            headers = httpx.Headers([(name, value.replace(plain, HIDDEN)) for name, value in headers.raw])
+        if response.status_code < 300:
+            continue
+        if b"\\" in content:
+            # JSON may also write the secret with escapes, such as "\\/" for a slash.
+            with suppress(DecodeError, RequestError):
+                text = encode_json(decode_json(content))
+                content = text if plain in text else content
+        content = content.replace(plain, HIDDEN)
+    return headers, content
 
 
 def scrub(error: Exception, request: httpx.Request, handled: BaseException | None = None) -> Exception:

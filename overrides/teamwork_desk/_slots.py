@@ -1,44 +1,68 @@
-"""The slots of one event loop: each is an httpx transport or client, and they are closed when the loop ends."""
+"""The slots of one event loop: each is an httpx client, and they are closed when the loop ends."""
 
 from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator
 from contextlib import suppress
-from functools import partial
 from typing import Any
 
 import anyio
 import httpx
-from attrs import frozen
+
+from ._transports import CallersTransports
 
 CLOSING = 1.0
 """Seconds in which a connection must close after a failed or cancelled call; then it is dropped."""
 
 
-@frozen
 class Slot:
-    """Sends requests, over one connection or over a transport's own pool."""
+    """Sends requests through an `httpx.AsyncClient`, over a connection of its own or over a transport's pool.
 
-    send: Callable[[httpx.Request], Awaitable[httpx.Response]]
-    aclose: Callable[[], Awaitable[None]]
+    Tracing, recorders and mocks patch a method of `httpx.AsyncClient`, or replace the class. So every request goes
+    through a client, and its class and its methods are looked up when they are used.
+
+    Args:
+        options: The options of the client.
+
+    Attributes:
+        kind: What `httpx.AsyncClient` was when the client was made.
+    """
+
+    def __init__(self, options: dict[str, Any]) -> None:
+        self.kind = httpx.AsyncClient
+        self._client = self.kind(**options)
+        with suppress(AttributeError):  # a replacement of the class may have no cookies
+            # Desk's API needs no cookies, and reading them would take a thirtieth of a call.
+            setattr(self._client.cookies, "extract_cookies", _ignore)  # noqa: B010 - mypy allows no new method
+
+    async def send(self, request: httpx.Request) -> httpx.Response:
+        """Send a request, and return the response with an unread body. A redirect is a response like any other."""
+        try:
+            return await self._client.send(request, stream=True, auth=None, follow_redirects=False)
+        except (httpx.InvalidURL, httpx.RemoteProtocolError):
+            redirect: httpx.Response | None = request.extensions.get(_REDIRECT)
+            if redirect is None:
+                raise
+            return redirect
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
 
 
-def transport_slot(transport: httpx.AsyncBaseTransport) -> Slot:
-    """Return a slot that uses a transport."""
-
-    # Use the transport directly, because a client around it would make a call take a tenth longer.
-    def send(request: httpx.Request) -> Awaitable[httpx.Response]:
-        # Look the method up at each call, because instrumentation may replace it later.
-        return transport.handle_async_request(request)
-
-    return Slot(send, transport.aclose)
+_REDIRECT = "teamwork_desk.redirect"
 
 
-def client_slot(client: httpx.AsyncClient) -> Slot:
-    """Return a slot that uses a client, because an option needs what only a client has."""
-    return Slot(partial(client.send, stream=True), client.aclose)
+async def keep_redirect(response: httpx.Response) -> None:
+    """Keep a redirect, as an event hook: httpx raises an error if its URL is invalid, although it is not followed."""
+    if response.has_redirect_location:
+        response.request.extensions[_REDIRECT] = response
+
+
+def _ignore(response: httpx.Response) -> None:
+    """Ignore the cookies of a response."""
 
 
 async def discard(slot: Slot) -> None:
@@ -56,21 +80,19 @@ class Pool:
     Args:
         cap: The number of slots in use at once; None if all callers share one slot.
         idle: The idle slots, or the shared slot.
-        take_sessions: Takes the sessions from the caller's transports, which are closed, too.
+        callers: The caller's transports, which are closed, too.
 
     Attributes:
         has_connections: Whether there may be connections.
         process: The process to which they belong.
     """
 
-    def __init__(
-        self, cap: int | None, idle: deque[tuple[Slot, float]], take_sessions: Callable[[], list[Any]]
-    ) -> None:
+    def __init__(self, cap: int | None, idle: deque[tuple[Slot, float]], callers: CallersTransports) -> None:
         self.free: anyio.Semaphore = anyio.Semaphore(cap or 0, fast_acquire=True)
         self.idle = idle
         self.has_connections = False
         self.process = 0
-        self._take_sessions = take_sessions
+        self._callers = callers
         self._guard: AsyncGenerator[None] | None = None
 
     async def begin(self, *, ends_with_loop: bool) -> None:
@@ -104,12 +126,10 @@ class Pool:
         # Closing a connection would also end it for the parent process, which still uses it.
         if self.has_connections and self.process != os.getpid():
             return
-        sessions = self._take_sessions()
-        for slot in [slot for slot, _ in self.idle]:
-            with suppress(Exception):
-                await slot.aclose()
-        for session in sessions:
-            with suppress(Exception):
-                await session.close()
+        if self.idle:
+            for slot in [slot for slot, _ in self.idle]:
+                with suppress(Exception):
+                    await slot.aclose()
+            await self._callers.aclose()
         self.idle.clear()
         self.has_connections = False

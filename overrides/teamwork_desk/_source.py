@@ -117,8 +117,11 @@ class Reader:
 
     async def read(self, size: int) -> bytes | None:
         """Return the next bytes, at most so many; None if they cannot be read."""
-        read = partial(self._work, partial(cast("BinaryIO", self._file).read, size))
-        return await _in_thread(read) if self._is_file else read()
+        return await _in_thread(partial(self.read_now, size)) if self._is_file else self.read_now(size)
+
+    def read_now(self, size: int) -> bytes | None:
+        """Do the same, and block the event loop meanwhile."""
+        return self._work(partial(cast("BinaryIO", self._file).read, size))
 
     def _work(self, function: Callable[[], T]) -> T | None:
         """Return the result of a function that uses the file; None if it fails."""

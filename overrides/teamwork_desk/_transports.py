@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import httpx
 
 
 class Borrowed(httpx.AsyncBaseTransport):
-    """A caller's transport that stays open if the client that uses it is closed."""
+    """A caller's transport that stays open if a client that uses it is closed."""
 
     def __init__(self, transport: httpx.AsyncBaseTransport) -> None:
         self._transport = transport
@@ -28,16 +29,26 @@ class CallersTransports:
     known, so they are closed only with the client.
 
     Args:
-        transports: The transports; None for a mount that has no transport.
+        transport: The transport; None if there is none.
+        mounts: The transports for patterns of URLs; None for a pattern without a transport.
+
+    Attributes:
+        options: The transports as options of an `httpx.AsyncClient`, which may be closed without them.
     """
 
-    def __init__(self, transports: Iterable[httpx.AsyncBaseTransport | None]) -> None:
-        own = [transport for transport in transports if transport is not None]
+    def __init__(
+        self, transport: httpx.AsyncBaseTransport | None, mounts: Mapping[str, httpx.AsyncBaseTransport | None]
+    ) -> None:
+        self._own = [each for each in (transport, *mounts.values()) if each is not None]
+        self.options: dict[str, Any] = {
+            "transport": None if transport is None else Borrowed(transport),
+            "mounts": {pattern: each and Borrowed(each) for pattern, each in mounts.items()},
+        }
         kind = getattr(sys.modules.get("httpx_aiohttp"), "AiohttpTransport", ())
-        aiohttp: list[Any] = [transport for transport in own if isinstance(transport, kind)]
-        httpx_own = [transport for transport in own if isinstance(transport, httpx.AsyncHTTPTransport)]
+        aiohttp: list[Any] = [each for each in self._own if isinstance(each, kind)]
+        httpx_own = [each for each in self._own if isinstance(each, httpx.AsyncHTTPTransport)]
         self._sessions = [(each, each.client) for each in aiohttp if each.client is None or callable(each.client)]
-        self.can_be_reopened: bool = len(self._sessions) + len(httpx_own) == len(own)
+        self.can_be_reopened: bool = len(self._sessions) + len(httpx_own) == len(self._own)
         self.survive_a_fork: bool = not httpx_own
 
     def take_sessions(self) -> list[Any]:
@@ -46,3 +57,11 @@ class CallersTransports:
         for each, initial in self._sessions:
             each.client = initial
         return sessions
+
+    async def aclose(self) -> None:
+        """Close the transports, and ignore what they raise."""
+        # Take the sessions first: while they close, other calls may begin with new sessions.
+        sessions = self.take_sessions()
+        for close in [*(each.aclose for each in self._own), *(session.close for session in sessions)]:
+            with suppress(Exception):
+                await close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 import sys
+from collections.abc import Iterator
 from typing import Any, Self, cast
 
 import httpx
@@ -29,7 +30,7 @@ from ._origin import is_loopback
 from ._outcome import LONGEST_REQUEST_ID, Exchange, reason_of
 from ._redaction import HiddenURL, scrub
 from ._scope import Scope
-from ._slots import client_slot, discard
+from ._slots import discard
 from ._source import Reader, Source
 
 SUCCESS = (200, 201, 204)
@@ -115,17 +116,31 @@ class Form(httpx.AsyncByteStream):
         self.was_sent = False
         self.problem = ""
 
+    def __iter__(self) -> Iterator[bytes]:
+        """Read it synchronously, as some recorders do. They keep a copy that can be sent, so it counts as sent."""
+        while (size := self._size_of_next()) is not None:
+            yield self._next(self._reader.read_now(size))
+
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> bytes:
+        size = self._size_of_next()
+        if size is None:
+            raise StopAsyncIteration
+        return self._next(await self._reader.read(size))
+
+    def _size_of_next(self) -> int | None:
+        """Return how many bytes of the file to read for the next part; None at the end."""
+        if not self._parts:
+            return None
+        # Ask for a byte more than is left, in order to see whether the file has grown.
+        return min(CHUNK, self._left + 1) if self.was_sent else 0
+
+    def _next(self, piece: bytes | None) -> bytes:
         if not self.was_sent:
             self.was_sent = True
             return self._parts.pop(0)
-        if not self._parts:
-            raise StopAsyncIteration
-        # Ask for a byte more than is left, in order to see whether the file has grown.
-        piece = await self._reader.read(min(CHUNK, self._left + 1))
         if piece is None or len(piece) > self._left or (self._left and not piece):
             self.problem = "the file has changed its size, or cannot be read any more"
             raise OSError(self.problem)
@@ -168,14 +183,14 @@ async def send_form(call: Scope, target: Target, source: Source, *, filename: st
         form = cast("Form", request.stream)
         request.extensions = {"timeout": timeout.as_dict(), **handshake.extensions(target.url.shown)}
         try:
-            # The connection belongs to a client of its own, and counts as one of this client's connections.
+            # The connection belongs to a slot of its own, and counts as one of this client's connections.
             async with connections.borrow(timeout.pool, call):
                 call.attempts += 1
-                client = connections.make_client()
+                slot = connections.new_slot()
                 try:
-                    response = await client.send(request, stream=True, follow_redirects=False)
+                    response = await slot.send(request)
                 finally:
-                    await discard(client_slot(client))
+                    await discard(slot)
             return Exchange(sent=True, status_code=response.status_code, headers=response.headers)
         except ConfigurationError:
             raise
