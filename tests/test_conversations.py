@@ -129,7 +129,7 @@ async def test_a_filter_without_a_json_form_is_rejected(filter: dict[str, Any]) 
 )
 @pytest.mark.filterwarnings("ignore:`verify=<str>` is deprecated")
 def test_an_option_that_httpx_rejects_is_rejected_at_construction(options: Any) -> None:
-    with pytest.raises(ConfigurationError, match="httpx rejected an option"):
+    with pytest.raises(ConfigurationError, match=r"^httpx rejected an option|^proxy: expected a proxy"):
         AsyncDesk("https://desk.example", token="t", **options)
 
 
