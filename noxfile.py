@@ -1,10 +1,10 @@
 """The tests on every supported Python, with the newest and with the oldest dependencies that pyproject.toml allows.
 
-`nox` runs what `make test` does not: the other Pythons, the oldest dependencies, httpx2 in place of httpx, and the tools
-that patch or inspect the SDK, such as mocks and tracers. `nox -s tests` runs every Python with both sets of dependencies.
-`nox -s full` also runs the campaigns and the tests of the project's own tools. The arguments after `--` are passed to
-pytest: `nox -s "tests-3.12(oldest)" -- tests/test_retry.py`. `nox -s foreign` tries the generator on contracts that we
-did not write.
+`nox` runs what `make test` does not: the other Pythons, the oldest dependencies, httpx2 in place of httpx, and the
+tools that patch or inspect the SDK, such as mocks and tracers. `nox -s tests` runs every Python with both sets of
+dependencies. `nox -s full` also runs the campaigns and the tests of the project's own tools. The arguments after `--`
+are passed to pytest: `nox -s "tests-3.12(oldest)" -- tests/test_retry.py`. `nox -s foreign` tries the generator on
+contracts that we did not write.
 """
 
 from __future__ import annotations
