@@ -10,7 +10,7 @@ from typing import Any, cast
 from teamwork_desk_api.models import CustomerRef, EntityRef
 from teamwork_desk_api.types import encode
 
-from .._arguments import custom_fields
+from .._arguments import as_list, custom_fields
 from ..backlog import ConvertedFields
 from ._records import Ticket
 from ._validator import json_name
@@ -94,8 +94,7 @@ def _plain(value: Any) -> Any:
         plain = {key: _plain(part) for key, part in cast("Mapping[str, Any]", value).items()}
         return next(iter(plain.values())) if plain.keys() in ({"id"}, {"email"}) else plain
     if isinstance(value, Sequence) and not isinstance(value, str):
-        parts: Sequence[Any] = value
-        return [_plain(part) for part in parts]
+        return [_plain(part) for part in as_list(value)]
     return value
 
 
