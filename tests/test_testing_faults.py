@@ -262,18 +262,20 @@ async def test_a_mock_that_refuses_the_connection_has_received_the_request(
     fake_desk: FakeDesk, desk: AsyncDesk
 ) -> None:
     def refuse(request: httpx.Request) -> httpx.Response:
-        raise httpx.ConnectError("refused")
+        if request.method == "POST":
+            raise httpx.ConnectError("refused")
+        return httpx.Response(200, json={"conversations": [{"id": 42, "ticket_id": None}]})
 
-    once = RetryPolicy(max_attempts=1)
+    once = RetryPolicy(max_attempts=1, settle=())
     mock = httpx.MockTransport(refuse)
     async with AsyncDesk("https://a.example", token="any", transport=mock, retry=once) as mocked:
         with pytest.raises(TransportError, match="was sent") as caught:
             await mocked.conversations.convert(42)
         assert type(caught.value) is TransportError
-    fake_desk.inject("connection refused")
+    fake_desk.inject("connection refused", method="POST")
     with pytest.raises(NotSentError):
         await desk.with_options(retry=once).conversations.convert(42)
-    assert fake_desk.requests == []
+    assert [request.method for request in fake_desk.requests] == ["GET"]
 
 
 def test_an_unknown_fault_is_rejected() -> None:

@@ -40,12 +40,19 @@ def convert_many(
     """
     if not is_count(concurrency):
         raise RequestError("concurrency: expected an int of at least 1")
-    if isinstance(jobs, (str, bytes, Mapping)) or not isinstance(cast("object", jobs), (Iterable, AsyncIterable)):
-        raise RequestError(
-            f"jobs: expected a list or another iterable of ints (ids) and dicts, or an async iterable, "
-            f"got {type(jobs).__name__}"
-        )
+    _check_jobs(jobs)
     return _convert_many(convert, jobs, names, concurrency)
+
+
+def _name_of_type(value: object) -> str:
+    return type(value).__name__
+
+
+def _check_jobs(jobs: object) -> None:
+    if isinstance(jobs, (str, bytes, Mapping)) or not isinstance(jobs, (Iterable, AsyncIterable)):
+        got = _name_of_type(jobs)
+        expected = "a list or another iterable of ints (ids) and dicts, or an async iterable"
+        raise RequestError(f"jobs: expected {expected}, got {got}")
 
 
 async def _convert_many(

@@ -132,11 +132,15 @@ def _problem_inside(path: str, value: Any, hint: Any) -> str | None:
         (item,) = get_args(hint)
         problems = (problem_of(f"{path}[{index}]", each, item) for index, each in enumerate(value))
     elif attrs.has(hint):
-        hints = get_type_hints(cast("type", type(value)))
+        hints = _hints_of(value)
         problems = (problem_of(f"{path}.{name}", getattr(value, name), hints[name]) for name in _fields_of(hint))
     elif not _has_json_form(value):
         return f"{path}: the value has no JSON form{_odd_part(value)}: use {_PLAIN_VALUES}"
     return next(filter(None, problems), None)
+
+
+def _hints_of(model: object) -> dict[str, Any]:
+    return get_type_hints(type(model))
 
 
 @cache

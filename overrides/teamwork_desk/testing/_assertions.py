@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import ndiff
-from typing import Any, cast
+from typing import Any, TypeGuard, cast
 
 from teamwork_desk_api.models import CustomerRef, EntityRef
 from teamwork_desk_api.types import encode
@@ -86,6 +86,10 @@ def _sent(body: Mapping[str, Any], name: str) -> Any:
     return body.get(json_name(name))
 
 
+def _is_sequence(value: Any) -> TypeGuard[Sequence[Any]]:
+    return isinstance(value, Sequence) and not isinstance(value, str)
+
+
 def _plain(value: Any) -> Any:
     """Return a value in the shortest form that `convert` accepts, such as an id for a reference with only an id."""
     if isinstance(value, (EntityRef, CustomerRef)):
@@ -93,9 +97,8 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         plain = {key: _plain(part) for key, part in cast("Mapping[str, Any]", value).items()}
         return next(iter(plain.values())) if plain.keys() in ({"id"}, {"email"}) else plain
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        parts: Sequence[Any] = value
-        return [_plain(part) for part in parts]
+    if _is_sequence(value):
+        return [_plain(part) for part in value]
     return value
 
 
