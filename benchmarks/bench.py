@@ -17,6 +17,7 @@ from typing import Any
 
 import pace
 import yaml
+from cases import FIRST_CONVERSATION
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
@@ -28,7 +29,7 @@ NAMES = {
     CONTROL: "httpx again (the control)",
     "sdk": "**teamwork-desk**",
     "sdk-aiohttp": "**teamwork-desk, aiohttp transport**",
-    "slots": "httpx, a transport for each caller",
+    "slots": "httpx, a client for each caller",
     "raw-aiohttp": "httpx, aiohttp transport",
     "stock": "openapi-python-client's stock output",
     "anthropic": "anthropic",
@@ -276,8 +277,8 @@ def main() -> None:
         raise SystemExit("the peers are not installed: run `make bench`")
     paths = yaml.safe_load(CONTRACT.read_text("utf-8"))["paths"]
     content = paths["/desk/api/v2/conversations/{id}/convert.json"]["post"]["responses"]["200"]["content"]
-    # The example's ids are 0, with which a response proves no conversion.
-    response = {**content["application/json"]["example"], "id": 42, "ticket_id": 1017}
+    # The example's ids are 0, with which a response proves no conversion. The server replaces the first conversation's.
+    response = {**content["application/json"]["example"], "id": FIRST_CONVERSATION, "ticket_id": 1017}
     page = json.loads(
         json.dumps({"conversations": [response] * 100, "pagination": {"hasMorePages": True}}, default=str)
     )

@@ -14,6 +14,7 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from importlib import import_module
+from itertools import count
 from pathlib import Path
 from statistics import median
 from types import ModuleType
@@ -23,7 +24,9 @@ import httpx
 
 Call = Callable[[], Awaitable[Any]]
 
-PATH = "/desk/api/v2/conversations/42/convert.json"
+FIRST_CONVERSATION = 10_000_000
+"""Every call has its own conversation, because the SDK makes calls for one conversation one after the other."""
+PATH = f"/desk/api/v2/conversations/{FIRST_CONVERSATION}/convert.json"
 MESSAGE = "The customer asks for a refund. " * 4
 BODY = {
     "customer": {"email": "jo@example.com"},
@@ -64,11 +67,12 @@ def hide_opentelemetry() -> None:
 @asynccontextmanager
 async def raw(url: str, transport: httpx.AsyncBaseTransport | None = None) -> AsyncGenerator[Call]:
     """Bare httpx."""
-    headers = {"Authorization": "Bearer t"}
+    headers, numbers = {"Authorization": "Bearer t"}, count(FIRST_CONVERSATION)
     async with httpx.AsyncClient(transport=transport) as client:
 
         async def call() -> Any:
-            return (await client.post(url + PATH, json=BODY, headers=headers)).json()
+            path = f"/desk/api/v2/conversations/{next(numbers)}/convert.json"
+            return (await client.post(url + path, json=BODY, headers=headers)).json()
 
         yield call
 
@@ -79,10 +83,11 @@ async def sdk(url: str, transport: httpx.AsyncBaseTransport | None = None) -> As
     hide_opentelemetry()
     from teamwork_desk import AsyncDesk  # noqa: PLC0415 - other cases must not import it
 
+    numbers = count(FIRST_CONVERSATION)
     # Like the peers, it sends at once, without the lookup that comes first by default.
     async with AsyncDesk(url, token="t", verify_first=False, transport=transport) as desk:  # noqa: S106
         yield lambda: desk.conversations.convert(
-            42,
+            next(numbers),
             subject="Refund for order 1017",
             message=MESSAGE,
             customer="jo@example.com",
@@ -94,22 +99,21 @@ async def sdk(url: str, transport: httpx.AsyncBaseTransport | None = None) -> As
 
 @asynccontextmanager
 async def slots(url: str) -> AsyncGenerator[Call]:
-    """Transports with a single connection each, as the SDK's slots have, without a client and without models."""
+    """Clients with a single connection each, as the SDK's slots are, without models."""
     limits = httpx.Limits(max_connections=1, max_keepalive_connections=1)
     headers = {"Authorization": "Bearer t"}
     extensions = {"timeout": httpx.Timeout(30).as_dict()}
+    context = httpx.create_ssl_context()
     async with AsyncExitStack() as stack:
-        idle: list[httpx.AsyncHTTPTransport] = []
+        idle: list[httpx.AsyncClient] = []
 
         async def call() -> Any:
             if not idle:
-                idle.append(await stack.enter_async_context(httpx.AsyncHTTPTransport(limits=limits)))
-            transport = idle.pop()
+                idle.append(await stack.enter_async_context(httpx.AsyncClient(limits=limits, verify=context)))
+            client = idle.pop()
             request = httpx.Request("POST", target, headers=headers, json=BODY, extensions=extensions)
-            response = await transport.handle_async_request(request)
-            content = await response.aread()
-            await response.aclose()
-            idle.append(transport)
+            content = (await client.send(request)).content
+            idle.append(client)
             return json.loads(content)
 
         target = httpx.URL(url + PATH)

@@ -1,4 +1,4 @@
-"""A server that sends the same bytes for every request, as fast as asyncio can."""
+"""A server that sends the same bytes for every request, except for the conversation's id, as fast as asyncio can."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ import sys
 import time
 from email.utils import formatdate
 
+_CONVERSATION = re.compile(rb"conversations/([0-9]{8})/convert")
 _LENGTH = re.compile(rb"(?i)content-length: *(\d+)")
 
 
 class FixedResponse(asyncio.Protocol):
-    """Sends the same bytes for each request on a connection."""
+    """Sends the same bytes for each request on a connection, with the id of the request's conversation."""
 
     def __init__(self, response: bytes) -> None:
         self._response = response
@@ -37,9 +38,11 @@ class FixedResponse(asyncio.Protocol):
                 size = len(self._buffer)
             if len(self._buffer) < size:
                 return
+            conversation = _CONVERSATION.search(self._buffer, 0, end)
             self._buffer = self._buffer[size:]
             if self._transport:
-                self._transport.write(self._response)
+                response = self._response
+                self._transport.write(response.replace(b"10000000", conversation[1]) if conversation else response)
 
 
 async def serve(body: bytes) -> None:

@@ -33,7 +33,7 @@ async def test_the_sdk_and_bare_httpx_send_the_same_requests(cases: Any) -> None
         def respond(request: httpx.Request, name: str = name) -> httpx.Response:
             assert request.headers["authorization"] == "Bearer t"
             sent.setdefault(name, []).append((str(request.url), request.content))
-            return httpx.Response(200, json={"id": 42, "ticket_id": 7})
+            return httpx.Response(200, json={"id": int(request.url.path.split("/")[5]), "ticket_id": 7})
 
         async with cases.CASES[name]("http://127.0.0.1:1", httpx.MockTransport(respond)) as call:
             assert await cases.run(call, 3, 10) > 0

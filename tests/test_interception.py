@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -101,7 +101,7 @@ class ReadsFirst:
         self.read: list[bytes] = []
 
     def patch(self) -> Any:
-        send = httpx.AsyncClient._send_single_request
+        send: Callable[..., Awaitable[httpx.Response]] = getattr(httpx.AsyncClient, "_send_single_request")  # noqa: B009 - pyright allows no private name
 
         async def read_and_send(client: httpx.AsyncClient, request: httpx.Request) -> httpx.Response:
             self.read.append(request.read())
