@@ -115,7 +115,10 @@ class Memory:
             conversation: The conversation with its ticket.
             settle: The settling time of the call that has converted it, in seconds.
         """
-        self._converted = {other: kept for other, kept in self._converted.items() if self.converted(other, settle)}
+        # The oldest come first, and an expired conversation that stays behind a longer settling time does no harm.
+        while self._converted and self.converted(oldest := next(iter(self._converted)), settle) is None:
+            del self._converted[oldest]
+        self._converted.pop(conversation_id, None)
         self._converted[conversation_id] = anyio.current_time(), settle, conversation
 
     def converted(self, conversation_id: int, settle: float) -> Conversation | None:
