@@ -44,13 +44,9 @@ def convert_many(
     return _convert_many(convert, jobs, names, concurrency)
 
 
-def _name_of_type(value: object) -> str:
-    return type(value).__name__
-
-
 def _check_jobs(jobs: object) -> None:
+    got = type(jobs).__name__
     if isinstance(jobs, (str, bytes, Mapping)) or not isinstance(jobs, (Iterable, AsyncIterable)):
-        got = _name_of_type(jobs)
         expected = "a list or another iterable of ints (ids) and dicts, or an async iterable"
         raise RequestError(f"jobs: expected {expected}, got {got}")
 

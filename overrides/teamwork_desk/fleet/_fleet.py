@@ -134,8 +134,9 @@ class Fleet:
         account, conversation_id = str.__str__(account), check_id(conversation_id)
         if unknown := arguments.keys() - ConvertedFields.__annotations__.keys():
             raise RequestError(unknown_names("argument", unknown, ConvertedFields.__annotations__))
+        plain = to_json(arguments, ConvertedFields)
         try:
-            text = json.dumps(to_json(arguments, ConvertedFields), ensure_ascii=False, allow_nan=False)
+            text = json.dumps(plain, ensure_ascii=False, allow_nan=False)
             # This raises an error for a str that UTF-8 cannot encode: Redis could not store it.
             (account + text).encode()
             fields = json.loads(text)
