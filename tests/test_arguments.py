@@ -210,7 +210,8 @@ async def test_a_name_is_rejected_with_the_method_that_finds_its_id(argument: st
             await desk.conversations.convert(42, **arguments)
         assert isinstance(getattr(desk, resource), Resource)
     if argument == "tags":
-        expected = "expected a list or tuple, got str; pass [(await desk.tags.find(...)).id], or a list of words"
+        expected = "expected a list or tuple of EntityRef, int or str, got str; "
+        expected += "pass [(await desk.tags.find(...)).id], or a list of words"
     else:
         expected = "expected an EntityRef or an int, got str; to find an id by its name: "
         expected += f"(await desk.{resource}.find(...)).id"

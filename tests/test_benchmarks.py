@@ -58,10 +58,19 @@ sys.path.remove(str(ROOT / "benchmarks"))
 ROWS: list[Any] = pace.rows()
 SLOW = re.compile(r"880, .* no `\$in`")
 """The cases that take longest; one with fewer conversations is like them."""
+QUICK = re.compile(r"880 conversations, looked up first, 32|580, limiter sliding log|lookups")
+"""The cases that `make test` runs. The others are campaigns."""
 RUNS: dict[Any, Any] = {}
 
 
-@pytest.mark.parametrize("row", [row for row in ROWS if not SLOW.match(row.name)], ids=lambda row: row.name)
+@pytest.mark.parametrize(
+    "row",
+    [
+        pytest.param(row, id=row.name, marks=[] if QUICK.match(row.name) else [pytest.mark.campaign])
+        for row in ROWS
+        if not SLOW.match(row.name)
+    ],
+)
 def test_the_rate_window_is_used_as_the_goals_demand(row: Any) -> None:
     if row.case not in RUNS:
         RUNS[row.case] = pace.run(row.case, seed=pace.SEEDS[0])

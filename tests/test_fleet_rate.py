@@ -139,8 +139,10 @@ def run(work: Any) -> Any:
         return runner.run(work)
 
 
-@pytest.mark.parametrize("workers", [1, 3])
-@pytest.mark.parametrize("how", ["sliding log", "window", "seconds left"])
+@pytest.mark.parametrize("workers", [1, pytest.param(3, marks=pytest.mark.campaign)])
+@pytest.mark.parametrize(
+    "how", ["sliding log", *(pytest.param(how, marks=pytest.mark.campaign) for how in ("window", "seconds left"))]
+)
 def test_a_fleet_spends_little_more_than_one_request_for_a_conversation(
     limiter: MemoryLimiter, workers: int, how: LimiterName
 ) -> None:

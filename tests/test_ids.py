@@ -283,9 +283,9 @@ def test_a_wrong_name_fails_its_line_only(command: Command, fake: FakeDesk) -> N
         "3": "tags: several tags have this name: vip (1), VIP (2); use an id",
         "4": f"agent: {several}: 2, 3; use an id",
         "6": "parent: expected an EntityRef or an int, got str",
-        "7": "tags: expected a list or tuple of EntityRef, int or str, got str; pass a list, also for a single value",
+        "7": 'tags: expected a list, such as ["vip"]',
     }
-    assert "jobs.jsonl:8: job: failed: RequestError: conversation_id: expected" in result.stderr
+    assert "jobs.jsonl:8: job: failed: RequestError: conversation_id is missing" in result.stderr
     assert [(ticket.conversation_id, ticket.body) for ticket in fake.tickets] == [
         (5, {"inbox": {"id": 7}, "tags": [{"id": 1}]})
     ]

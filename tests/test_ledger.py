@@ -760,6 +760,7 @@ class KillingServer(FaultServer):
         return await super()._list(exchange)
 
 
+@pytest.mark.campaign
 def test_a_run_that_is_killed_repeatedly_converts_each_conversation_once(path: Path) -> None:
     seed = random.SystemRandom().randrange(1 << 32)
     print(f"seed {seed}")

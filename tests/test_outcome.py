@@ -275,7 +275,7 @@ async def test_a_call_that_gets_no_connection_is_retried_and_was_not_sent() -> N
 
 async def test_a_conversation_that_has_a_ticket_is_returned_as_it_is() -> None:
     with FaultServer() as server:
-        async with AsyncDesk(server.url, token="t", retry=QUICK) as desk:
+        async with AsyncDesk(server.url, token="t", retry=RetryPolicy(settle=(60.0,))) as desk:
             first = await desk.conversations.convert(7)
             second = await desk.conversations.convert(7)
         assert (first.created, second.created) == (True, False)
@@ -429,7 +429,7 @@ class EarlyResponse(httpx.AsyncBaseTransport, httpx.AsyncByteStream):
 
 async def test_the_outcome_is_unknown_if_a_response_began_before_the_request_was_read() -> None:
     async with AsyncDesk(
-        "https://desk.example", token="t", deadline=0.05, transport=EarlyResponse(), verify_first=False
+        "https://desk.example", token="t", deadline=1, transport=EarlyResponse(), verify_first=False
     ) as desk:
         result = await convert(desk)
     assert type(result) is OutcomeUnknownError

@@ -124,7 +124,7 @@ def test_a_failed_assertion_points_at_the_line_of_the_test(pytester: pytest.Pyte
             fake_desk.assert_converted_once(42, subject="Refund")
 
         def test_b(fake_desk):
-            fake_desk._tickets.append(type("Ticket", (), {"conversation_id": 42}))
+            fake_desk._conversations.tickets.append(type("Ticket", (), {"conversation_id": 42}))
             fake_desk.assert_not_converted(42)
         """
     )

@@ -199,6 +199,7 @@ def test_json_is_the_same_with_and_without_orjson(pair: Pair) -> None:
     assert [json.loads(each) for each in encoded] == [{"a": plain}] * 4
 
 
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])  # the server runs on asyncio only
 async def test_subclasses_reach_a_server_as_plain_json() -> None:
     fake = FakeDesk(conversations=[Number.SEVEN, 8, 9], token=Word.HTML)
     fake.fail(status=Int(503), body=MappingProxyType({"a": Word.HTML}), headers=OrderedDict({"Retry-After": "0"}))
@@ -316,7 +317,7 @@ def anything(value: Any) -> Any:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"filter": '{"id": 7}'}, "filter: expected a dict with str keys, got str"),
+        ({"filter": '{"id": 7}'}, "filter: expected a dict with str keys, such as"),
         ({"filter": {"id": {7}}}, "filter: the value has no JSON form (id is of the type set)"),
         ({"order_by": 7}, "order_by: expected a str, got int"),
         ({"order_mode": True}, "order_mode: expected a str, got bool"),

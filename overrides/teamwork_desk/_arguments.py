@@ -151,8 +151,10 @@ def _reject_name(argument: str, value: object) -> None:
         return
     found = f"(await desk.{NAMED[argument]}.find(...)).id"
     if argument == "tags":
-        raise RequestError(f"tags: expected a list or tuple, got str; pass [{found}], or a list of words")
-    raise RequestError(f"{argument}: expected an EntityRef or an int, got str; to find an id by its name: {found}")
+        expected, advice = "a list or tuple of EntityRef, int or str", f"pass [{found}], or a list of words"
+    else:
+        expected, advice = "an EntityRef or an int", f"to find an id by its name: {found}"
+    raise RequestError(f"{argument}: expected {expected}, got str; {advice}")
 
 
 def check_arguments(conversation_id: object, arguments: Mapping[str, Any], fields: type) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import Any, Protocol, TypeVar, cast, runtime_checkable
 
 from teamwork_desk_api.models import Pagination
 from teamwork_desk_api.types import Request, encode
 
+from ._errors import RequestError
 from ._values import check
 from ._wire import encode_json
 
@@ -56,6 +57,10 @@ def page_request(
     Raises:
         RequestError: `filter` is not a mapping with a JSON form, or `order_by` or `order_mode` is not valid text.
     """
+    if filter is not None and not isinstance(cast("object", filter), Mapping):
+        raise RequestError(
+            f'filter: expected a dict with str keys, such as {{"id": {{"$in": [7, 8]}}}}, got {type(filter).__name__}'
+        )
     check("filter", filter, Mapping[str, Any] | None)
     check("order_by", order_by, str | None)
     check("order_mode", order_mode, str | None)
