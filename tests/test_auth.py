@@ -239,7 +239,7 @@ async def test_a_provider_that_fails_after_a_401_means_that_nothing_was_applied(
 async def test_an_invalid_token_is_rejected_and_not_kept(invalid: object, kind: type[Provider]) -> None:
     fake = FakeDesk()
     async with a_desk(fake, kind([invalid, "a-token"])) as desk:
-        with pytest.raises(ConfigurationError, match="the token must be") as caught:
+        with pytest.raises(ConfigurationError, match="token: expected") as caught:
             await desk.conversations.convert(42)
         assert (caught.value.attempts, caught.value.maybe_applied) == (0, False)
         assert fake.requests == []
@@ -250,6 +250,6 @@ async def test_an_invalid_token_is_rejected_and_not_kept(invalid: object, kind: 
 async def test_an_invalid_token_after_a_401_is_rejected() -> None:
     fake = FakeDesk(token="another")
     async with a_desk(fake, Provider(["stale", "line\n"])) as desk:
-        with pytest.raises(ConfigurationError, match="the token must be") as caught:
+        with pytest.raises(ConfigurationError, match="token: expected") as caught:
             await desk.conversations.convert(42)
     assert (caught.value.attempts, caught.value.maybe_applied) == (1, False)

@@ -51,6 +51,31 @@ def test_a_code_block_runs(block: str, url: str) -> None:
     run(block, url)
 
 
+def test_a_process_that_is_forked_from_a_synchronous_caller_converts_and_ends(url: str, tmp_path: Path) -> None:
+    (module,) = [block for block in blocks(PAGES / "sync.md") if block.startswith("# desk_sync.py")]
+    (tmp_path / "desk_sync.py").write_text(module, "utf-8")
+    script = """
+import os, sys, threading, desk_sync
+
+def in_child(convert):
+    if not (child := os.fork()):
+        convert()
+        sys.exit(7)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+
+desk_sync.convert(90)
+in_child(lambda: None)
+threads = [threading.Thread(target=desk_sync.convert, args=(number,)) for number in range(10, 20)]
+for thread in threads:
+    thread.start()
+in_child(lambda: desk_sync.convert(91))
+"""
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path), "TEAMWORK_DESK_URL": url, "TEAMWORK_DESK_TOKEN": "t"}
+    command = [sys.executable, "-W", "error", "-W", "ignore:.*fork.*:DeprecationWarning", "-c", script]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
 @pytest.mark.parametrize("block", BLOCKS.values(), ids=BLOCKS.keys())
 def test_a_code_block_fits_the_page(block: str) -> None:
     assert max(map(len, block.splitlines())) <= 88

@@ -236,7 +236,7 @@ async def test_valid_certificates_are_accepted(pem: bytes, tmp_path: Path, monke
     [
         ("TEAMWORK_DESK_URL", "", "expected an origin such as https://acme.teamwork.com"),
         ("TEAMWORK_DESK_URL", "http://acme.teamwork.com", "plain http would send the token unencrypted; use https"),
-        ("TEAMWORK_DESK_TOKEN", "", "the token must be a non-empty string of visible ASCII without white space"),
+        ("TEAMWORK_DESK_TOKEN", "", "expected a str of visible ASCII, without white space"),
     ],
 )
 def test_an_invalid_variable_of_our_own_is_named(

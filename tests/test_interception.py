@@ -14,7 +14,7 @@ import pytest
 from httpx_aiohttp import AiohttpTransport
 from raw_server import RawServer, http, read_request
 
-from teamwork_desk import AsyncDesk, DeskError, OutcomeUnknownError, RetryPolicy, StatusError
+from teamwork_desk import AsyncDesk, DeskError, NotSentError, OutcomeUnknownError, RetryPolicy, StatusError
 from teamwork_desk.testing import FakeDesk
 
 ONCE = RetryPolicy(max_attempts=1, settle=())
@@ -134,8 +134,8 @@ async def test_a_request_that_was_read_and_failed_may_have_been_sent() -> None:
 
 
 @pytest.mark.parametrize("location", ["http://[", "mailto:jo", "https://a b/", "/fine", "https://elsewhere.example/"])
-@pytest.mark.parametrize("options", [{}, {"transport": httpx.AsyncHTTPTransport()}], ids=["slots", "transport"])
-async def test_a_redirect_is_a_response_whatever_its_location(location: str, options: dict[str, Any]) -> None:
+@pytest.mark.parametrize("configuration", ["default", "own transport"])
+async def test_a_redirect_is_a_response_whatever_its_location(location: str, configuration: str) -> None:
     """httpx raises an error for an invalid location, although it is not to follow the redirect."""
 
     def redirect(connection: socket.socket) -> None:
@@ -144,7 +144,7 @@ async def test_a_redirect_is_a_response_whatever_its_location(location: str, opt
 
     lines: list[str] = []
     with RawServer(redirect) as server:
-        async with AsyncDesk(server.url, token="t", retry=ONCE, trust_env=False, **options) as desk:
+        async with AsyncDesk(server.url, token="t", retry=ONCE, trust_env=False, **OPTIONS[configuration]()) as desk:
             with pytest.raises(StatusError) as caught:
                 await desk.conversations.get(1)
             with pytest.raises(DeskError) as unknown:
@@ -171,3 +171,18 @@ async def test_a_class_that_follows_redirects_by_default_does_not_make_the_clien
                 await desk.conversations.get(1)
     [head] = heads
     assert "Authorization: Bearer s3cret\r\n" in head
+
+
+@pytest.mark.parametrize(("reads", "error"), [(True, OutcomeUnknownError), (False, NotSentError)])
+async def test_a_mock_that_returns_no_response_of_httpx_leads_to_an_error_of_ours(
+    reads: bool, error: type[DeskError], server: RawServer
+) -> None:
+    async def send(_: httpx.AsyncClient, request: httpx.Request, **__: object) -> mock.MagicMock:
+        if reads and request.method == "POST":
+            await request.aread()
+        return mock.MagicMock(status_code=200)
+
+    async with AsyncDesk(server.url, token="t", retry=ONCE) as desk:
+        with mock.patch("httpx.AsyncClient.send", send), pytest.raises(error, match=r"expected an httpx\.Response"):
+            await convert(desk)
+    assert not server.connections

@@ -1058,3 +1058,16 @@ async def test_a_cancelled_upload_shows_nothing(
             calls.cancel_scope.cancel()
     (cancelled,) = caught
     assert leaks(shown_by(cancelled), logged(caplog)) == []
+
+
+@pytest.mark.filterwarnings("ignore:`cert=...` is deprecated:DeprecationWarning")  # httpx warns, and still reads it
+@pytest.mark.parametrize("option", [{"cert": "/missing"}, {"deadline": 0}, {"limits": 5}], ids=str)
+def test_a_rejected_client_leaves_no_secret_in_local_variables(option: dict[str, Any]) -> None:
+    secrets = {"token": SECRET, "headers": {"X-Gateway": SECRET}, "proxy": f"http://user:{SECRET}@proxy.example"}
+    try:
+        AsyncDesk("https://acme.teamwork.com", **{name: secrets.pop(name) for name in [*secrets]}, **option)  # type: ignore[arg-type]
+    except ConfigurationError as error:
+        frames = traceback.TracebackException.from_exception(error, capture_locals=True)
+        assert SECRET not in "".join(frames.format())
+    else:
+        pytest.fail("the option is invalid")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import datetime
 import enum
 import json
-from collections import OrderedDict, UserDict, UserList, defaultdict, deque
+from collections import OrderedDict, UserDict, UserList, UserString, defaultdict, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType, NoneType, UnionType
@@ -37,6 +37,8 @@ from teamwork_desk.backlog import Job, convert_many
 from teamwork_desk.testing import FakeDesk
 
 HINTS = get_type_hints(ConvertedFields)
+
+NAIVE = datetime.datetime(2026, 1, 1)  # noqa: DTZ001 - a time without a time zone
 
 
 class Number(enum.IntEnum):
@@ -297,7 +299,7 @@ async def test_a_message_names_the_argument_and_every_type_of_its_hint(argument:
         ({"bcc": {"a": 1}.keys()}, "bcc: expected a list or tuple of str, got dict_keys; pass list(...)"),
         ({"inbox": NumpyInt()}, "inbox: expected an EntityRef or an int, got NumpyInt; pass int(...)"),
         ({"edit_method": 7}, 'edit_method: expected "html" or "markdown" or a str, got int'),
-        ({"scheduled_email": {"at": {1}}}, "scheduled_email: the value has no JSON form (at is of the type set): use "),
+        ({"scheduled_email": {"at": {1}}}, "scheduled_email.at: set has no JSON form; pass list(...)"),
         ({"message": "\ud800"}, "message: the value has no JSON form: use plain values, finite numbers and valid text"),
         ({"customer": 7.5}, "customer: expected a CustomerRef, an int (an id) or a str (an email address), got float"),
     ],
@@ -318,7 +320,16 @@ def anything(value: Any) -> Any:
     ("arguments", "message"),
     [
         ({"filter": '{"id": 7}'}, "filter: expected a dict with str keys, such as"),
-        ({"filter": {"id": {7}}}, "filter: the value has no JSON form (id is of the type set)"),
+        ({"filter": {"id": {7}}}, "filter.id: set has no JSON form; pass list(...)"),
+        ({"filter": {"id": {"$in": range(2)}}}, "filter.id.$in: range has no JSON form; pass list(...)"),
+        (
+            {"filter": {"$or": [{"id": 1}, {"id": 1j}]}},
+            "filter.$or[1].id: the value has no JSON form (it is of the type complex)",
+        ),
+        (
+            {"filter": {"createdAt": {"$gt": NAIVE}}},
+            "filter.createdAt.$gt: the datetime needs a time zone",
+        ),
         ({"order_by": 7}, "order_by: expected a str, got int"),
         ({"order_mode": True}, "order_mode: expected a str, got bool"),
         ({"order_by": "\ud800"}, "order_by: the value has no JSON form"),
@@ -350,3 +361,71 @@ def test_a_generator_of_pauses_is_rejected() -> None:
     pauses: Iterable[float] = (pause for pause in [1.0])
     with pytest.raises(ConfigurationError, match=r"^settle: expected a tuple of seconds, got generator"):
         RetryPolicy(settle=anything(pauses))
+
+
+@pytest.mark.parametrize(
+    "jobs", [bytearray(b"ab"), memoryview(b"cd"), UserString("11")], ids=lambda jobs: type(jobs).__name__
+)
+def test_single_values_are_not_iterables_of_jobs(jobs: Any, desk: AsyncDesk) -> None:
+    with pytest.raises(RequestError, match=f"^jobs: expected a list .*, got {type(jobs).__name__}$"):
+        desk.conversations.convert_many(jobs)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"tags": 4}, "tags: expected a list or tuple of EntityRef, int or str, got int"),
+        ({"files": 5}, "files: expected a list or tuple of EntityRef or int, got int"),
+        ({"subject": UserString("x")}, "subject: expected a str, got UserString"),
+        (
+            {"scheduled_email": {"at": NAIVE}},
+            "scheduled_email.at: the datetime needs a time zone",
+        ),
+    ],
+    ids=str,
+)
+async def test_a_message_is_about_the_value_that_was_passed(
+    arguments: dict[str, Any], message: str, desk: AsyncDesk
+) -> None:
+    with pytest.raises(RequestError) as caught:
+        await desk.conversations.convert(7, **arguments)
+    assert str(caught.value).startswith(message)
+
+
+@pytest.mark.parametrize("path", ["/tmp/a\\b.txt", "/tmp/", "/tmp/a\0b"])
+async def test_a_path_without_a_name_that_can_be_sent_is_named(path: str, desk: AsyncDesk) -> None:
+    with pytest.raises(RequestError, match=r"^path_or_bytes: the path does not end with a name that can be sent"):
+        await desk.files.upload(path)
+
+
+async def test_a_media_type_may_have_a_quoted_parameter(desk: AsyncDesk, fake_desk: FakeDesk) -> None:
+    await desk.files.upload(b"x", filename="a.txt", mime_type='text/plain; charset="utf-8"')
+    (file,) = fake_desk.files.values()
+    assert file.mime_type == 'text/plain; charset="utf-8"'
+
+
+async def test_a_name_that_cannot_be_encoded_is_named(desk: AsyncDesk) -> None:
+    with pytest.raises(RequestError, match=r"^name: expected text that UTF-8 can encode$"):
+        await desk.inboxes.find("Support\ud800")
+
+
+@pytest.mark.filterwarnings("ignore:`cert=...` is deprecated:DeprecationWarning")  # httpx warns, and still reads it
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"transport": httpx.HTTPTransport}, "transport: expected an AsyncBaseTransport, got type"),
+        ({"limits": 5}, "limits: expected a Limits, got int"),
+        ({"mounts": 5}, "mounts: expected a dict with str keys, got int"),
+        ({"proxy": 5}, "proxy: expected a URL, a str or a Proxy, got int"),
+        ({"proxy": "http://xn--zz:1"}, "proxy: expected the URL of a proxy"),
+        ({"trust_env": "no"}, "trust_env: expected a bool, got str"),
+        ({"verify": 5}, "verify: expected a SSLContext, a str or a bool, got int"),
+        ({"cert": "/missing"}, "verify, cert: the certificates cannot be read: No such file or directory"),
+        ({"event_hooks": {"request": print}}, "event_hooks: expected lists of functions, got"),
+        ({"token": b"t"}, "token: expected a str of visible ASCII, without white space, got bytes"),
+    ],
+)
+def test_an_option_of_another_type_is_named(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        AsyncDesk("https://acme.teamwork.com", **{"token": "t", **options})
+    assert str(caught.value).startswith(message)

@@ -139,7 +139,7 @@ def convert_body(*, customer: Any = None, email: Any = None, **fields: Any) -> C
             fields[name] = custom_fields(value)
         elif _models_of(ConvertConversation).get(name) is EntityRef:
             _reject_name(name, value)
-            fields[name] = references(value) if is_sequence(value) else reference(value)
+            fields[name] = references(value) if name in _lists() else reference(value)
         else:
             fields[name] = as_dict(as_list(value))
     return ConvertConversation(customer=resolve_customer(customer, email), **fields)
@@ -239,6 +239,13 @@ def _models_of(model: type) -> Mapping[str, type]:
     """Return the model of the objects in each field that has one, as the contract describes them."""
     hints = get_type_hints(model)
     return {name: inner for name, hint in hints.items() for inner in kind_of(hint).types if attrs.has(inner)}
+
+
+@cache
+def _lists() -> frozenset[str]:
+    """Return the arguments that are lists."""
+    hints = get_type_hints(ConvertConversation)
+    return frozenset(name for name, hint in hints.items() if kind_of(hint).is_list)
 
 
 def to_json(arguments: Mapping[str, Any], fields: type) -> dict[str, Any]:

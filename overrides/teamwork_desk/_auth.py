@@ -32,7 +32,8 @@ def check_token(token: object) -> Token:
         ConfigurationError: It is not a string, it is empty, or it holds white space or characters outside ASCII.
     """
     if not isinstance(token, str) or not _VISIBLE_ASCII.fullmatch(token):
-        raise ConfigurationError("the token must be a non-empty string of visible ASCII without white space")
+        got = "" if isinstance(token, str) else f", got {type(token).__name__}"
+        raise ConfigurationError(f"token: expected a str of visible ASCII, without white space{got}")
     return Token(str.__str__(token))  # the text of an enum member, such as "Tokens.DESK", is not its value
 
 

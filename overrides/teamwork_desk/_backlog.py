@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections import UserString
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Collection, Coroutine, Iterable, Mapping
 from contextlib import aclosing
 from typing import Any, TypeAlias, cast
@@ -46,7 +47,9 @@ def convert_many(
 
 def _check_jobs(jobs: object) -> None:
     got = type(jobs).__name__
-    if isinstance(jobs, (str, bytes, Mapping)) or not isinstance(jobs, (Iterable, AsyncIterable)):
+    if isinstance(jobs, (str, bytes, bytearray, memoryview, UserString, Mapping)) or not isinstance(
+        jobs, (Iterable, AsyncIterable)
+    ):
         expected = "a list or another iterable of ints (ids) and dicts, or an async iterable"
         raise RequestError(f"jobs: expected {expected}, got {got}")
 

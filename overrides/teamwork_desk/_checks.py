@@ -53,9 +53,12 @@ def printable(text: str) -> str:
 
 
 def name_only(name: object) -> str:
-    """Return a name for a message. Text that is not an identifier may be misplaced data, so it is hidden."""
+    """Return a name for a message. Text that is not an identifier may be misplaced data, so it is hidden.
+
+    The operators of a filter, such as `$in`, are shown.
+    """
     text = str(name)
-    return text if text.isidentifier() else "..."
+    return text if text.removeprefix("$").isidentifier() else "..."
 
 
 def unknown_names(what: str, unknown: Iterable[object], known: Iterable[str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, NoReturn, Self, TypeVar, Unpack, cast
 
@@ -142,8 +143,12 @@ class AsyncDesk:
             )
             self._wire(session, Memory(loop), options)
             return
-        # Drop the traceback and the context: their frames hold the token, and crash reporters print local variables.
+        # Drop the traceback, the context and the local variables: they hold the token, and crash reporters print them.
         rejected.__context__ = None
+        with suppress(UnboundLocalError):
+            del headers, httpx_options, token, transport, url
+            del auth
+            del extra_headers
         raise rejected.with_traceback(None)
 
     def _wire(self, session: Session, memory: Memory, options: ConversationOptions) -> None:

@@ -15,7 +15,7 @@ import warnings
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
-from typing import Any, TypedDict
+from typing import Any, TypedDict, get_type_hints
 from urllib.request import getproxies
 
 import anyio
@@ -26,6 +26,7 @@ from ._errors import ConfigurationError
 from ._loops import CallInProgress, Change, ServedLoop
 from ._slots import CLOSING, Pool, Slot, discard, keep_redirect
 from ._transports import CallersTransports
+from ._values import is_sequence, type_problem_of
 
 DEFAULT_LIMITS = httpx.Limits(max_connections=100, max_keepalive_connections=100)
 
@@ -60,6 +61,7 @@ def connect(
     """
     if unknown := options.keys() - HttpxOptions.__annotations__.keys():
         raise ConfigurationError(f"unknown options: {', '.join(sorted(unknown))}")
+    _check_types({"transport": transport, **options})
     check_environment(options, transport)
     callers = CallersTransports(transport, options.get("mounts") or {})
     limits, trust_env = options.get("limits", DEFAULT_LIMITS), options.get("trust_env", True)
@@ -85,6 +87,26 @@ def connect(
         max_connections=1, max_keepalive_connections=1, keepalive_expiry=limits.keepalive_expiry
     )
     return Connections(for_client, cap=cap, keep=keep, expiry=expiry, owner=owner, loop=loop, callers=callers)
+
+
+class _Options(HttpxOptions, total=False):
+    transport: httpx.AsyncBaseTransport | None
+
+
+def _check_types(options: Mapping[str, Any]) -> None:
+    """Reject options of another type than their type hints allow, because httpx would fail at the first call.
+
+    Raises:
+        ConfigurationError: An option has another type.
+    """
+    for name, hint in get_type_hints(_Options).items():
+        if problem := type_problem_of(name, options.get(name), hint | None):
+            raise ConfigurationError(problem)
+    for name, functions in (options.get("event_hooks") or {}).items():
+        if not is_sequence(functions):
+            raise ConfigurationError(
+                f"event_hooks: expected lists of functions, got {type(functions).__name__} for {name}"
+            )
 
 
 class Connections:

@@ -90,6 +90,8 @@ def explained(error: Exception, options: Mapping[str, Any]) -> ConfigurationErro
     variable = _certificates(options)
     if variable and isinstance(error, ssl.SSLError):
         return ConfigurationError(f"{variable}: its certificates cannot be read: {error}")
+    if isinstance(error, OSError):
+        return ConfigurationError(f"verify, cert: the certificates cannot be read: {error.strerror or error}")
     return ConfigurationError(f"httpx rejected an option: {error}")
 
 
@@ -148,14 +150,15 @@ def _check_proxy(name: str, value: str) -> None:
     """Check the URL of a proxy. No message quotes it, because it may hold a password."""
     try:
         url: httpx.URL | None = httpx.URL(value)
-    except httpx.InvalidURL:
-        url = None
+        host = url.host if url else ""  # httpx decodes it only now
+    except (httpx.InvalidURL, ValueError):
+        url, host = None, ""
     if url is None:
         problem = "expected the URL of a proxy, such as http://proxy.example.com:8080"
     elif url.scheme not in PROXY_SCHEMES:
         shown = f", not {url.scheme}" if _SHOWN_SCHEME.fullmatch(url.scheme) else ""
         problem = f"expected a proxy with the scheme {', '.join(PROXY_SCHEMES[:-1])} or {PROXY_SCHEMES[-1]}{shown}"
-    elif not url.host:
+    elif not host:
         problem = "the URL of the proxy has no host"
     elif url.scheme.startswith("socks") and importlib.util.find_spec("socksio") is None:
         problem = 'a SOCKS proxy needs another package: pip install "httpx[socks]"'

@@ -29,7 +29,8 @@ from ._source import Source
 from ._upload import Target, error_of_form, send_form, target_of
 from ._wire import decoded_by
 
-_MIME_TYPE = re.compile(r"[A-Za-z0-9!#$&^_.+-]+/[A-Za-z0-9!#$&^_.+-]+(; ?[A-Za-z0-9!#$&^_.+-]+=[A-Za-z0-9!#$&^_.+-]+)*")
+_WORD = r"[A-Za-z0-9!#$&^_.+-]+"
+_MIME_TYPE = re.compile(rf'{_WORD}/{_WORD}(; ?{_WORD}=({_WORD}|"[ !#-\[\]-~]*"))*')
 
 
 class Files:
@@ -66,7 +67,7 @@ class Files:
         try:
             with upload:
                 source = Source(path_or_bytes)
-                file = _described(source.name if filename is None else filename, mime_type)
+                file = _described(filename, source.name, mime_type)
                 # A cancellation keeps the frame of this method, and crash reporters print its local variables.
                 del path_or_bytes, filename
                 await source.measure()
@@ -165,14 +166,18 @@ def _may_pass(error: DeskError) -> bool:
     return may_be_repeated(effect, error)
 
 
-def _described(filename: object, mime_type: object) -> CreateFileReference:
+def _described(filename: object, name_in_path: str | None, mime_type: object) -> CreateFileReference:
     """Return the description of a file.
 
     Raises:
         RequestError: An argument is invalid.
     """
     if filename is None:
-        raise RequestError("filename: bytes need a name")
+        filename = name_in_path
+        if filename is None:
+            raise RequestError("filename: bytes need a name")
+        if not is_file_name(filename):
+            raise RequestError("path_or_bytes: the path does not end with a name that can be sent; pass filename=")
     if not is_file_name(filename):
         raise RequestError("filename: expected the name of a file as valid text, without a directory")
     if mime_type is None:

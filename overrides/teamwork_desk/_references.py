@@ -169,11 +169,16 @@ def check_name(name: object, argument: str = "name") -> str:
     """Return a name as a plain str, without spaces around it.
 
     Raises:
-        RequestError: The name is not a str, or is empty.
+        RequestError: The name is not a str, is empty, or holds a character that UTF-8 cannot encode.
     """
-    if not isinstance(name, str) or not name.strip():
+    if not isinstance(name, str):
+        raise RequestError(f"{argument}: expected a str, got {type(name).__name__}")
+    text = str.__str__(name).strip()
+    if not text:
         raise RequestError(f"{argument}: expected a str that is not empty")
-    return str.__str__(name).strip()
+    if text.encode("utf-8", "replace").decode() != text:
+        raise RequestError(f"{argument}: expected text that UTF-8 can encode")
+    return text
 
 
 def with_name(kind: Kind[T, Any], objects: Iterable[T], name: str) -> list[T]:

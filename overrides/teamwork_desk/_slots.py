@@ -40,12 +40,15 @@ class Slot:
     async def send(self, request: httpx.Request) -> httpx.Response:
         """Send a request, and return the response with an unread body. A redirect is a response like any other."""
         try:
-            return await self._client.send(request, stream=True, auth=None, follow_redirects=False)
+            response: object = await self._client.send(request, stream=True, auth=None, follow_redirects=False)
         except (httpx.InvalidURL, httpx.RemoteProtocolError):
             redirect: httpx.Response | None = request.extensions.get(_REDIRECT)
             if redirect is None:
                 raise
             return redirect
+        if not isinstance(response, httpx.Response):
+            raise httpx.RemoteProtocolError(f"expected an httpx.Response of a mock, got {type(response).__name__}")
+        return response
 
     async def aclose(self) -> None:
         """Close the connections."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import UserString
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from functools import cache
 from types import NoneType, UnionType
 from typing import (
@@ -63,7 +65,7 @@ def is_sequence(value: object) -> bool:
     """Return whether a value is a sequence of other values. A str and bytes are single values."""
     if isinstance(value, (list, tuple)):
         return True
-    return isinstance(value, SequenceNotStr) and not isinstance(value, (str, bytes, bytearray, memoryview))
+    return isinstance(value, SequenceNotStr) and not isinstance(value, (str, bytes, bytearray, memoryview, UserString))
 
 
 def as_list(values: Any) -> Any:
@@ -95,12 +97,17 @@ def problem_of(path: str, value: Any, hint: Any) -> str | None:
         value: The value.
         hint: The type hint, as `typing.get_type_hints` returns it.
     """
+    problem = type_problem_of(path, value, hint)
+    if problem or value is None:
+        return problem
+    return _problem_inside(path, value, next(member for member in _members(hint) if _fits(value, member)))
+
+
+def type_problem_of(path: str, value: Any, hint: Any) -> str | None:
+    """Return what is wrong with the type of a value, whatever is inside of the value; None if its hint allows it."""
     members = _members(hint)
-    if value is None and (NoneType in members or Any in members):
+    if any(_fits(value, member) for member in members) or (value is None and NoneType in members):
         return None
-    for member in members:
-        if _fits(value, member):
-            return _problem_inside(path, value, member)
     return f"{path}: expected {_named(members)}, got {type(value).__name__}{_advice(value, members)}"
 
 
@@ -135,7 +142,7 @@ def _problem_inside(path: str, value: Any, hint: Any) -> str | None:
         hints = _hints_of(value)
         problems = (problem_of(f"{path}.{name}", getattr(value, name), hints[name]) for name in _fields_of(hint))
     elif not _has_json_form(value):
-        return f"{path}: the value has no JSON form{_odd_part(value)}: use {_PLAIN_VALUES}"
+        return _without_json_form(path, value)
     return next(filter(None, problems), None)
 
 
@@ -156,13 +163,24 @@ def _has_json_form(value: object) -> bool:
     return True
 
 
-def _odd_part(value: object) -> str:
-    """Return the key and the type of the first part of a mapping that has no JSON form."""
+def _without_json_form(path: str, value: object) -> str:
+    """Return the path of the innermost part that has no JSON form, and what is wrong with it."""
+    parts: Iterable[tuple[str, object]] = ()
     if isinstance(value, Mapping):
-        for key, part in cast("Mapping[object, object]", value).items():
-            if not _has_json_form(part):
-                return f" ({name_only(key)} is of the type {type(part).__name__})"
-    return ""
+        mapping = cast("Mapping[object, object]", value)
+        parts = ((f"{path}.{name_only(key)}", part) for key, part in mapping.items())
+    elif isinstance(value, (list, tuple)):
+        items = cast("Sequence[object]", value)
+        parts = ((f"{path}[{index}]", part) for index, part in enumerate(items))
+    for where, part in parts:
+        if not _has_json_form(part):
+            return _without_json_form(where, part)
+    if isinstance(value, datetime) and value.tzinfo is None:
+        return f"{path}: the datetime needs a time zone, such as datetime.timezone.utc"
+    if isinstance(value, Iterable) and not isinstance(value, (str, bytes, Mapping)):
+        return f"{path}: {type(value).__name__} has no JSON form; pass list(...)"
+    got = "" if isinstance(value, (str, float, Mapping, list)) else f" (it is of the type {type(value).__name__})"
+    return f"{path}: the value has no JSON form{got}: use {_PLAIN_VALUES}"
 
 
 def _named(members: tuple[Any, ...]) -> str:
