@@ -611,6 +611,14 @@ def test_a_run_continues_if_its_results_cannot_be_written(
     )
 
 
+def test_the_name_of_a_file_cannot_control_the_terminal(fake: FakeDesk, command: Command) -> None:
+    write("e\x1b[31mx.jsonl", '{"conversation_id": 1}\n')
+    result = command("convert-many", "e\x1b[31mx.jsonl", "--ledger", "run.sqlite")
+    assert len(fake.tickets) == 1
+    assert "\x1b" not in result.stderr
+    assert [line.strip() for line in result.stderr.splitlines()].count("e\\x1b[31mx.jsonl") == 1  # the title
+
+
 def test_a_run_continues_if_the_reader_of_its_results_closes_the_pipe(
     fake: FakeDesk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -1323,7 +1331,7 @@ in_a_directory = pytest.mark.usefixtures("_in_a_directory")
         ("nothing", "invalid JSON: Expecting value, at character 1"),
         ('{"conversation_id": ' + "[" * 100_000 + "}", "invalid JSON: it is nested too deeply"),
         (b'{"conversation_id": "\xff"}', "invalid UTF-8"),
-        ("[1]", "expected a JSON object"),
+        ("7", "expected a JSON object"),
         ('{"conversation_id": 1, "cc": ["a"], "cc": ["b"]}', "cc: duplicate key"),
         ('{"conversation_id": 1, "customer": {"a@b.c": 1, "a@b.c": 2}}', "...: duplicate key"),
         ("{}", "conversation_id is missing"),
@@ -1405,7 +1413,8 @@ def test_the_values_of_cells(column: str, cell: str, value: object) -> None:
 @pytest.mark.parametrize(
     ("row", "problem"),
     [
-        ("x,", "conversation_id: expected a whole number"),
+        ("99999999999999999999,", "conversation_id: expected a positive whole number of at most 64 bits"),
+        ("x,", "conversation_id: expected a positive whole number of at most 64 bits"),
         (",true", "conversation_id is missing"),
         ("1,maybe", "notify_customer: expected true or false"),
         ("1", "the row ends before column 2 (notify_customer); it has 1 cells"),

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import json
+import math
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +20,17 @@ from teamwork_desk.cli._csv_jobs import csv_jobs
 from teamwork_desk.cli._errors import CommandError
 from teamwork_desk.cli._jobs import ID, read_jobs
 from teamwork_desk.cli._json_jobs import json_jobs
-from teamwork_desk.cli._text import FileError, lines_of
+from teamwork_desk.cli._text import GZIP, WORKBOOK, FileError, lines_of
 
 ONE, TWO = {"conversation_id": 1}, {"conversation_id": 2, "subject": "Grüße"}
 BOTH = [(1, ONE), (2, TWO)]
 JSON_ONE, JSON_TWO = json.dumps(ONE), json.dumps(TWO, ensure_ascii=False)
+MANY_DIGITS = "1" * 5000
+TOO_MANY = "a number has too many digits"
+
+
+def shortened(value: object) -> str:
+    return repr(value)[:100]
 
 
 def read_json(content: bytes) -> list[tuple[int, Any]]:
@@ -61,10 +70,16 @@ def _or_problem(read: Any) -> Any:
         ('[{"a": 1, "a": 2},\n' + JSON_ONE + "]", [(1, "a: duplicate key"), (2, ONE)]),
         (f"{JSON_ONE} x\n{JSON_TWO}", [(1, "invalid JSON: Extra data, at character 24"), (2, TWO)]),
         (f"{JSON_ONE}\nnothing\n", [(1, ONE), (2, "invalid JSON: Expecting value, at character 1")]),
-        (f"{JSON_ONE}\n[{JSON_TWO}]\n", [(1, ONE), (2, "expected a JSON object")]),
+        (f"{JSON_ONE}\n7\n", [(1, ONE), (2, "expected a JSON object")]),
+        (f'{{"cc": {MANY_DIGITS}}}\n{JSON_ONE}', [(1, TOO_MANY), (2, ONE)]),
+        (f'[{{"cc": {MANY_DIGITS}}}, {JSON_ONE}]', [(1, TOO_MANY), (1, ONE)]),
+        (f'[{{"customfields": [{{"id": -{MANY_DIGITS}}}]}}, {JSON_ONE}]', [(1, TOO_MANY), (1, ONE)]),
+        (f'[{{"cc": {MANY_DIGITS}.0}}]', [(1, {"cc": math.inf})]),
+        # A job without an id is not taken for a file of another shape.
+        ('{"cc": ["a", {"b": 1}]}\n' + JSON_ONE, [(1, {"cc": ["a", {"b": 1}]}), (2, ONE)]),
         ('{"subject": "a\u2028b\u0085c"}\n' + JSON_ONE, [(1, {"subject": "a\u2028b\u0085c"}), (2, ONE)]),
     ],
-    ids=repr,
+    ids=shortened,
 )
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
 def test_json_that_is_read(content: str, jobs: list[tuple[int, Any]], encoding: str) -> None:
@@ -79,7 +94,12 @@ def test_both_byte_orders_of_utf_16_are_read() -> None:
 # JSON that is refused
 
 CUT = "the object does not end on this line. If the file is cut, write it again; "
-COMMA = "a comma follows the object, as in an array; remove the commas, or put [ before"
+SHAPES = "; write each object on one line without commas in between, or all in one array: [ ... ]"
+COMMA = f"a comma follows the object, as in an array{SHAPES}"
+COMMA_FIRST = f"a comma begins this line, as within an array{SHAPES}"
+LATE_ARRAY = f"an array begins on this line, after other text{SHAPES}"
+ANOTHER = f"another object follows on this line{SHAPES}"
+ARRAY_IN_OBJECT = "this object is not a job, but contains an array of jobs; write only the array: [ ... ]"
 
 
 @pytest.mark.parametrize(
@@ -93,7 +113,23 @@ COMMA = "a comma follows the object, as in an array; remove the commas, or put [
         ('{"conversation_id": 1, "notify_customer": tru', 1, CUT),
         (json.dumps(ONE, indent=2), 1, CUT),
         (f'{{"jobs": [\n{JSON_ONE},\n{JSON_TWO}\n]}}', 1, CUT),
+        (f'{{"jobs": [{JSON_ONE}, {JSON_TWO}]}}', 1, ARRAY_IN_OBJECT),
+        (f'{JSON_ONE}\n{{"count": 1, "jobs": [{JSON_TWO}]}}\n', 2, ARRAY_IN_OBJECT),
         (f"{JSON_ONE},\n{JSON_TWO}\n", 1, COMMA),
+        (f"{JSON_ONE} , {JSON_TWO}\n{JSON_ONE}\n", 1, COMMA),
+        (f"{JSON_ONE}\n{JSON_TWO}, {JSON_ONE}\n", 2, COMMA),
+        (f"{JSON_ONE} {JSON_TWO}\n{JSON_ONE}\n", 1, ANOTHER),
+        (f"{JSON_ONE}{JSON_TWO}\n{JSON_ONE}\n", 1, ANOTHER),
+        (f"{JSON_ONE}[{JSON_TWO}]\n{JSON_ONE}\n", 1, f"an array follows the object on this line{SHAPES}"),
+        (f"{JSON_ONE}\n,{JSON_TWO}\n", 2, COMMA_FIRST),
+        (f"{JSON_ONE}\n , {JSON_TWO}\n", 2, COMMA_FIRST),
+        (f"{JSON_ONE}\n,\n{JSON_TWO}\n", 2, COMMA_FIRST),
+        (f",{JSON_ONE}\n{JSON_TWO}\n", 1, COMMA_FIRST),
+        (f"{JSON_ONE}\n[{JSON_TWO}, {JSON_ONE}]\n", 2, LATE_ARRAY),
+        (f"{JSON_ONE}\n[\n{JSON_TWO}\n]\n", 2, LATE_ARRAY),
+        (f"{JSON_ONE}\n{JSON_TWO}]\n", 2, f"a ] follows the object, but the file does not begin with [{SHAPES}"),
+        (f"{JSON_ONE}\n]\n", 2, f"this line ends an array that does not begin at the start of the file{SHAPES}"),
+        ("}\n" + JSON_ONE, 1, f"this line ends an object that does not begin on it{SHAPES}"),
         (f"[{JSON_ONE},\n{JSON_TWO}", 2, "invalid JSON: the array has no ] at its end. "),
         (f"[{JSON_ONE},\n{JSON_TWO[:-1]}", 2, "invalid JSON: Expecting ',' delimiter, at character "),
         (f"[{JSON_ONE}\n{JSON_TWO}]", 2, "invalid JSON: a comma or ] is missing after this object. "),
@@ -104,6 +140,7 @@ COMMA = "a comma follows the object, as in an array; remove the commas, or put [
         ("[" * 100_000, 1, "invalid JSON: it is nested too deeply"),
         ("conversation_id,subject\n1,a\n", 1, "this seems to be the header of a CSV file; "),
         ('"subject";"conversation_id"\n1;a\n', 1, "this seems to be the header of a CSV file; "),
+        ("subject | conversation_id\n1|a\n", 1, "this seems to be the header of a CSV file; "),
     ],
     ids=repr,
 )
@@ -126,14 +163,14 @@ ROWS = [(2, {"conversation_id": "1"}), (3, {"conversation_id": "2", "subject": "
 CSV = "conversation_id,subject\n1,\n2,Grüße\n"
 
 
-@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
 def test_csv_that_is_read(delimiter: str, end: str, encoding: str) -> None:
     notes: list[str] = []
     content = CSV.replace(",", delimiter).replace("\n", end)
     assert read_csv(content.encode(encoding), notes) == ROWS
-    name = {",": None, ";": "a semicolon", "\t": "a tab"}[delimiter]
+    name = {",": None, ";": "a semicolon", "\t": "a tab", "|": "a vertical bar"}[delimiter]
     assert notes == [f"the columns are separated by {name}"] * (name is not None)
     # The end of the last line may be missing.
     assert read_csv(content.removesuffix(end).encode(encoding)) == ROWS
@@ -152,6 +189,10 @@ def test_csv_that_is_read(delimiter: str, end: str, encoding: str) -> None:
             '"conversation_id","message"\n1,"a\r\nb\n""c"""\n2,\n',
             [(2, {"conversation_id": "1", "message": 'a\r\nb\n"c"'}), (5, {"conversation_id": "2"})],
         ),
+        ('"conversation_id", "subject"\n1, "a, ""b"""\n', [(2, {"conversation_id": "1", "subject": 'a, "b"'})]),
+        (' "conversation_id"; "subject"\n 1; "a; b"\n', [(2, {"conversation_id": "1", "subject": "a; b"})]),
+        ("conversation_id,subject\n1,  a\n", [(2, {"conversation_id": "1", "subject": "  a"})]),
+        ("||\nconversation_id|subject|\n1|a|\n", [(3, {"conversation_id": "1", "subject": "a"})]),
         ("conversation_id\n", []),
         (",\nconversation_id,subject\n,\n1,\n", [(4, {"conversation_id": "1"})]),
     ],
@@ -183,6 +224,7 @@ def test_a_row_with_a_wrong_number_of_cells(row: str, problem: str) -> None:
 # CSV that is refused
 
 BEGIN = "A file begins with a header such as conversation_id,subject"
+TITLE = "this line is not the header, which seems to be line {}; delete the lines above the header"
 MISSING = "this line seems to be a job, so that the header is missing"
 
 
@@ -204,6 +246,9 @@ MISSING = "this line seems to be a job, so that the header is missing"
         ("42\n43\n", 1, f"column 1 does not name an argument; {MISSING}. {BEGIN}"),
         ("Conversation ID,subject\n", 1, f"column 1 does not name an argument. {BEGIN}"),
         ("conversation_id,,subject\n", 1, f"column 2 does not name an argument. {BEGIN}"),
+        (f"Refunds of May,\n{CSV}", 1, TITLE.format(2)),
+        (f"Refunds of May\n\n1 of 2;\n{CSV.replace(',', ';')}", 1, TITLE.format(4)),
+        (f"\nsubject\n{CSV}", 2, TITLE.format(3)),
         ("conversation_id,cc,cc\n", 1, "column 2: cc is there twice"),
         ("conversation_id,customfields\n", 1, "column 2: customfields cannot be given in CSV; use JSONL"),
         (JSON_ONE, 1, "this seems to be JSON and not CSV; give the file a name that ends in .jsonl"),
@@ -227,6 +272,15 @@ def test_csv_that_is_refused_as_a_whole(content: str, line: int, reason: str) ->
     assert (refused.value.line, refused.value.reason) == (line, reason)
 
 
+def _zip() -> bytes:
+    with zipfile.ZipFile(file := io.BytesIO(), "w") as archive:
+        archive.writestr("xl/workbook.xml", "")
+    return file.getvalue()
+
+
+ZIP = _zip()
+
+
 @pytest.mark.parametrize(
     ("content", "line", "reason"),
     [
@@ -234,10 +288,13 @@ def test_csv_that_is_refused_as_a_whole(content: str, line: int, reason: str) ->
         (CSV.encode("utf-16-le"), 1, "this seems to be UTF-32, or UTF-16 without a byte order mark; save it as UTF-8"),
         (CSV.encode("utf-32"), 1, "this seems to be UTF-32, or UTF-16 without a byte order mark; save it as UTF-8"),
         (CSV.encode("utf-16")[:-1], 3, "invalid UTF-16 after this line, or the file is cut; save it as UTF-8"),
+        (gzip.compress(CSV.encode()), 1, "this seems to be a gzip file; decompress it first"),
+        (ZIP, 1, f"{WORKBOOK}. If it is another zip file, unpack it first"),
+        (bytes.fromhex("d0cf11e0a1b11ae1"), 1, WORKBOOK),
     ],
-    ids=["cp1252", "utf-16 without a mark", "utf-32", "a cut file"],
+    ids=["cp1252", "utf-16 without a mark", "utf-32", "a cut file", "gzip", "xlsx", "xls"],
 )
-def test_an_encoding_that_is_refused(content: bytes, line: int, reason: str) -> None:
+def test_bytes_that_are_refused(content: bytes, line: int, reason: str) -> None:
     with pytest.raises(FileError) as refused:
         read_csv(content)
     assert refused.value.line == line
@@ -259,6 +316,10 @@ def test_a_file_is_read_by_its_name_and_refused_with_its_line(tmp_path: Path) ->
     (tmp_path / "d.txt").touch()
     with pytest.raises(CommandError, match=r"expected a file name that ends in \.jsonl, \.json, \.csv or \.tsv$"):
         list(read_jobs(tmp_path / "d.txt"))
+    for name, hint in [("e.xlsx", WORKBOOK), ("e.XLS", WORKBOOK), ("e.jsonl.gz", GZIP)]:
+        with pytest.raises(CommandError) as refused:
+            list(read_jobs(tmp_path / name))
+        assert str(refused.value).endswith(f"or .tsv; {hint}")
 
 
 # Whatever is written is read

@@ -14,7 +14,7 @@ from ._forms import NUMBER, Form, form_of, id_or_text
 
 def _number(cell: str) -> int:
     if not NUMBER.fullmatch(cell.strip()):
-        raise ValueError("expected a whole number")
+        raise ValueError("expected a positive whole number of at most 64 bits")
     return int(cell)
 
 

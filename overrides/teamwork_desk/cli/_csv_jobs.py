@@ -5,16 +5,19 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import partial
+from itertools import islice
 from typing import TypeAlias
 
 from teamwork_desk._checks import unknown_names
 
-from ._text import FileError, has_invalid_bytes
+from ._text import FileError, has_invalid_bytes, is_header
 
 Row: TypeAlias = tuple[int, Callable[[], dict[str, str]]]
 """The line on which a row begins, and a function that returns its cells, or raises a ValueError with the problem."""
 
-DELIMITERS = {",": "a comma", ";": "a semicolon", "\t": "a tab"}
+DELIMITERS = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a vertical bar"}
+MOST_TITLES = 20
+"""The most lines after the first in which the header is looked for, to name its line in a message."""
 LONGEST_CELL = 2**31 - 1
 """The longest cell that Python's module csv can be told to accept on every system; its default is 131,072."""
 
@@ -43,10 +46,14 @@ def csv_jobs(
     first, given, read = _first_line(checked := _valid(lines))
     delimiter = given or _delimiter_of(first, columns)
     # Strict, because a quote that is never closed would make the rest of the file one customer's message.
-    rows = csv.reader(_again(first, checked), delimiter=delimiter, strict=True)
+    # Spaces before a cell are its text, unless the header has them, too: a quote after a space would not be a quote.
+    has_spaces = f"{delimiter} " in first or first.startswith(" ")
+    rows = csv.reader(_again(first, checked), delimiter=delimiter, strict=True, skipinitialspace=has_spaces)
     number = read
     try:
         header = _without_empty_end([name.strip() for name in next(rows)])
+        if key not in header:
+            _reject_titles(number, checked, key)
         _check_header(number, header, columns, only_in_json, key)
         if delimiter != ",":
             note(f"the columns are separated by {DELIMITERS.get(delimiter, repr(delimiter))}")
@@ -75,7 +82,7 @@ def _first_line(lines: Iterator[str]) -> tuple[str, str | None, int]:
         text = line.strip("\r\n")
         if text.lower().startswith("sep=") and len(text) == len("sep=;"):
             given = text[-1]
-        elif text.strip(" ,;\t"):
+        elif text.strip(" ,;\t|"):
             return line, given, number
     raise FileError(1, "the file has no header")
 
@@ -91,13 +98,23 @@ def _delimiter_of(header: str, columns: Collection[str]) -> str:
 
 
 def _split(line: str, delimiter: str) -> list[str]:
-    return next(csv.reader([line], delimiter=delimiter), list[str]())
+    return next(csv.reader([line], delimiter=delimiter, skipinitialspace=True), list[str]())
 
 
 def _without_empty_end(cells: list[str]) -> list[str]:
     while cells and not cells[-1].strip():
         cells = cells[:-1]
     return cells
+
+
+def _reject_titles(number: int, rest: Iterable[str], key: str) -> None:
+    """Reject a file whose header is on a later line."""
+    for header, line in enumerate(islice(rest, MOST_TITLES), number + 1):
+        if is_header(line, key):
+            raise FileError(
+                number,
+                f"this line is not the header, which seems to be line {header}; delete the lines above the header",
+            )
 
 
 def _check_header(

@@ -20,9 +20,10 @@ from ._cells import COLUMNS, ONLY_IN_JSON, from_cell
 from ._csv_jobs import csv_jobs
 from ._errors import CommandError
 from ._json_jobs import json_jobs
-from ._text import FileError, open_lines
+from ._text import GZIP, WORKBOOK, FileError, open_lines
 
 ID = "conversation_id"
+_OTHER_NAMES = {".xlsx": WORKBOOK, ".xls": WORKBOOK, ".gz": GZIP}
 
 
 @frozen(kw_only=True)
@@ -61,7 +62,8 @@ def read_jobs(path: Path, note: Callable[[str], None] = lambda _: None) -> Itera
         case ".jsonl" | ".ndjson" | ".json":
             return _read(path, note, is_csv=False)
         case _:
-            raise CommandError(f"{path}: expected a file name that ends in .jsonl, .json, .csv or .tsv")
+            seems = f"; {_OTHER_NAMES[other]}" if (other := path.suffix.lower()) in _OTHER_NAMES else ""
+            raise CommandError(f"{path}: expected a file name that ends in .jsonl, .json, .csv or .tsv{seems}")
 
 
 def _read(path: Path, note: Callable[[str], None], *, is_csv: bool) -> Iterator[Line]:

@@ -5,20 +5,36 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import chain
 from typing import Any, TypeAlias, cast
 
 from teamwork_desk._checks import name_only
 
-from ._text import FileError, has_invalid_bytes
+from ._text import FileError, has_invalid_bytes, is_header
 
 Job: TypeAlias = tuple[int, Callable[[], dict[str, Any]]]
 """The line on which a job begins, and a function that returns its fields, or raises a ValueError with the problem."""
 
 _SPACE = re.compile(r"[ \t\n\r]*")
-_DECODER = json.JSONDecoder()
+# This decoder only finds the end of an object. It keeps numbers as text, because int() rejects thousands of digits.
+_DECODER = json.JSONDecoder(parse_int=str)
+_ID = "conversation_id"
+_SHAPES = "write each object on one line without commas in between, or all in one array: [ ... ]"
+_NOT_BEFORE_A_JOB = {
+    ",": "a comma begins this line, as within an array",
+    "[": "an array begins on this line, after other text",
+    "]": "this line ends an array that does not begin at the start of the file",
+    "}": "this line ends an object that does not begin on it",
+}
+_NOT_AFTER_A_JOB = {
+    ",": "a comma follows the object, as in an array",
+    "{": "another object follows on this line",
+    "[": "an array follows the object on this line",
+    "]": "a ] follows the object, but the file does not begin with [",
+}
+"""Why a file is refused, by the character that begins a line, or that follows its object."""
 
 
 def json_jobs(lines: Iterable[str]) -> Iterator[Job]:
@@ -36,7 +52,7 @@ def json_jobs(lines: Iterable[str]) -> Iterator[Job]:
             rest = "\n".join(each.rstrip("\r\n") for _, each in chain([(number, line)], numbered))
             yield from _array(number, rest)
             return
-        if text[0] != "{" and "conversation_id" in re.split(r"[,;\t]", text.replace('"', "").replace(" ", "")):
+        if text[0] != "{" and is_header(text, _ID):
             raise FileError(number, "this seems to be the header of a CSV file; give the file a name that ends in .csv")
         yield number, partial(_parse_line, number, line)
         break
@@ -46,25 +62,34 @@ def json_jobs(lines: Iterable[str]) -> Iterator[Job]:
 
 
 def _parse_line(number: int, line: str) -> dict[str, Any]:
+    if reason := _NOT_BEFORE_A_JOB.get(line.lstrip()[:1]):
+        raise FileError(number, f"{reason}; {_SHAPES}")
     try:
-        return _parse(line)
+        job = _parse(line)
     except json.JSONDecodeError as error:
         _reject_other_shapes(number, line.rstrip(), error)
         # The line is only one of many, so the others can be read.
         raise ValueError(f"invalid JSON: {error.msg}, at character {error.pos + 1}") from None
+    if _ID not in job and any(map(_is_array_of_jobs, job.values())):
+        raise FileError(
+            number, "this object is not a job, but contains an array of jobs; write only the array: [ ... ]"
+        )
+    return job
+
+
+def _is_array_of_jobs(value: Any) -> bool:
+    return isinstance(value, list) and any(
+        isinstance(each, dict) and _ID in each for each in cast("Sequence[Any]", value)
+    )
 
 
 def _reject_other_shapes(number: int, line: str, error: json.JSONDecodeError) -> None:
-    """Reject a file whose objects span lines, or have commas in between: some of its lines could pass for jobs."""
+    """Reject a file whose objects span lines or share a line: some of its lines could pass for jobs."""
     if not line.lstrip().startswith("{"):
         return
     if error.msg == "Extra data":
-        if line[error.pos :].strip() == ",":
-            raise FileError(
-                number,
-                "a comma follows the object, as in an array; remove the commas, or put [ before the first object and"
-                " ] after the last",
-            )
+        if reason := _NOT_AFTER_A_JOB.get(line[error.pos]):
+            raise FileError(number, f"{reason}; {_SHAPES}")
     elif not line.endswith("}") or error.pos >= len(line):
         raise FileError(
             number,
@@ -77,12 +102,20 @@ def _parse(text: str) -> dict[str, Any]:
     if has_invalid_bytes(text):
         raise ValueError("invalid UTF-8")
     try:
-        job = json.loads(text, object_pairs_hook=_without_duplicates)
+        job = json.loads(text, object_pairs_hook=_without_duplicates, parse_int=_whole_number)
     except RecursionError:
         raise ValueError("invalid JSON: it is nested too deeply") from None
     if not isinstance(job, dict):
         raise ValueError("expected a JSON object")  # noqa: TRY004 - every problem of a line is a ValueError
     return cast("dict[str, Any]", job)
+
+
+def _whole_number(digits: str) -> int:
+    try:
+        return int(digits)
+    except ValueError:
+        # Python's own message is about a setting of the interpreter.
+        raise ValueError("a number has too many digits") from None
 
 
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -95,7 +95,7 @@ class Display:
             self.note(f"{self._source}:{result.line}: {describe(result, self._meanings)}")
 
     def _print_table(self) -> None:
-        table = Table(title=self._source, title_justify="left", caption_justify="left")
+        table = Table(title=printable(self._source), title_justify="left", caption_justify="left")
         table.add_column("outcome")
         table.add_column("jobs", justify="right")
         table.add_column("meaning")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import io
+import re
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,13 @@ SURROGATES = ("\udc80", "\udcff")
 _UTF_16 = {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 _UTF_32 = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)
 _ENCODING = "save it as UTF-8 (in Excel: CSV UTF-8)"
+
+
+GZIP = "this seems to be a gzip file; decompress it first"
+WORKBOOK = "this seems to be an Excel workbook; in Excel, save it as CSV UTF-8"
+_ZIP = f"{WORKBOOK}. If it is another zip file, unpack it first"
+_OTHER_FILES = {b"\x1f\x8b": GZIP, b"PK\x03\x04": _ZIP, b"PK\x05\x06": _ZIP, b"\xd0\xcf\x11\xe0": WORKBOOK}
+"""What to do with files that are not text, by their first bytes."""
 
 
 class FileError(Exception):
@@ -37,7 +45,7 @@ def open_lines(path: Path) -> Generator[Iterator[str]]:
     """Open a file as lines of text, with their line ends.
 
     Raises:
-        FileError: The file is empty, or its encoding is not supported.
+        FileError: The file is empty, or is not text, or its encoding is not supported.
         OSError: The file cannot be opened.
     """
     with path.open("rb") as file:
@@ -52,10 +60,13 @@ def lines_of(file: BinaryIO) -> Iterator[str]:
         file: The file, at its start. It is closed at the end.
 
     Raises:
-        FileError: The file is empty, or its encoding is not supported.
+        FileError: The file is empty, or is not text, or its encoding is not supported.
     """
     start = file.read(4)
     file.seek(0)
+    for signature, reason in _OTHER_FILES.items():
+        if start.startswith(signature):
+            raise FileError(1, reason)
     encoding = _UTF_16.get(start[:2], "utf-8-sig")
     if start in _UTF_32 or (b"\0" in start and encoding != "utf-16"):
         raise FileError(1, f"this seems to be UTF-32, or UTF-16 without a byte order mark; {_ENCODING}")
@@ -77,3 +88,13 @@ def lines_of(file: BinaryIO) -> Iterator[str]:
 def has_invalid_bytes(text: str) -> bool:
     """Return whether text has bytes that are not UTF-8."""
     return not text.isascii() and any(SURROGATES[0] <= letter <= SURROGATES[1] for letter in text)
+
+
+def is_header(line: str, name: str) -> bool:
+    """Return whether a line seems to be a header of CSV with a name.
+
+    Args:
+        line: The line.
+        name: The name.
+    """
+    return name in re.split(r"[,;\t|]", re.sub(r'[" \r\n]', "", line))
