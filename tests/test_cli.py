@@ -12,13 +12,14 @@ import re
 import runpy
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import termios
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -571,10 +572,13 @@ def test_open_conversations_are_named_if_the_disk_is_full(
 def test_open_conversations_are_named_after_a_bug(
     command: Command, fake: FakeDesk, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    async def convert(*_: object, **__: object) -> None:
+    convert = Conversations.convert
+
+    async def convert_and_fail(*arguments: Any, **options: Any) -> None:
+        await convert(*arguments, **options)
         raise LookupError("a bug")
 
-    monkeypatch.setattr(Conversations, "convert", convert)
+    monkeypatch.setattr(Conversations, "convert", convert_and_fail)
     monkeypatch.setattr(sys, "argv", ["teamwork-desk", *MANY])
     jobs_for(1)
     with pytest.raises(SystemExit) as stopped:
@@ -846,49 +850,98 @@ def test_jobs_from_a_pipe_are_read_completely_before_anything_is_sent(command: C
 # Ctrl-C
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_the_first_interrupt_lets_running_jobs_finish(
-    command: Command, fake: FakeDesk, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+SIGNALS = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+
+
+@contextmanager
+def running(*arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """Run a command in a process of its own, for which Ctrl-C is not ignored."""
+    command = [sys.executable, "-m", "teamwork_desk.cli", *arguments]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def states_in_ledger() -> dict[int, str]:
+    with closing(sqlite3.connect("run.sqlite")) as connection:
+        return dict(connection.execute("SELECT id, state FROM conversation"))
+
+
+@SIGNALS
+def test_an_interrupt_stops_at_once_what_waits_for_the_rate_window(
+    portal: BlockingPortal, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, number: signal.Signals
 ) -> None:
-    convert = Conversations.convert
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TEAMWORK_DESK_TOKEN", SECRET)
+    fake = FakeDesk(rate_limit=6, window=60)
+    jobs_for(*range(1, 31))
+    with portal.wrap_async_context_manager(fake.serve()) as url:
+        monkeypatch.setenv("TEAMWORK_DESK_URL", url)
+        with running(*MANY, "--results", "-") as process:
+            assert process.stdout is not None
+            while len(fake.requests) < 6:  # Then the window is used up.
+                assert json.loads(process.stdout.readline())["state"] == "done"
+            process.send_signal(number)
+            _, errors = process.communicate()
+        assert process.returncode == 130
+        assert "interrupted: " in errors
+        assert "open or unknown" not in errors
+        assert states_in_ledger() == {ticket.conversation_id: "done" for ticket in fake.tickets}
+        assert 0 < len(fake.tickets) < 6
 
-    async def interrupted(self: Conversations, conversation_id: int, **arguments: Any) -> Any:
-        if conversation_id == 3:
-            signal.raise_signal(number)
-        return await convert(self, conversation_id, **arguments)
 
-    monkeypatch.setattr(Conversations, "convert", interrupted)
-    jobs = jobs_for(*range(1, 50))
-    arguments = ["convert-many", jobs, "--ledger", "run.sqlite", "--concurrency", "2", "--results", "-"]
+@SIGNALS
+def test_an_interrupt_lets_a_conversion_that_was_sent_come_to_its_end(
+    fake: FakeDesk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, number: signal.Signals
+) -> None:
+    """Its response is lost, so that the run has to look up what it did."""
+    monkeypatch.chdir(tmp_path)
+    jobs_for(*range(1, 20))
+    fake.requests = RequestsWithAnAction(3, lambda: process.send_signal(number))
+    fake.lose_answer("after", method="POST", path="/3/")
+    with running(*MANY, "--concurrency", "1", "--results", "-") as process:
+        out, errors = process.communicate()
+    assert process.returncode == 130
+    assert [json.loads(line)["state"] for line in out.splitlines()] == ["done"] * 3
+    assert "1 conversion that was sent comes to its end, and nothing more is sent" in errors
+    assert states_in_ledger() == dict.fromkeys([1, 2, 3], "done")
+    assert len(fake.tickets) == 3
+
+
+@SIGNALS
+def test_the_second_interrupt_stops_at_once_and_names_what_it_leaves_open(
+    fake: FakeDesk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, number: signal.Signals
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    jobs_for(*range(1, 20))
+    fake.requests = RequestsWithAnAction(2, lambda: process.send_signal(signal.SIGINT))
+    fake.inject("timeout after the work", method="POST", path="/2/")
+    with running(*MANY, "--concurrency", "1") as process:
+        assert process.stderr is not None
+        while "interrupted: " not in process.stderr.readline():
+            pass
+        process.send_signal(number)
+        _, errors = process.communicate()
+    assert process.returncode == 130
+    assert "run.sqlite: open or unknown, may have been converted: 2\n" in errors
+    assert states_in_ledger() == {1: "done", 2: "open"}
+    assert command_again() == 0
+    assert len(fake.tickets) == 19
+
+
+def command_again() -> int:
+    return subprocess.run(
+        [sys.executable, "-m", "teamwork_desk.cli", *MANY, "--settle", "0"], check=False, stderr=subprocess.DEVNULL
+    ).returncode
+
+
+def test_the_handlers_of_the_signals_are_restored(command: Command, fake: FakeDesk) -> None:
     handlers = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
-    result = command(*arguments)
-    assert result.exit_code == 130
-    assert {one["state"] for one in data(result) if one["error"] != "NotSentError"} == {"done"}
-    assert 3 <= len(fake.tickets) <= len(data(result)) < 10
-    assert (
-        "interrupted: the running jobs will finish; press Ctrl-C again to stop them and leave them open\n"
-        in result.stderr
-    )
+    jobs_for(1)
+    assert command(*MANY).exit_code == 0
     assert [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)] == handlers
-
-
-def test_the_second_interrupt_leaves_running_jobs_open(
-    command: Command, fake: FakeDesk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    async def interrupted(*_: object, **__: object) -> None:
-        signal.raise_signal(signal.SIGINT)
-        signal.raise_signal(signal.SIGINT)
-        await anyio.sleep_forever()
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Conversations, "convert", interrupted)
-        result = command("convert-many", jobs_for(1), "--ledger", "run.sqlite")
-    assert result.exit_code == 130
-    assert "may have been converted: 1\n" in result.stderr
-    with Ledger.in_memory(tmp_path / "run.sqlite") as ledger:
-        entry = ledger.entry(1)
-    assert entry is not None
-    assert entry.state == "open"
 
 
 def test_an_ignored_interrupt_stays_ignored(command: Command, fake: FakeDesk, monkeypatch: pytest.MonkeyPatch) -> None:
