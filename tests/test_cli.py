@@ -33,12 +33,30 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 from raw_server import RawServer, http, read_request
 from typer.testing import CliRunner, Result
 
-from teamwork_desk import CustomerRef, CustomField, CustomFieldMeta, EntityRef, RateLimit, __version__, cli
+from teamwork_desk import (
+    AuthenticationError,
+    CustomerRef,
+    CustomField,
+    CustomFieldMeta,
+    DeskError,
+    EntityRef,
+    NotFoundError,
+    NotSentError,
+    OutcomeUnknownError,
+    PermissionDeniedError,
+    RateLimit,
+    RequestError,
+    ResponseDecodeError,
+    ServerError,
+    __version__,
+    cli,
+)
 from teamwork_desk._conversations import Conversations
 from teamwork_desk.backlog import ConvertedFields, Job
 from teamwork_desk.cli import _app, _shell, _show
 from teamwork_desk.cli._cells import COLUMNS, ONLY_IN_JSON
 from teamwork_desk.cli._errors import CommandError
+from teamwork_desk.cli._failures import Failures
 from teamwork_desk.cli._forms import form_of
 from teamwork_desk.cli._jobs import read_jobs
 from teamwork_desk.cli._ledger import Ledger
@@ -164,12 +182,13 @@ def test_convert_has_an_option_for_each_argument_that_text_can_express() -> None
 @pytest.mark.parametrize(
     ("option", "text"),
     [
-        ("--agent", "The agent who gets the ticket, by id or name."),
+        ("--agent", "The agent who gets the ticket, by id, name or email address."),
         ("--customer", "The customer, by id or by email address."),
-        ("--edit-method", "The default input method for editing tickets: html or markdown."),
-        ("--file", "The attachments, by id; may be repeated."),
+        ("--edit-method", "How agents write in this ticket by default: html or markdown."),
+        ("--file", "The attachments, by the ids of uploaded files; may be repeated."),
         ("--subject", "The ticket's subject."),
-        ("--tag", "The words or tags the ticket is tagged with; may be repeated."),
+        ("--status", "The ticket's status, by id, name or code."),
+        ("--tag", "A word, or the id or name of a tag; may be repeated."),
     ],
 )
 def test_the_help_of_an_option_says_how_to_give_it(command: Command, option: str, text: str) -> None:
@@ -184,7 +203,7 @@ def test_the_help_needs_no_docstrings(command: Command, monkeypatch: pytest.Monk
     def convert(**arguments: Any) -> None: ...
 
     options = inspect.signature(with_options_of_convert(convert)).parameters
-    assert options["agent"].default.help == ", by id or name."
+    assert options["subject"].default.help == "."
 
 
 @pytest.mark.parametrize(
@@ -470,7 +489,7 @@ def test_a_second_run_skips_what_the_first_run_converted(command: Command, fake:
     assert re.search(rf"jobs.jsonl:1: conversation 1: converted, ticket \d+, {pages[1]}\n", result.stderr)
     again = command("convert-many", jobs, "--ledger", "run.sqlite", "--results", "-")
     assert (again.exit_code, len(fake.tickets)) == (0, 20)
-    assert {one["state"] for one in data(again)} == {"skipped"}
+    assert {(one["state"], one["created"]) for one in data(again)} == {("skipped", False)}
     assert [one["conversation_id"] for one in data(again)] == list(range(1, 21))
 
 
@@ -847,6 +866,86 @@ def test_jobs_from_a_pipe_are_read_completely_before_anything_is_sent(command: C
     assert "1/1" in shown
 
 
+# A run that stops by itself
+
+
+def long_run(*options: str) -> tuple[int, str]:
+    """Run with 300 jobs in a process of its own; return its status and its messages."""
+    jobs_for(*range(1, 301))
+    with running(*MANY, *options) as process:
+        _, errors = process.communicate()
+    assert len(errors.splitlines()) <= 24, errors
+    assert errors.endswith(f"To go on, run the same command again: teamwork-desk {' '.join([*MANY, *options])}\n")
+    return process.returncode, errors
+
+
+def test_a_rejected_token_stops_the_run_at_once(
+    fake: FakeDesk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TEAMWORK_DESK_TOKEN", "wrong")
+    status, errors = long_run("--concurrency", "40")
+    assert status == 1
+    assert errors.count("conversation ") == 1
+    assert "stopped: Desk rejected the token, so that every other job would fail, too\n" in errors
+    assert re.search(r"failed +│ +[0-9]+ │", errors)
+    assert re.search(r"not started +│ +2[0-9]+ │ nothing was sent for them", errors)
+    assert len(fake.requests) < 10
+
+
+@pytest.mark.parametrize("options", [[], ["--max-failures", "3"]])
+def test_a_dead_server_stops_the_run_after_some_failures(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, options: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with closing(socket.socket()) as unused:
+        unused.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("TEAMWORK_DESK_URL", f"http://127.0.0.1:{unused.getsockname()[1]}")
+        monkeypatch.setenv("TEAMWORK_DESK_TOKEN", SECRET)
+        status, errors = long_run(*options)
+    most = int(options[1]) if options else 10
+    assert status == 1
+    assert errors.count("NotSentError") == most
+    assert f"stopped after {most} failures in a row, because the other jobs would probably fail" in errors
+
+
+FORBIDDEN = PermissionDeniedError("no", status_code=403)
+NOT_DESK = NotFoundError("no", status_code=404, from_desk=False)
+LONE = NotFoundError("no", status_code=404)
+
+
+@pytest.mark.parametrize(
+    ("errors", "stops"),
+    [
+        ([FORBIDDEN, NOT_DESK, NotSentError("no")], True),
+        ([OutcomeUnknownError("?"), ServerError("no", status_code=503), ResponseDecodeError("no")], True),
+        ([FORBIDDEN, FORBIDDEN, None, FORBIDDEN], False),
+        ([FORBIDDEN, FORBIDDEN, LONE, FORBIDDEN], False),
+        ([FORBIDDEN, FORBIDDEN, RequestError("no"), FORBIDDEN], False),
+        ([LONE, LONE, LONE], False),
+        ([None, AuthenticationError("no", status_code=401)], True),
+    ],
+)
+def test_failures_in_a_row_that_every_job_may_share_stop_a_run(errors: list[DeskError | None], stops: bool) -> None:
+    failures = Failures(3)
+    assert [failures.add(error) for error in errors][-1] is stops
+
+
+# Created or already
+
+
+def test_every_result_says_whether_the_run_made_the_ticket(command: Command, fake: FakeDesk) -> None:
+    fake.add_conversation(2, ticket_id=777)
+    jobs_for(1, 2)
+    result = command(*MANY, "--results", "-")
+    page = f"{os.environ['TEAMWORK_DESK_URL']}/desk/tickets/777"
+    assert {(one["conversation_id"], one["created"]) for one in data(result)} == {(1, True), (2, False)}
+    assert f"jobs.jsonl:2: conversation 2: already had ticket 777, {page}\n" in result.stderr
+    assert "jobs.jsonl:1: conversation 1: converted, ticket " in result.stderr
+    assert re.search(r"created +│ +1 │ converted +│", result.stderr)
+    assert re.search(r"already +│ +1 │ had a ticket already +│", result.stderr)
+
+
 # Ctrl-C
 
 
@@ -981,7 +1080,7 @@ def test_a_dry_run_sends_nothing_and_writes_no_ledger(
     assert "conversations/3000/convert.json was answered with 400" in data(result)[2]["message"]
     assert "planned" in result.stderr
     assert "jobs.jsonl:1: conversation 1: would be converted\n" in result.stderr
-    assert "would be rejected" in result.stderr
+    assert "would be refused" in result.stderr
     assert not fake.requests
     assert [file.name for file in tmp_path.iterdir()] == ["jobs.jsonl"]
 
@@ -1032,6 +1131,8 @@ def test_a_web_server_that_is_not_desk_leaves_no_final_state_in_the_ledger(
 
 # On a terminal
 
+CONTROL = r"\x1b\[[0-9;?]*[A-Za-z]"
+
 
 def on_a_terminal(*arguments: str, stdout: int | None = None, width: int = 0, **environment: str) -> tuple[int, str]:
     """Run a command with a terminal as its standard error, and as its standard output unless another is given."""
@@ -1066,16 +1167,28 @@ two_jobs = pytest.mark.usefixtures("_two_jobs")
 def test_a_terminal_shows_a_progress_bar_and_the_failed_jobs() -> None:
     status, shown = on_a_terminal(*MANY)
     assert status == 1
-    for part in ("2/2", "1 done", "1 failed", "window ", "/10000", "conversation 404: failed"):
+    shown = re.sub(CONTROL, "", shown)
+    for part in (
+        "2/2",
+        "1 created, 1 failed; ",
+        " of 10000 requests used",
+        " a minute, 0:00:00 left",
+        "conversation 404: f",
+    ):
         assert part in shown
     assert "conversation 1: converted" not in shown
 
 
 @two_jobs
-def test_a_narrow_terminal_shows_the_whole_progress_bar() -> None:
-    _, shown = on_a_terminal(*MANY, COLUMNS="40")
-    words = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown).split()
-    assert {"2/2", "done,", "failed", "window", "left"} <= {*words}
+@pytest.mark.parametrize("width", [50, 60, 100])
+def test_totals_speed_window_and_time_left_fit_on_a_terminal(width: int) -> None:
+    _, shown = on_a_terminal(*MANY, width=width)
+    lines = re.sub(CONTROL, "", shown).replace("\r", "\n").splitlines()
+    (bar, *_), (counts, *_) = ([line for line in lines if part in line] for part in ("2/2", "1 created, 1 failed"))
+    assert re.search(r"2/2 +[0-9]+ a minute, [0-9:]+ left", bar)
+    window = [line for line in lines if re.search(r"[0-9]+ of 10000 requests used, [0-9]+ s left$", line)]
+    assert (counts in window) is (width > 50)
+    assert max(map(len, [bar, counts, *window])) <= width
 
 
 @two_jobs
@@ -1194,9 +1307,12 @@ NOW = datetime(2025, 1, 1, tzinfo=UTC)
 @pytest.mark.parametrize(
     ("rate_limit", "shown"),
     [
-        (None, "window ?"),
-        (RateLimit(limit=120, remaining=0, reset_at=NOW + timedelta(seconds=33.2)), "window 0/120, 34 s"),
-        (RateLimit(limit=120, remaining=7, reset_at=NOW), "window 7/120"),
+        (None, "rate limit not known yet"),
+        (
+            RateLimit(limit=120, remaining=22, reset_at=NOW + timedelta(seconds=21.2)),
+            "98 of 120 requests used, 22 s left",
+        ),
+        (RateLimit(limit=120, remaining=7, reset_at=NOW), "113 of 120 requests used"),
     ],
 )
 def test_the_description_of_the_rate_window(rate_limit: RateLimit | None, shown: str) -> None:

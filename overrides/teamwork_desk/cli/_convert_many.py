@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import os
+import shlex
+import sys
 import traceback
 from collections import Counter
 from collections.abc import Generator, Iterable
@@ -16,16 +18,17 @@ import attrs
 import httpx
 import typer
 
-from teamwork_desk import AsyncDesk
+from teamwork_desk import AsyncDesk, DeskError
 
 from ._errors import CommandError
+from ._failures import explain
 from ._gate import Gate
 from ._interrupts import interrupts
 from ._jobs import Line, read_jobs
 from ._ledger import Ledger
 from ._names import kinds_named, lines_with_ids, list_kinds
 from ._place import LedgerLostError
-from ._run import JobState, Report, Result, Run, convert_in_memory
+from ._run import Kind, Report, Result, Run, convert_in_memory
 from ._shell import (
     DONE,
     FAILED,
@@ -80,6 +83,14 @@ def convert_many(
         ),
     ] = SETTLE,
     verify_first: VerifyFirst = True,
+    max_failures: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            metavar="<int>",
+            help="Stop after so many failures in a row that every job may share, such as no connection.",
+        ),
+    ] = 10,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Send nothing, change no ledger, and show what would be converted.")
     ] = False,
@@ -96,7 +107,8 @@ def convert_many(
     what is done, retries what failed, and always looks up first what was left open or unknown. The ledger holds no
     personal data, and only one run at a time can use it. After Ctrl-C or SIGTERM, nothing more is sent, and the
     conversions that were sent come to their end; a second one of either stops at once and leaves them open. If
-    conversations are open or unknown at the end, the command names them and its exit status is 3.
+    conversations are open or unknown at the end, the command names them and its exit status is 3. If Desk rejects the
+    token, or if several jobs in a row fail for a reason that they share, the command stops by itself.
 
     Example: `teamwork-desk convert-many jobs.jsonl --ledger run.sqlite --results results.jsonl`
     """
@@ -121,8 +133,20 @@ def convert_many(
                 Ledger(ledger, _origin(os.environ[URL] if url is None else url)) as opened,
                 _reporting(jobs, total, results, desk) as (report, display),
             ):
+
+                def give_up(error: DeskError, in_a_row: int) -> None:
+                    display.hidden = type(error).__name__
+                    display.note(explain(error, in_a_row))
+
                 backlog = Run(
-                    desk.conversations.convert, opened, report, settle=settle, verify_first=verify_first, desk=desk
+                    desk.conversations.convert,
+                    opened,
+                    report,
+                    settle=settle,
+                    verify_first=verify_first,
+                    desk=desk,
+                    max_failures=max_failures,
+                    give_up=give_up,
                 )
                 gate.leave = backlog.leave
                 status, is_lost = DONE, False
@@ -149,6 +173,8 @@ def convert_many(
                 finally:
                     if left := opened.unsettled():
                         display.note(f"{ledger}: open or unknown, may have been converted: {shortened(left)}")
+        if came.number or display.hidden:
+            display.note(f"To go on, run the same command again: {shlex.join(['teamwork-desk', *sys.argv[1:]])}")
         if came.number:
             return INTERRUPTED
         # UNKNOWN means that the same command will look the conversations up, but its ledger would not know them.
@@ -233,5 +259,5 @@ def _origin(url: str) -> str:
     return f"{parsed.scheme}://{parsed.netloc.decode()}"
 
 
-def _status_of_all(counts: Counter[JobState]) -> int:
+def _status_of_all(counts: Counter[Kind]) -> int:
     return UNKNOWN if counts["unknown"] else FAILED if counts["failed"] else DONE

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import aclosing
 from pathlib import Path
@@ -25,11 +26,13 @@ from teamwork_desk.testing import FakeDesk
 
 from ._attach import attach, may_be_about_files
 from ._errors import CommandError
+from ._failures import Failures
 from ._gate import RefusedError
 from ._jobs import Line
 from ._ledger import Entry, Ledger, State
 
 JobState: TypeAlias = Literal["planned", "done", "skipped", "failed", "unknown"]
+Kind: TypeAlias = Literal["planned", "created", "already", "skipped", "failed", "unknown"]
 
 
 class NotStartedError(NotSentError):
@@ -60,8 +63,8 @@ class Result:
         conversation_id: The conversation, if the line has a valid id.
         state: `done`, or `planned` in a dry run; `skipped`, because an earlier run has converted it; `failed`; or
             `unknown`.
-        created: Whether this run made the ticket; False if the conversation had its ticket before; None if the run
-            did not convert it.
+        created: Whether this run made the ticket; False if the conversation had its ticket before; None if there is no
+            ticket.
         ticket_id: The ticket, if it is known.
         ticket_url: The address of the ticket's page, if the installation is known, too.
         error: The name of the error's class.
@@ -78,6 +81,13 @@ class Result:
     error: str | None = None
     message: str | None = None
     request_id: str | None = None
+
+    @property
+    def kind(self) -> Kind:
+        """The state; of a conversation that is done, whether its ticket was `created` or is there `already`."""
+        if self.state != "done":
+            return self.state
+        return "created" if self.created else "already"
 
     def to_dict(self) -> dict[str, Any]:
         """Return the result as a JSON object."""
@@ -100,6 +110,9 @@ class Run:
         verify_first: Whether to look a conversation up first if its job does not say so. A conversation that is open or
             unknown is always looked up first.
         desk: The client that uploads the attachments of the jobs; None uploads nothing.
+        max_failures: After how many failures in a row that may have a shared reason the run stops. The default is no
+            limit.
+        give_up: Called with the last failure and the number of failures in a row when the run stops by itself.
     """
 
     def __init__(
@@ -111,7 +124,11 @@ class Run:
         settle: float,
         verify_first: bool,
         desk: AsyncDesk | None = None,
+        max_failures: float = math.inf,
+        give_up: Callable[[DeskError, int], None] = lambda *_: None,
     ) -> None:
+        self._failures = Failures(max_failures)
+        self._give_up = give_up
         self._convert = convert
         self._ledger = ledger
         self._report = report
@@ -185,12 +202,19 @@ class Run:
                 async for outcome in outcomes:
                     if not isinstance(outcome.error, NotStartedError):
                         self._report(self._result_of(outcome))
+                        self._judge(outcome.error)
                     self._awaited -= {outcome.conversation_id}
                     self._end_if_nothing_runs()
         if self._failure is not None:
             raise self._failure
         # The last jobs may have ended after the ledger was removed, and the next run would not know them.
         self._ledger.check_place()
+
+    def _judge(self, error: DeskError | None) -> None:
+        """Stop if the other jobs would fail for the same reason as the last ones."""
+        if self._failures.add(error) and error is not None and not self._is_stopping:
+            self._give_up(error, self._failures.in_a_row)
+            self.stop()
 
     async def _jobs(self, lines: Iterable[Line]) -> AsyncGenerator[Job, None]:
         for line in lines:
@@ -211,7 +235,11 @@ class Run:
             elif entry is not None and entry.state == "done":
                 self._report(
                     Result(
-                        line=line.number, conversation_id=conversation_id, state="skipped", ticket_id=entry.ticket_id
+                        line=line.number,
+                        conversation_id=conversation_id,
+                        state="skipped",
+                        created=False,
+                        ticket_id=entry.ticket_id,
                     )
                 )
             else:
