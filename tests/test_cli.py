@@ -1077,12 +1077,20 @@ def test_a_dry_run_sends_nothing_and_writes_no_ledger(
         ("failed", "RequestError", None),
         ("planned", None, None),
     ]
-    assert "conversations/3000/convert.json was answered with 400" in data(result)[2]["message"]
+    assert data(result)[2]["message"] == "Desk does not accept this: customer.email must be a valid email address"
     assert "planned" in result.stderr
     assert "jobs.jsonl:1: conversation 1: would be converted\n" in result.stderr
-    assert "would be refused" in result.stderr
+    assert "jobs.jsonl:3: conversation 3000: would be refused: ValidationError: Desk does not" in result.stderr
     assert not fake.requests
     assert [file.name for file in tmp_path.iterdir()] == ["jobs.jsonl"]
+
+
+def test_the_report_of_a_dry_run_goes_to_standard_output(command: Command, tmp_path: Path) -> None:
+    jobs_for(1, 2)
+    result = command(*MANY, "--dry-run")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout.startswith("jobs.jsonl:1: conversation 1: would be converted\n")
+    assert re.search(r"planned +│ +2 │ would be converted", result.stdout)
 
 
 def test_a_dry_run_skips_what_the_ledger_has_as_done(command: Command, fake: FakeDesk) -> None:

@@ -705,17 +705,17 @@ async def test_a_cancelled_run_leaves_open_what_has_left(path: Path) -> None:
 
     async def convert(conversation_id: int, **_: Any) -> ConvertedConversation:
         if conversation_id == 1:
-            run.leave(conversation_id)
+            whole_run.leave(conversation_id)
         else:
             called.set()
         await asyncio.Event().wait()
         raise AssertionError
 
     with Ledger(path, ORIGIN) as ledger:
-        run = Run(convert, ledger, lambda _: None, settle=0, verify_first=False)
-        running = asyncio.create_task(run.convert_all(lines(1, 2), concurrency=8))
+        whole_run = Run(convert, ledger, lambda _: None, settle=0, verify_first=False)
+        running = asyncio.create_task(whole_run.convert_all(lines(1, 2), concurrency=8))
         await called.wait()
-        assert run.leaving == [1]
+        assert whole_run.leaving == [1]
         running.cancel()
         with pytest.raises(asyncio.CancelledError):
             await running
@@ -740,6 +740,7 @@ def test_a_run_whose_ledger_is_lost_begins_nothing_more_and_records_what_runs(pa
     reports: list[Result] = []
     left: list[int] = []
     lost = asyncio.Event()
+    running: Run
 
     async def convert(conversation_id: int, **_: Any) -> ConvertedConversation:
         running.leave(conversation_id)
@@ -758,7 +759,6 @@ def test_a_run_whose_ledger_is_lost_begins_nothing_more_and_records_what_runs(pa
             await running.convert_all(lines(1, *range(2, 40)), concurrency=3)
         assert anyio.current_time() - began < 30, "the job that waits for the settling time must not wait"
 
-    running: Run
     with Ledger(path, ORIGIN) as ledger, asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
         ledger.begin(1)
         runner.run(convert_all())

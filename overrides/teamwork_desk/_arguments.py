@@ -177,19 +177,24 @@ def check_verify_first(verify_first: object) -> None:
         raise RequestError("verify_first: expected True, False or None")
 
 
-def check_arguments(conversation_id: object, arguments: Mapping[str, Any]) -> None:
+def check_arguments(conversation_id: object, arguments: Mapping[str, Any]) -> Any:
     """Check the arguments of `convert` as it does, without sending anything.
 
     Args:
         conversation_id: The conversation.
         arguments: The other arguments.
 
+    Returns:
+        The body of the request, as `json` encodes it.
+
     Raises:
         RequestError: An argument is invalid.
     """
     fields = {**arguments}
     check_verify_first(fields.pop("verify_first", None))
-    encode_json(convert_request(check_id(conversation_id), convert_body(**fields)).body)
+    body = convert_request(check_id(conversation_id), convert_body(**fields)).body
+    encode_json(body)
+    return body
 
 
 def convert_request(conversation_id: int, body: ConvertConversation) -> Request[Conversation]:

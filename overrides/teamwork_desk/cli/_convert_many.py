@@ -20,6 +20,7 @@ import typer
 
 from teamwork_desk import AsyncDesk, DeskError
 
+from ._dry_run import convert_in_memory
 from ._errors import CommandError
 from ._failures import explain
 from ._gate import Gate
@@ -28,7 +29,7 @@ from ._jobs import Line, read_jobs
 from ._ledger import Ledger
 from ._names import kinds_named, lines_with_ids, list_kinds
 from ._place import LedgerLostError
-from ._run import Kind, Report, Result, Run, convert_in_memory
+from ._run import Kind, Report, Result, Run
 from ._shell import (
     DONE,
     FAILED,
@@ -229,7 +230,9 @@ def _reporting(
     """Show the results, and write them to a file if one is given. If that fails, the run continues without it."""
     file = None if results in (None, "-") else Path(results).open("w", encoding="utf-8")  # noqa: SIM115 - closing the file may fail
     try:
-        with Display(jobs.name, total, desk) as display:
+        # The report of a dry run is what the command produces, so it goes to standard output unless the results do.
+        stream = "stdout" if desk is None and results != "-" else "stderr"
+        with Display(jobs.name, total, desk, stream) as display:
             is_written = results is not None
 
             def report(result: Result) -> None:

@@ -22,7 +22,6 @@ from teamwork_desk import (
     RateLimitedError,
 )
 from teamwork_desk.backlog import Convert, Job, Outcome, convert_many
-from teamwork_desk.testing import FakeDesk
 
 from ._attach import attach, may_be_about_files
 from ._errors import CommandError
@@ -389,26 +388,3 @@ def _rejected(line: Line, problem: str, state: JobState = "failed") -> Result:
 def _state_of(entry: Entry | None) -> JobState:
     """Return the state of a job that this run did not convert."""
     return "unknown" if entry is not None and entry.may_be_converted else "failed"
-
-
-async def convert_in_memory(ledger: Ledger, lines: Iterable[Line], report: Report) -> None:
-    """Do everything that a run does, but with a fake Desk, which rejects what Desk would reject.
-
-    Args:
-        ledger: A copy of the ledger in memory.
-        lines: The jobs.
-        report: Called with the result of each line. A job that would be converted is `planned`.
-    """
-
-    async def convert(conversation_id: int, **arguments: Any) -> ConvertedConversation:
-        # Each job has a fake Desk of its own, because a fake Desk keeps all requests in memory.
-        fake = FakeDesk(conversations=[conversation_id])
-        async with AsyncDesk("https://dry-run.invalid", token="any", transport=fake.transport) as desk:  # noqa: S106 - the fake Desk accepts any token
-            converted = await desk.conversations.convert(conversation_id, **arguments)
-        return attrs.evolve(converted, ticket_id=None)
-
-    def report_as_planned(result: Result) -> None:
-        report(attrs.evolve(result, state="planned", created=None) if result.state == "done" else result)
-
-    run = Run(convert, ledger, report_as_planned, settle=0, verify_first=False)
-    await run.convert_all(lines, concurrency=1)

@@ -54,17 +54,18 @@ class Display:
         source: The jobs file's name.
         total: The number of jobs.
         desk: The client that converts; None in a dry run.
+        stream: `stdout` or `stderr`.
 
     Attributes:
         counts: How many results of each kind there are.
         hidden: The class of the errors that are only counted, because enough of them were shown.
     """
 
-    def __init__(self, source: str, total: int, desk: AsyncDesk | None) -> None:
+    def __init__(self, source: str, total: int, desk: AsyncDesk | None, stream: str = "stderr") -> None:
         self.counts: Counter[Kind] = Counter()
         self.hidden: str | None = None
         self._source = source
-        self._console = console_on("stderr")
+        self._console = console_on(stream)
         self._meanings = DRY_RUN_MEANINGS if desk is None else MEANINGS
         # The progress bar counts the successful jobs, so that only failed jobs need a line.
         self._has_bar = self._console.is_interactive and desk is not None
@@ -93,7 +94,10 @@ class Display:
 
     def note(self, text: str) -> None:
         """Print a message."""
-        self._console.print(printable(text), soft_wrap=True)
+        if self._has_bar:
+            self._console.print(printable(text), soft_wrap=True)
+        else:  # Without a bar, rich would only take time.
+            print(printable(text), file=self._console.file)
 
     def report(self, result: Result) -> None:
         """Count a result, and print a line about it unless the progress bar suffices."""
