@@ -618,11 +618,17 @@ def stopped_run(
 ) -> tuple[dict[int | None, tuple[str, str | None]], float]:
     """Run with a function that takes the run, too; return what was reported, and the seconds that it took."""
     reports: list[Result] = []
+    running: Run
+
+    async def with_the_run(conversation_id: int, **arguments: Any) -> ConvertedConversation:
+        converted: ConvertedConversation = await convert(running, conversation_id, **arguments)
+        return converted
 
     async def convert_all() -> float:
+        nonlocal running
         began = anyio.current_time()
         running = Run(
-            lambda *ids, **arguments: convert(running, *ids, **arguments),
+            with_the_run,
             ledger,
             reports.append,
             settle=settle,

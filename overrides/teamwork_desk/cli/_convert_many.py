@@ -24,7 +24,7 @@ from ._dry_run import convert_in_memory
 from ._errors import CommandError
 from ._failures import explain
 from ._gate import Gate
-from ._interrupts import interrupts
+from ._interrupts import Interrupts, interrupts
 from ._jobs import Line, read_jobs
 from ._ledger import Ledger
 from ._names import kinds_named, lines_with_ids, list_kinds
@@ -150,7 +150,7 @@ def convert_many(
                     give_up=give_up,
                 )
                 gate.leave = backlog.leave
-                status, is_lost = DONE, False
+                status, is_lost, came = DONE, False, Interrupts()
                 if settle and (left := opened.unsettled()):
                     display.note(
                         f"left open or unknown by an earlier run: {shortened(left)}. Waiting {settle:g} s before "
@@ -162,7 +162,7 @@ def convert_many(
                     display.note(_interrupted(len(backlog.leaving)))
 
                 try:
-                    with interrupts(stop) as came:
+                    with interrupts(stop, came):
                         await backlog.convert_all(lines_with_ids(lines, listed), concurrency=concurrency)
                 except (CommandError, OSError) as error:
                     display.note(str(error))

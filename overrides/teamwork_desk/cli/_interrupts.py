@@ -20,16 +20,14 @@ class Interrupts:
 
 
 @contextmanager
-def interrupts(stop: Callable[[], None]) -> Generator[Interrupts]:
+def interrupts(stop: Callable[[], None], came: Interrupts) -> Generator[None]:
     """Call a function at the first Ctrl-C or SIGTERM, and cancel the block at the second. A third ends the process.
 
     Args:
         stop: Called by the event loop after the first one.
-
-    Yields:
-        The interrupts. If the block was cancelled, the code after it runs as usual.
+        came: Counts them. If the block was cancelled, the code after it runs as usual.
     """
-    loop, task, came = asyncio.get_running_loop(), asyncio.current_task(), Interrupts()
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
     assert task is not None, "the run has a task"  # noqa: S101
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
@@ -48,7 +46,7 @@ def interrupts(stop: Callable[[], None]) -> Generator[Interrupts]:
         if handler != signal.SIG_IGN:
             signal.signal(number, interrupted)
     try:
-        yield came
+        yield
     except asyncio.CancelledError:
         if came.number < 2:
             raise

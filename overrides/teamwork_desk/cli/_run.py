@@ -124,7 +124,7 @@ class Run:
         verify_first: bool,
         desk: AsyncDesk | None = None,
         max_failures: float = math.inf,
-        give_up: Callable[[DeskError, int], None] = lambda *_: None,
+        give_up: Callable[[DeskError, int], None] = lambda _error, _in_a_row: None,
     ) -> None:
         self._failures = Failures(max_failures)
         self._give_up = give_up
