@@ -12,13 +12,14 @@ import re
 import runpy
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import termios
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -32,12 +33,30 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 from raw_server import RawServer, http, read_request
 from typer.testing import CliRunner, Result
 
-from teamwork_desk import CustomerRef, CustomField, CustomFieldMeta, EntityRef, RateLimit, __version__, cli
+from teamwork_desk import (
+    AuthenticationError,
+    CustomerRef,
+    CustomField,
+    CustomFieldMeta,
+    DeskError,
+    EntityRef,
+    NotFoundError,
+    NotSentError,
+    OutcomeUnknownError,
+    PermissionDeniedError,
+    RateLimit,
+    RequestError,
+    ResponseDecodeError,
+    ServerError,
+    __version__,
+    cli,
+)
 from teamwork_desk._conversations import Conversations
 from teamwork_desk.backlog import ConvertedFields, Job
 from teamwork_desk.cli import _app, _shell, _show
 from teamwork_desk.cli._cells import COLUMNS, ONLY_IN_JSON
 from teamwork_desk.cli._errors import CommandError
+from teamwork_desk.cli._failures import Failures
 from teamwork_desk.cli._forms import form_of
 from teamwork_desk.cli._jobs import read_jobs
 from teamwork_desk.cli._ledger import Ledger
@@ -163,12 +182,13 @@ def test_convert_has_an_option_for_each_argument_that_text_can_express() -> None
 @pytest.mark.parametrize(
     ("option", "text"),
     [
-        ("--agent", "The agent who gets the ticket, by id or name."),
+        ("--agent", "The agent who gets the ticket, by id, name or email address."),
         ("--customer", "The customer, by id or by email address."),
-        ("--edit-method", "The default input method for editing tickets: html or markdown."),
-        ("--file", "The attachments, by id; may be repeated."),
+        ("--edit-method", "How agents write in this ticket by default: html or markdown."),
+        ("--file", "The attachments, by the ids of uploaded files; may be repeated."),
         ("--subject", "The ticket's subject."),
-        ("--tag", "The words or tags the ticket is tagged with; may be repeated."),
+        ("--status", "The ticket's status, by id, name or code."),
+        ("--tag", "A word, or the id or name of a tag; may be repeated."),
     ],
 )
 def test_the_help_of_an_option_says_how_to_give_it(command: Command, option: str, text: str) -> None:
@@ -183,7 +203,7 @@ def test_the_help_needs_no_docstrings(command: Command, monkeypatch: pytest.Monk
     def convert(**arguments: Any) -> None: ...
 
     options = inspect.signature(with_options_of_convert(convert)).parameters
-    assert options["agent"].default.help == ", by id or name."
+    assert options["subject"].default.help == "."
 
 
 @pytest.mark.parametrize(
@@ -469,7 +489,7 @@ def test_a_second_run_skips_what_the_first_run_converted(command: Command, fake:
     assert re.search(rf"jobs.jsonl:1: conversation 1: converted, ticket \d+, {pages[1]}\n", result.stderr)
     again = command("convert-many", jobs, "--ledger", "run.sqlite", "--results", "-")
     assert (again.exit_code, len(fake.tickets)) == (0, 20)
-    assert {one["state"] for one in data(again)} == {"skipped"}
+    assert {(one["state"], one["created"]) for one in data(again)} == {("skipped", False)}
     assert [one["conversation_id"] for one in data(again)] == list(range(1, 21))
 
 
@@ -571,10 +591,13 @@ def test_open_conversations_are_named_if_the_disk_is_full(
 def test_open_conversations_are_named_after_a_bug(
     command: Command, fake: FakeDesk, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    async def convert(*_: object, **__: object) -> None:
+    convert = Conversations.convert
+
+    async def convert_and_fail(*arguments: Any, **options: Any) -> None:
+        await convert(*arguments, **options)
         raise LookupError("a bug")
 
-    monkeypatch.setattr(Conversations, "convert", convert)
+    monkeypatch.setattr(Conversations, "convert", convert_and_fail)
     monkeypatch.setattr(sys, "argv", ["teamwork-desk", *MANY])
     jobs_for(1)
     with pytest.raises(SystemExit) as stopped:
@@ -851,52 +874,181 @@ def test_jobs_from_a_pipe_are_read_completely_before_anything_is_sent(command: C
     assert "1/1" in shown
 
 
+# A run that stops by itself
+
+
+def long_run(*options: str) -> tuple[int, str]:
+    """Run with 300 jobs in a process of its own; return its status and its messages."""
+    jobs_for(*range(1, 301))
+    with running(*MANY, *options) as process:
+        _, errors = process.communicate()
+    assert len(errors.splitlines()) <= 24, errors
+    assert errors.endswith(f"To go on, run the same command again: teamwork-desk {' '.join([*MANY, *options])}\n")
+    return process.returncode, errors
+
+
+def test_a_rejected_token_stops_the_run_at_once(
+    fake: FakeDesk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TEAMWORK_DESK_TOKEN", "wrong")
+    status, errors = long_run("--concurrency", "40")
+    assert status == 1
+    assert errors.count("conversation ") == 1
+    assert "stopped: Desk rejected the token, so that every other job would fail, too\n" in errors
+    assert re.search(r"failed +│ +[0-9]+ │", errors)
+    assert re.search(r"not started +│ +2[0-9]+ │ nothing was sent for them", errors)
+    assert len(fake.requests) < 10
+
+
+@pytest.mark.parametrize("options", [[], ["--max-failures", "3"]])
+def test_a_dead_server_stops_the_run_after_some_failures(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, options: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with closing(socket.socket()) as unused:
+        unused.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("TEAMWORK_DESK_URL", f"http://127.0.0.1:{unused.getsockname()[1]}")
+        monkeypatch.setenv("TEAMWORK_DESK_TOKEN", SECRET)
+        status, errors = long_run(*options)
+    most = int(options[1]) if options else 10
+    assert status == 1
+    assert errors.count("NotSentError") == most
+    assert f"stopped after {most} failures in a row, because the other jobs would probably fail" in errors
+
+
+FORBIDDEN = PermissionDeniedError("no", status_code=403)
+NOT_DESK = NotFoundError("no", status_code=404, from_desk=False)
+LONE = NotFoundError("no", status_code=404)
+
+
+@pytest.mark.parametrize(
+    ("errors", "stops"),
+    [
+        ([FORBIDDEN, NOT_DESK, NotSentError("no")], True),
+        ([OutcomeUnknownError("?"), ServerError("no", status_code=503), ResponseDecodeError("no")], True),
+        ([FORBIDDEN, FORBIDDEN, None, FORBIDDEN], False),
+        ([FORBIDDEN, FORBIDDEN, LONE, FORBIDDEN], False),
+        ([FORBIDDEN, FORBIDDEN, RequestError("no"), FORBIDDEN], False),
+        ([LONE, LONE, LONE], False),
+        ([None, AuthenticationError("no", status_code=401)], True),
+    ],
+)
+def test_failures_in_a_row_that_every_job_may_share_stop_a_run(errors: list[DeskError | None], stops: bool) -> None:
+    failures = Failures(3)
+    assert [failures.add(error) for error in errors][-1] is stops
+
+
+# Created or already
+
+
+def test_every_result_says_whether_the_run_made_the_ticket(command: Command, fake: FakeDesk) -> None:
+    fake.add_conversation(2, ticket_id=777)
+    jobs_for(1, 2)
+    result = command(*MANY, "--results", "-")
+    page = f"{os.environ['TEAMWORK_DESK_URL']}/desk/tickets/777"
+    assert {(one["conversation_id"], one["created"]) for one in data(result)} == {(1, True), (2, False)}
+    assert f"jobs.jsonl:2: conversation 2: already had ticket 777, {page}\n" in result.stderr
+    assert "jobs.jsonl:1: conversation 1: converted, ticket " in result.stderr
+    assert re.search(r"created +│ +1 │ converted +│", result.stderr)
+    assert re.search(r"already +│ +1 │ had a ticket already +│", result.stderr)
+
+
 # Ctrl-C
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_the_first_interrupt_lets_running_jobs_finish(
-    command: Command, fake: FakeDesk, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+SIGNALS = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+
+
+@contextmanager
+def running(*arguments: str) -> Generator[subprocess.Popen[str]]:
+    """Run a command in a process of its own, for which Ctrl-C is not ignored."""
+    command = [sys.executable, "-m", "teamwork_desk.cli", *arguments]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def states_in_ledger() -> dict[int, str]:
+    with closing(sqlite3.connect("run.sqlite")) as connection:
+        return dict(connection.execute("SELECT id, state FROM conversation"))
+
+
+@SIGNALS
+def test_an_interrupt_stops_at_once_what_waits_for_the_rate_window(
+    portal: BlockingPortal, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, number: signal.Signals
 ) -> None:
-    convert = Conversations.convert
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TEAMWORK_DESK_TOKEN", SECRET)
+    fake = FakeDesk(rate_limit=6, window=60)
+    jobs_for(*range(1, 31))
+    with portal.wrap_async_context_manager(fake.serve()) as url:
+        monkeypatch.setenv("TEAMWORK_DESK_URL", url)
+        with running(*MANY, "--results", "-") as process:
+            assert process.stdout is not None
+            while len(fake.requests) < 6:  # Then the window is used up.
+                assert json.loads(process.stdout.readline())["state"] == "done"
+            process.send_signal(number)
+            _, errors = process.communicate()
+        assert process.returncode == 130
+        assert "interrupted: " in errors
+        assert "open or unknown" not in errors
+        assert states_in_ledger() == {ticket.conversation_id: "done" for ticket in fake.tickets}
+        assert 0 < len(fake.tickets) < 6
 
-    async def interrupted(self: Conversations, conversation_id: int, **arguments: Any) -> Any:
-        if conversation_id == 3:
-            signal.raise_signal(number)
-        return await convert(self, conversation_id, **arguments)
 
-    monkeypatch.setattr(Conversations, "convert", interrupted)
-    jobs = jobs_for(*range(1, 50))
-    arguments = ["convert-many", jobs, "--ledger", "run.sqlite", "--concurrency", "2", "--results", "-"]
+@SIGNALS
+def test_an_interrupt_lets_a_conversion_that_was_sent_come_to_its_end(
+    fake: FakeDesk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, number: signal.Signals
+) -> None:
+    """Its response is lost, so that the run has to look up what it did."""
+    monkeypatch.chdir(tmp_path)
+    jobs_for(*range(1, 20))
+    fake.requests = RequestsWithAnAction(3, lambda: process.send_signal(number))
+    fake.lose_answer("after", method="POST", path="/3/")
+    with running(*MANY, "--concurrency", "1", "--results", "-") as process:
+        out, errors = process.communicate()
+    assert process.returncode == 130
+    assert [json.loads(line)["state"] for line in out.splitlines()] == ["done"] * 3
+    assert "1 conversion that was sent comes to its end, and nothing more is sent" in errors
+    assert states_in_ledger() == dict.fromkeys([1, 2, 3], "done")
+    assert len(fake.tickets) == 3
+
+
+@SIGNALS
+def test_the_second_interrupt_stops_at_once_and_names_what_it_leaves_open(
+    fake: FakeDesk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, number: signal.Signals
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    jobs_for(*range(1, 20))
+    fake.requests = RequestsWithAnAction(2, lambda: process.send_signal(signal.SIGINT))
+    fake.inject("timeout after the work", method="POST", path="/2/")
+    with running(*MANY, "--concurrency", "1") as process:
+        assert process.stderr is not None
+        while "interrupted: " not in process.stderr.readline():
+            pass
+        process.send_signal(number)
+        _, errors = process.communicate()
+    assert process.returncode == 130
+    assert "run.sqlite: open or unknown, may have been converted: 2\n" in errors
+    assert states_in_ledger() == {1: "done", 2: "open"}
+    assert command_again() == 0
+    assert len(fake.tickets) == 19
+
+
+def command_again() -> int:
+    return subprocess.run(
+        [sys.executable, "-m", "teamwork_desk.cli", *MANY, "--settle", "0"], check=False, stderr=subprocess.DEVNULL
+    ).returncode
+
+
+def test_the_handlers_of_the_signals_are_restored(command: Command, fake: FakeDesk) -> None:
     handlers = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
-    result = command(*arguments)
-    assert result.exit_code == 130
-    assert {one["state"] for one in data(result) if one["error"] != "NotSentError"} == {"done"}
-    assert 3 <= len(fake.tickets) <= len(data(result)) < 10
-    assert (
-        "interrupted: the running jobs will finish; press Ctrl-C again to stop them and leave them open\n"
-        in result.stderr
-    )
+    jobs_for(1)
+    assert command(*MANY).exit_code == 0
     assert [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)] == handlers
-
-
-def test_the_second_interrupt_leaves_running_jobs_open(
-    command: Command, fake: FakeDesk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    async def interrupted(*_: object, **__: object) -> None:
-        signal.raise_signal(signal.SIGINT)
-        signal.raise_signal(signal.SIGINT)
-        await anyio.sleep_forever()
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Conversations, "convert", interrupted)
-        result = command("convert-many", jobs_for(1), "--ledger", "run.sqlite")
-    assert result.exit_code == 130
-    assert "may have been converted: 1\n" in result.stderr
-    with Ledger.in_memory(tmp_path / "run.sqlite") as ledger:
-        entry = ledger.entry(1)
-    assert entry is not None
-    assert entry.state == "open"
 
 
 def test_an_ignored_interrupt_stays_ignored(command: Command, fake: FakeDesk, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -933,12 +1085,20 @@ def test_a_dry_run_sends_nothing_and_writes_no_ledger(
         ("failed", "RequestError", None),
         ("planned", None, None),
     ]
-    assert "conversations/3000/convert.json was answered with 400" in data(result)[2]["message"]
+    assert data(result)[2]["message"] == "Desk does not accept this: customer.email must be a valid email address"
     assert "planned" in result.stderr
     assert "jobs.jsonl:1: conversation 1: would be converted\n" in result.stderr
-    assert "would be rejected" in result.stderr
+    assert "jobs.jsonl:3: conversation 3000: would be refused: ValidationError: Desk does not" in result.stderr
     assert not fake.requests
     assert [file.name for file in tmp_path.iterdir()] == ["jobs.jsonl"]
+
+
+def test_the_report_of_a_dry_run_goes_to_standard_output(command: Command, tmp_path: Path) -> None:
+    jobs_for(1, 2)
+    result = command(*MANY, "--dry-run")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout.startswith("jobs.jsonl:1: conversation 1: would be converted\n")
+    assert re.search(r"planned +│ +2 │ would be converted", result.stdout)
 
 
 def test_a_dry_run_skips_what_the_ledger_has_as_done(command: Command, fake: FakeDesk) -> None:
@@ -987,6 +1147,8 @@ def test_a_web_server_that_is_not_desk_leaves_no_final_state_in_the_ledger(
 
 # On a terminal
 
+CONTROL = r"\x1b\[[0-9;?]*[A-Za-z]"
+
 
 def on_a_terminal(*arguments: str, stdout: int | None = None, width: int = 0, **environment: str) -> tuple[int, str]:
     """Run a command with a terminal as its standard error, and as its standard output unless another is given."""
@@ -1021,16 +1183,28 @@ two_jobs = pytest.mark.usefixtures("_two_jobs")
 def test_a_terminal_shows_a_progress_bar_and_the_failed_jobs() -> None:
     status, shown = on_a_terminal(*MANY)
     assert status == 1
-    for part in ("2/2", "1 done", "1 failed", "window ", "/10000", "conversation 404: failed"):
+    shown = re.sub(CONTROL, "", shown)
+    for part in (
+        "2/2",
+        "1 created, 1 failed; ",
+        " of 10000 requests used",
+        " a minute, 0:00:00 left",
+        "conversation 404: f",
+    ):
         assert part in shown
     assert "conversation 1: converted" not in shown
 
 
 @two_jobs
-def test_a_narrow_terminal_shows_the_whole_progress_bar() -> None:
-    _, shown = on_a_terminal(*MANY, COLUMNS="40")
-    words = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown).split()
-    assert {"2/2", "done,", "failed", "window", "left"} <= {*words}
+@pytest.mark.parametrize("width", [50, 60, 100])
+def test_totals_speed_window_and_time_left_fit_on_a_terminal(width: int) -> None:
+    _, shown = on_a_terminal(*MANY, width=width)
+    lines = re.sub(CONTROL, "", shown).replace("\r", "\n").splitlines()
+    (bar, *_), (counts, *_) = ([line for line in lines if part in line] for part in ("2/2", "1 created, 1 failed"))
+    assert re.search(r"2/2 +[0-9]+ a minute, [0-9:]+ left", bar)
+    window = [line for line in lines if re.search(r"[0-9]+ of 10000 requests used, [0-9]+ s left$", line)]
+    assert (counts in window) is (width > 50)
+    assert max(map(len, [bar, counts, *window])) <= width
 
 
 @two_jobs
@@ -1151,9 +1325,12 @@ NOW = datetime(2025, 1, 1, tzinfo=UTC)
 @pytest.mark.parametrize(
     ("rate_limit", "shown"),
     [
-        (None, "window ?"),
-        (RateLimit(limit=120, remaining=0, reset_at=NOW + timedelta(seconds=33.2)), "window 0/120, 34 s"),
-        (RateLimit(limit=120, remaining=7, reset_at=NOW), "window 7/120"),
+        (None, "rate limit not known yet"),
+        (
+            RateLimit(limit=120, remaining=22, reset_at=NOW + timedelta(seconds=21.2)),
+            "98 of 120 requests used, 22 s left",
+        ),
+        (RateLimit(limit=120, remaining=7, reset_at=NOW), "113 of 120 requests used"),
     ],
 )
 def test_the_description_of_the_rate_window(rate_limit: RateLimit | None, shown: str) -> None:

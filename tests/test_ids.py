@@ -329,11 +329,11 @@ def test_a_dry_run_prints_that_it_looks_up_no_names(command: Command, fake: Fake
         options=("--dry-run",),
     )
     assert (result.exit_code, fake.requests) == (1, [])
-    assert "a dry run does not look up names of inboxes, statuses\n" in result.stderr
-    assert "conversation 1: would be converted" in result.stderr
-    assert "conversation 2: failed: RequestError: inbox: expected a str that is not empty" in result.stderr
+    assert "a dry run does not look up names of inboxes, statuses\n" in result.stdout
+    assert "conversation 1: would be converted" in result.stdout
+    assert "conversation 2: would be refused: RequestError: inbox: expected a str" in result.stdout
     without_names = convert_many(command, {"conversation_id": 1, "tags": ["vip"]}, options=("--dry-run",))
-    assert "does not look up" not in without_names.stderr
+    assert "does not look up" not in without_names.stdout
 
 
 def test_a_jobs_file_that_names_another_kind_after_the_lookup_has_an_invalid_line(command: Command) -> None:

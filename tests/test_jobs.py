@@ -365,3 +365,23 @@ def test_json_that_is_cut_within_a_job_is_refused(
     cut = content[: -data.draw(st.integers(1, last - 1))]
     with pytest.raises(FileError):
         read_json(cut.encode())
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "is_noted"),
+    [
+        ("jobs.csv", "conversation_id,subject\n1,Ref", True),
+        ("jobs.csv", "conversation_id,subject\n1,Refund\n", False),
+        ("jobs.csv", "conversation_id,subject\r1,Refund\r", False),
+        ("jobs.jsonl", '{"conversation_id": 1}\n{"conversation_id": 2}', True),
+        ("jobs.jsonl", '{"conversation_id": 1}\n', False),
+        ("jobs.json", '[{"conversation_id": 1}]', False),
+    ],
+)
+def test_a_last_line_without_a_line_end_is_noted(tmp_path: Path, name: str, content: str, is_noted: bool) -> None:
+    path = tmp_path / name
+    path.write_bytes(content.encode())
+    notes: list[str] = []
+    assert {line.problem for line in read_jobs(path, notes.append)} == {""}
+    wanted = "the last line has no line end; if the file is cut, jobs or the end of this line are missing"
+    assert notes == [f"{path}: {wanted}"] * is_noted

@@ -431,13 +431,17 @@ class Desk:
 
     def __init__(self) -> None:
         self.calls: list[dict[str, Any]] = []
+        self.sent: list[int] = []
         self.errors: dict[int, DeskError] = {}
-        self.called = asyncio.Event()
+        self.leave: Callable[[int], None] = lambda _: None
 
     async def convert(self, conversation_id: int, **arguments: Any) -> ConvertedConversation:
         self.calls.append({"conversation_id": conversation_id, **arguments})
-        self.called.set()
-        if error := self.errors.pop(conversation_id, None):
+        error = self.errors.pop(conversation_id, None)
+        if error is None or error.attempts or error.maybe_applied:
+            self.leave(conversation_id)
+            self.sent.append(conversation_id)
+        if error is not None:
             raise error
         return ConvertedConversation(id=conversation_id, ticket_id=conversation_id + 1000, created=True)
 
@@ -461,6 +465,7 @@ def run(
 
     async def convert_all() -> None:
         running = Run(desk.convert, ledger, reports.append, settle=0, verify_first=verify_first)
+        desk.leave = running.leave
         await running.convert_all(jobs, concurrency=8)
 
     with Ledger(path, ORIGIN) as ledger:
@@ -581,6 +586,7 @@ def test_an_open_conversation_is_retried_only_after_the_settle_time(path: Path) 
 
     async def convert_all() -> float:
         running = Run(convert, ledger, lambda _: None, settle=30, verify_first=False)
+        desk.leave = running.leave
         taken = anyio.current_time()
         await running.convert_all(lines(1, 2), concurrency=8)
         return taken
@@ -592,51 +598,130 @@ def test_an_open_conversation_is_retried_only_after_the_settle_time(path: Path) 
     assert times[0] < taken + 30 <= times[1], "other conversations do not wait"
 
 
-def test_a_stopped_run_starts_no_jobs_and_does_not_wait(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_backlog, "PAUSE", 0)
-    desk = Desk()
+def test_a_conversation_that_had_its_ticket_is_done_without_an_attempt(path: Path) -> None:
+    async def convert(conversation_id: int, **_: Any) -> ConvertedConversation:
+        return ConvertedConversation(id=conversation_id, ticket_id=1001, created=False)
+
+    async def convert_all() -> None:
+        await Run(convert, ledger, lambda _: None, settle=0, verify_first=True).convert_all(lines(1), concurrency=1)
+
+    with Ledger(path, ORIGIN) as ledger:
+        asyncio.run(convert_all())
+        assert ledger.entry(1) == Entry(state="done", ticket_id=1001, attempts=0)
+
+
+# A run that is stopped
+
+
+def stopped_run(
+    path: Path, convert: Callable[..., Any], conversations: int, *, concurrency: int, settle: float = 0
+) -> tuple[dict[int | None, tuple[str, str | None]], float]:
+    """Run with a function that takes the run, too; return what was reported, and the seconds that it took."""
     reports: list[Result] = []
     running: Run
 
-    async def convert(conversation_id: int, **arguments: Any) -> ConvertedConversation:
-        if len(desk.calls) == 3:
-            running.stop()
-        assert len(desk.calls) < 9
-        await desk.convert(conversation_id, **arguments)
-        raise DeadlineExceeded("the rate limit leaves no room", retry_after=1.0)
+    async def with_the_run(conversation_id: int, **arguments: Any) -> ConvertedConversation:
+        converted: ConvertedConversation = await convert(running, conversation_id, **arguments)
+        return converted
 
     async def convert_all() -> float:
         nonlocal running
         began = anyio.current_time()
-        running = Run(convert, ledger, reports.append, settle=30, verify_first=False)
-        await running.convert_all(lines(1, 2, 3), concurrency=2)
+        running = Run(
+            with_the_run,
+            ledger,
+            reports.append,
+            settle=settle,
+            verify_first=False,
+        )
+        await running.convert_all(lines(*range(1, conversations + 1)), concurrency=concurrency)
         return anyio.current_time() - began
 
     with Ledger(path, ORIGIN) as ledger, asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+        seconds = runner.run(convert_all())
+    return {result.conversation_id: (result.state, result.error) for result in reports}, seconds
+
+
+def test_a_stopped_run_ends_what_has_left_and_drops_what_waits(path: Path) -> None:
+    with Ledger(path, ORIGIN) as ledger:
+        ledger.begin(4)
+        ledger.end(4, "unknown")
+
+    async def convert(running: Run, conversation_id: int, **_: Any) -> ConvertedConversation:
+        if conversation_id > 2:  # it waits for the rate window
+            await anyio.sleep(1000)
+        running.leave(conversation_id)
+        await anyio.sleep(1)
+        if conversation_id == 1:
+            running.stop()
+        await anyio.sleep(5)  # a response that was lost, and its lookups
+        return ConvertedConversation(id=conversation_id, ticket_id=conversation_id + 1000, created=True)
+
+    reported, seconds = stopped_run(path, convert, 10, concurrency=4)
+    assert reported == {1: ("done", None), 2: ("done", None)}
+    assert seconds < 10
+    assert states(path) == {1: "done", 2: "done", 4: "unknown"}
+
+
+def test_a_stopped_run_does_not_wait_for_a_job_that_got_no_turn(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_backlog, "PAUSE", 0)
+    tries: list[int] = []
+
+    async def convert(running: Run, conversation_id: int, **_: Any) -> ConvertedConversation:
+        tries.append(conversation_id)
+        if conversation_id == 1:
+            await anyio.sleep(1)
+            running.stop()
+        raise DeadlineExceeded("the rate limit leaves no room", retry_after=100.0)
+
+    reported, seconds = stopped_run(path, convert, 3, concurrency=2)
+    assert (reported, tries) == ({}, [1, 2])
+    assert seconds < 10
+
+
+def test_a_stopped_run_sends_nothing_again(path: Path) -> None:
+    async def convert(running: Run, conversation_id: int, **_: Any) -> ConvertedConversation:
+        running.leave(conversation_id)
+        running.stop()
+        running.leave(conversation_id)
+        raise AssertionError
+
+    reported, _ = stopped_run(path, convert, 2, concurrency=1)
+    assert reported == {1: ("failed", "NotSentError")}
+    assert states(path) == {1: "failed"}
+
+
+def test_a_stopped_run_does_not_wait_for_the_settling_time(path: Path) -> None:
+    with Ledger(path, ORIGIN) as ledger:
         ledger.begin(1)
-        assert runner.run(convert_all()) < 30
-    assert [call["conversation_id"] for call in desk.calls] == [2, 2, 2, 2]
-    assert {(result.conversation_id, result.state, result.error) for result in reports} == {
-        (1, "unknown", "NotSentError"),
-        (2, "failed", "NotSentError"),
-    }
-    assert states(path) == {1: "open", 2: "failed"}
+
+    async def convert(running: Run, conversation_id: int, **_: Any) -> ConvertedConversation:
+        running.leave(conversation_id)
+        running.stop()
+        return ConvertedConversation(id=conversation_id, ticket_id=conversation_id + 1000, created=True)
+
+    reported, seconds = stopped_run(path, convert, 3, concurrency=2, settle=30)
+    assert reported == {2: ("done", None)}
+    assert seconds < 30
+    assert states(path) == {1: "open", 2: "done"}
 
 
-async def test_a_cancelled_run_leaves_running_jobs_open(path: Path) -> None:
+async def test_a_cancelled_run_leaves_open_what_has_left(path: Path) -> None:
     called = asyncio.Event()
 
     async def convert(conversation_id: int, **_: Any) -> ConvertedConversation:
-        called.set()
+        if conversation_id == 1:
+            whole_run.leave(conversation_id)
+        else:
+            called.set()
         await asyncio.Event().wait()
         raise AssertionError
 
-    reports: list[Result] = []
     with Ledger(path, ORIGIN) as ledger:
-        running = asyncio.create_task(
-            Run(convert, ledger, reports.append, settle=0, verify_first=False).convert_all(lines(1), concurrency=8)
-        )
+        whole_run = Run(convert, ledger, lambda _: None, settle=0, verify_first=False)
+        running = asyncio.create_task(whole_run.convert_all(lines(1, 2), concurrency=8))
         await called.wait()
+        assert whole_run.leaving == [1]
         running.cancel()
         with pytest.raises(asyncio.CancelledError):
             await running
@@ -649,20 +734,23 @@ def test_nothing_is_sent_if_the_ledger_cannot_be_written(path: Path) -> None:
     async def convert_all() -> None:
         connection_of(ledger).execute("PRAGMA query_only = ON")
         running = Run(desk.convert, ledger, lambda _: None, settle=0, verify_first=False)
+        desk.leave = running.leave
         await running.convert_all(lines(1, 2), concurrency=1)
 
     with Ledger(path, ORIGIN) as ledger, pytest.raises(CommandError, match="cannot be used"):
         asyncio.run(convert_all())
-    assert desk.calls == []
+    assert desk.sent == []
 
 
 def test_a_run_whose_ledger_is_lost_begins_nothing_more_and_records_what_runs(path: Path) -> None:
     reports: list[Result] = []
-    called: list[int] = []
+    left: list[int] = []
     lost = asyncio.Event()
+    running: Run
 
     async def convert(conversation_id: int, **_: Any) -> ConvertedConversation:
-        called.append(conversation_id)
+        running.leave(conversation_id)
+        left.append(conversation_id)
         if conversation_id == 3:
             remove(path)
             lost.set()
@@ -670,6 +758,7 @@ def test_a_run_whose_ledger_is_lost_begins_nothing_more_and_records_what_runs(pa
         return ConvertedConversation(id=conversation_id, ticket_id=conversation_id + 1000, created=True)
 
     async def convert_all() -> None:
+        nonlocal running
         running = Run(convert, ledger, reports.append, settle=30, verify_first=True)
         began = anyio.current_time()
         with pytest.raises(LedgerLostError):
@@ -679,14 +768,10 @@ def test_a_run_whose_ledger_is_lost_begins_nothing_more_and_records_what_runs(pa
     with Ledger(path, ORIGIN) as ledger, asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
         ledger.begin(1)
         runner.run(convert_all())
-        assert called == [2, 3]
+        assert left == [2, 3]
         assert [entry.state for number in (2, 3) if (entry := ledger.entry(number))] == ["done", "done"]
         assert ledger.unsettled() == [1]
-    assert {(result.conversation_id, result.state, result.error) for result in reports} == {
-        (1, "unknown", "NotSentError"),
-        (2, "done", None),
-        (3, "done", None),
-    }
+    assert {(result.conversation_id, result.state) for result in reports} == {(2, "done"), (3, "done")}
 
 
 def test_a_run_fails_if_its_ledger_is_lost_after_the_last_job_began(path: Path) -> None:

@@ -157,7 +157,7 @@ def _reject_name(argument: str, value: object) -> None:
     raise RequestError(f"{argument}: expected {expected}, got str; {advice}")
 
 
-def check_arguments(conversation_id: object, arguments: Mapping[str, Any], fields: type) -> None:
+def check_arguments(conversation_id: object, arguments: Mapping[str, Any], fields: type) -> Any:
     """Check the arguments of `convert` as it does, without sending anything.
 
     Args:
@@ -165,12 +165,15 @@ def check_arguments(conversation_id: object, arguments: Mapping[str, Any], field
         arguments: The other arguments.
         fields: The class whose type hints are those of the arguments.
 
+    Returns:
+        The body of the request, as `json` encodes it.
+
     Raises:
         RequestError: An argument is invalid.
     """
     body = {**arguments}
     check_verify_first(body.pop("verify_first", None))
-    convert_request(check_id(conversation_id), convert_body(**body), fields)
+    return convert_request(check_id(conversation_id), convert_body(**body), fields).body
 
 
 def check_verify_first(verify_first: object) -> None:

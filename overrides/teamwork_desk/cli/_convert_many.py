@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 import os
-import signal
+import shlex
+import sys
 import traceback
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -18,14 +18,18 @@ import attrs
 import httpx
 import typer
 
-from teamwork_desk import AsyncDesk
+from teamwork_desk import AsyncDesk, DeskError
 
+from ._dry_run import convert_in_memory
 from ._errors import CommandError
+from ._failures import explain
+from ._gate import Gate
+from ._interrupts import Interrupts, interrupts
 from ._jobs import Line, read_jobs
 from ._ledger import Ledger
 from ._names import kinds_named, lines_with_ids, list_kinds
 from ._place import LedgerLostError
-from ._run import JobState, Report, Result, Run, convert_in_memory
+from ._run import Kind, Report, Result, Run
 from ._shell import (
     DONE,
     FAILED,
@@ -80,6 +84,14 @@ def convert_many(
         ),
     ] = SETTLE,
     verify_first: VerifyFirst = True,
+    max_failures: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            metavar="<int>",
+            help="Stop after so many failures in a row that every job may share, such as no connection.",
+        ),
+    ] = 10,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Send nothing, change no ledger, and show what would be converted.")
     ] = False,
@@ -94,9 +106,10 @@ def convert_many(
 
     The ledger records each conversion before and after. You can kill a run at any moment and start it again: it skips
     what is done, retries what failed, and always looks up first what was left open or unknown. The ledger holds no
-    personal data, and only one run at a time can use it. Ctrl-C or SIGTERM lets the running jobs finish; a second
-    Ctrl-C stops them and leaves them open. If conversations are open or unknown at the end, the command names them and
-    its exit status is 3.
+    personal data, and only one run at a time can use it. After Ctrl-C or SIGTERM, nothing more is sent, and the
+    conversions that were sent come to their end; a second one of either stops at once and leaves them open. If
+    conversations are open or unknown at the end, the command names them and its exit status is 3. If Desk rejects the
+    token, or if several jobs in a row fail for a reason that they share, the command stops by itself.
 
     Example: `teamwork-desk convert-many jobs.jsonl --ledger run.sqlite --results results.jsonl`
     """
@@ -114,16 +127,30 @@ def convert_many(
                     display.note(f"a dry run does not look up names of {', '.join(names)}")
                 await convert_in_memory(copy, lines_with_ids(lines, None), report)
             return _status_of_all(display.counts)
-        async with AsyncDesk(url, token=token) as desk:
+        gate = Gate()
+        async with AsyncDesk(url, token=token, event_hooks={"request": [gate.before_request]}) as desk:
             listed = await list_kinds(desk, kinds)
             with (
                 Ledger(ledger, _origin(os.environ[URL] if url is None else url)) as opened,
                 _reporting(jobs, total, results, desk) as (report, display),
             ):
+
+                def give_up(error: DeskError, in_a_row: int) -> None:
+                    display.hidden = type(error).__name__
+                    display.note(explain(error, in_a_row))
+
                 backlog = Run(
-                    desk.conversations.convert, opened, report, settle=settle, verify_first=verify_first, desk=desk
+                    desk.conversations.convert,
+                    opened,
+                    report,
+                    settle=settle,
+                    verify_first=verify_first,
+                    desk=desk,
+                    max_failures=max_failures,
+                    give_up=give_up,
                 )
-                status, is_interrupted, is_lost = DONE, False, False
+                gate.leave = backlog.leave
+                status, is_lost, came = DONE, False, Interrupts()
                 if settle and (left := opened.unsettled()):
                     display.note(
                         f"left open or unknown by an earlier run: {shortened(left)}. Waiting {settle:g} s before "
@@ -131,15 +158,11 @@ def convert_many(
                     )
 
                 def stop() -> None:
-                    nonlocal is_interrupted
-                    is_interrupted = True
                     backlog.stop()
-                    display.note(
-                        "interrupted: the running jobs will finish; press Ctrl-C again to stop them and leave them open"
-                    )
+                    display.note(_interrupted(len(backlog.leaving)))
 
                 try:
-                    with _first_interrupt(stop):
+                    with interrupts(stop, came):
                         await backlog.convert_all(lines_with_ids(lines, listed), concurrency=concurrency)
                 except (CommandError, OSError) as error:
                     display.note(str(error))
@@ -151,12 +174,30 @@ def convert_many(
                 finally:
                     if left := opened.unsettled():
                         display.note(f"{ledger}: open or unknown, may have been converted: {shortened(left)}")
-        if is_interrupted:
+        if came.number or display.hidden:
+            display.note(f"To go on, run the same command again: {shlex.join(['teamwork-desk', *sys.argv[1:]])}")
+        if came.number:
             return INTERRUPTED
         # UNKNOWN means that the same command will look the conversations up, but its ledger would not know them.
         return UNKNOWN if left and not is_lost else status or _status_of_all(display.counts)
 
     run(work())
+
+
+def _interrupted(leaving: int) -> str:
+    """Return the message after the first interrupt.
+
+    Args:
+        leaving: How many conversions were sent and have no outcome yet.
+    """
+    if not leaving:
+        return "interrupted: nothing more is sent"
+    sent = (
+        "1 conversion that was sent comes to its end"
+        if leaving == 1
+        else (f"{leaving} conversions that were sent come to their end")
+    )
+    return f"interrupted: {sent}, and nothing more is sent; press Ctrl-C again to stop at once and leave them open"
 
 
 def _check_paths(jobs: Path, ledger: Path, results: str | None) -> None:
@@ -189,7 +230,9 @@ def _reporting(
     """Show the results, and write them to a file if one is given. If that fails, the run continues without it."""
     file = None if results in (None, "-") else Path(results).open("w", encoding="utf-8")  # noqa: SIM115 - closing the file may fail
     try:
-        with Display(jobs.name, total, desk) as display:
+        # The report of a dry run is what the command produces, so it goes to standard output unless the results do.
+        stream = "stdout" if desk is None and results != "-" else "stderr"
+        with Display(jobs.name, total, desk, stream) as display:
             is_written = results is not None
 
             def report(result: Result) -> None:
@@ -219,29 +262,5 @@ def _origin(url: str) -> str:
     return f"{parsed.scheme}://{parsed.netloc.decode()}"
 
 
-def _status_of_all(counts: Counter[JobState]) -> int:
+def _status_of_all(counts: Counter[Kind]) -> int:
     return UNKNOWN if counts["unknown"] else FAILED if counts["failed"] else DONE
-
-
-@contextmanager
-def _first_interrupt(stop: Callable[[], None]) -> Generator[None]:
-    """Call a function at the first Ctrl-C or SIGTERM. The second one ends the process as usual."""
-    loop = asyncio.get_running_loop()
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def restore() -> None:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-    def interrupted(*_: object) -> None:
-        restore()
-        loop.call_soon_threadsafe(stop)
-
-    for number, handler in before.items():
-        # A shell starts background jobs with Ctrl-C ignored, and it must stay ignored.
-        if handler != signal.SIG_IGN:
-            signal.signal(number, interrupted)
-    try:
-        yield
-    finally:
-        restore()

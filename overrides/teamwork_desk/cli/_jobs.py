@@ -67,16 +67,14 @@ def read_jobs(path: Path, note: Callable[[str], None] = lambda _: None) -> Itera
 
 
 def _read(path: Path, note: Callable[[str], None], *, is_csv: bool) -> Iterator[Line]:
+    def note_about_file(text: str) -> None:
+        note(f"{path}: {text}")
+
     try:
-        with open_lines(path) as lines:
+        with open_lines(path) as opened:
+            lines = _with_note_about_end(opened, note_about_file)
             if is_csv:
-                rows = csv_jobs(
-                    lines,
-                    columns=COLUMNS,
-                    only_in_json=ONLY_IN_JSON,
-                    key=ID,
-                    note=lambda text: note(f"{path}: {text}"),
-                )
+                rows = csv_jobs(lines, columns=COLUMNS, only_in_json=ONLY_IN_JSON, key=ID, note=note_about_file)
                 for number, read in rows:
                     yield _line(path.parent, number, read, from_cell)
             else:
@@ -84,6 +82,15 @@ def _read(path: Path, note: Callable[[str], None], *, is_csv: bool) -> Iterator[
                     yield _line(path.parent, number, read, from_json)
     except FileError as error:
         raise CommandError(f"{path}:{error.line}: {error.reason}") from None
+
+
+def _with_note_about_end(lines: Iterator[str], note: Callable[[str], None]) -> Iterator[str]:
+    """Yield lines, and call a function at the end if the last line may be cut. An array that is cut is an error."""
+    last = "\n"
+    for last in lines:
+        yield last
+    if not last.endswith(("\n", "\r", "]")):
+        note("the last line has no line end; if the file is cut, jobs or the end of this line are missing")
 
 
 def _line(folder: Path, number: int, read: Callable[[], dict[str, Any]], convert: Callable[[str, Any], Any]) -> Line:

@@ -6,9 +6,8 @@ a killed process. The ledger uses write-ahead logging, which makes a commit dura
 could lose the last commit in a power failure, and this commit may say that a request is about to be sent.
 
 SQLite's lock belongs to the file, and a user can move or remove the file while a run uses it. So there is a second lock
-on the name (on Linux), and `begin` first checks that the ledger is still at its path. A gap is left where the second
-lock does not reach: the request of `begin` is sent later, after it has waited for the rate window. So if the file is
-removed in between, and another run starts at once, both may convert the conversations that the first run has begun.
+on the name (on Linux), and `begin` first checks that the ledger is still at its path. The request leaves right after
+`begin`, so only a request that is leaving at the moment when the file is removed can be unknown to another run.
 """
 
 from __future__ import annotations
@@ -63,10 +62,10 @@ class Entry:
     """The record of a conversation in the ledger.
 
     Attributes:
-        state: `open` from before its request is sent until its outcome is known; `done`; `failed`, which the next run
-            retries; or `unknown`.
+        state: `open` from the moment when its request leaves until its outcome is known; `done`; `failed`, which the
+            next run retries; or `unknown`.
         ticket_id: The ticket, if the state is `done`.
-        attempts: How often a run has begun to convert it.
+        attempts: How many requests have left to convert it.
     """
 
     state: State
@@ -186,7 +185,7 @@ class Ledger:
             self._connection.execute(_UPLOADS)
 
     def entry(self, conversation_id: int) -> Entry | None:
-        """Return the record of a conversation; None if no run has begun to convert it."""
+        """Return the record of a conversation; None if no run has tried to convert it."""
         with self._command_errors():
             row = self._connection.execute(
                 "SELECT state, ticket_id, attempts FROM conversation WHERE id = ?", (conversation_id,)
@@ -211,7 +210,7 @@ class Ledger:
             self._place.check()
 
     def begin(self, conversation_id: int) -> None:
-        """Record that a request for a conversation is about to be sent.
+        """Record that the request for a conversation leaves now.
 
         Raises:
             CommandError: The ledger cannot be written, or is no longer at its path: nothing must be sent.
@@ -228,7 +227,7 @@ class Ledger:
     def end(
         self, conversation_id: int, state: State, *, ticket_id: int | None = None, error: str | None = None
     ) -> None:
-        """Record the outcome of a conversation.
+        """Record the outcome of a conversation, whether a request has left for it or not.
 
         Args:
             conversation_id: The conversation.
@@ -238,8 +237,11 @@ class Ledger:
         """
         with self._command_errors():
             self._connection.execute(
-                f"UPDATE conversation SET state = ?, ticket_id = ?, error = ?, closed_at = {_NOW} WHERE id = ?",  # noqa: S608
-                (state, ticket_id, error, conversation_id),
+                "INSERT INTO conversation (id, state, ticket_id, error, attempts, opened_at, closed_at)"  # noqa: S608
+                f" VALUES (?, ?, ?, ?, 0, {_NOW}, {_NOW})"
+                " ON CONFLICT (id) DO UPDATE SET state = excluded.state, ticket_id = excluded.ticket_id,"
+                " error = excluded.error, closed_at = excluded.closed_at",
+                (conversation_id, state, ticket_id, error),
             )
 
     def uploads(self, conversation_id: int) -> dict[str, int]:

@@ -25,6 +25,22 @@ _TYPES: dict[Form, Any] = {
     "id or text": str | None,
     "boolean": bool | None,
 }
+# The docstring of `convert` is for Python. These texts are for a shell, where a name may stand for an id.
+_TEXTS = {
+    "agent": "The agent who gets the ticket, by id, name or email address",
+    "customer": "The customer, by id or by email address",
+    "edit_method": "How agents write in this ticket by default: html or markdown",
+    "files": "The attachments, by the ids of uploaded files; may be repeated",
+    "inbox": "The inbox that the ticket goes to, by id, name or email address",
+    "notify_customer": "Whether Desk notifies the customer by email about the ticket",
+    "parent": "The ticket that becomes the parent of this ticket, by id",
+    "priority": "The ticket's priority, by id or name",
+    "source": "Where the ticket comes from, by id or name",
+    "status": "The ticket's status, by id, name or code",
+    "tags": "A word, or the id or name of a tag; may be repeated",
+    "tickettemplate": "The ticket template, by id",
+    "type": "The ticket's type, by id or name",
+}
 # Typer's own names for these types are longer, and help has little room.
 _METAVARS: dict[Form, str] = {"texts": "<str>", "numbers": "<int>", "id or text": "<str>"}
 
@@ -69,7 +85,9 @@ def _flag(name: str, form: Form) -> str:
 
 
 def _help(name: str, description: str, kind: Kind) -> str:
-    """Return the help of an option: the description, with the choices and the form of the value added."""
+    """Return the help of an option: its text, or the description with the choices and the form of the value added."""
+    if name in _TEXTS:
+        return f"{_TEXTS[name]}."
     first, dot, rest = description.partition(". ")
     text = first.removesuffix(".")
     if kind.choices:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import aclosing
 from pathlib import Path
@@ -10,18 +11,46 @@ from typing import Any, Literal, TypeAlias
 
 import anyio
 import attrs
-from attrs import frozen
+from attrs import define, field, frozen
 
-from teamwork_desk import AsyncDesk, ConvertedConversation, DeskError, NotSentError
+from teamwork_desk import (
+    AsyncDesk,
+    ConvertedConversation,
+    DeadlineExceeded,
+    DeskError,
+    NotSentError,
+    RateLimitedError,
+)
 from teamwork_desk.backlog import Convert, Job, Outcome, convert_many
-from teamwork_desk.testing import FakeDesk
 
 from ._attach import attach, may_be_about_files
 from ._errors import CommandError
+from ._failures import Failures
+from ._gate import RefusedError
 from ._jobs import Line
 from ._ledger import Entry, Ledger, State
 
 JobState: TypeAlias = Literal["planned", "done", "skipped", "failed", "unknown"]
+Kind: TypeAlias = Literal["planned", "created", "already", "skipped", "failed", "unknown"]
+
+
+class NotStartedError(NotSentError):
+    """The run was stopped before the conversion of this job left: the ledger says of it what it said before."""
+
+
+@define(eq=False)
+class _Running:
+    """A job that runs now.
+
+    Attributes:
+        scope: Cancels the job.
+        has_files: Whether its files, if it has any, are uploaded.
+        has_left: Whether a request that converts its conversation has left.
+    """
+
+    scope: anyio.CancelScope = field(factory=anyio.CancelScope)
+    has_files: bool = False
+    has_left: bool = False
 
 
 @frozen(kw_only=True)
@@ -33,8 +62,8 @@ class Result:
         conversation_id: The conversation, if the line has a valid id.
         state: `done`, or `planned` in a dry run; `skipped`, because an earlier run has converted it; `failed`; or
             `unknown`.
-        created: Whether this run made the ticket; False if the conversation had its ticket before; None if the run
-            did not convert it.
+        created: Whether this run made the ticket; False if the conversation had its ticket before; None if there is no
+            ticket.
         ticket_id: The ticket, if it is known.
         ticket_url: The address of the ticket's page, if the installation is known, too.
         error: The name of the error's class.
@@ -52,6 +81,13 @@ class Result:
     message: str | None = None
     request_id: str | None = None
 
+    @property
+    def kind(self) -> Kind:
+        """The state; of a conversation that is done, whether its ticket was `created` or is there `already`."""
+        if self.state != "done":
+            return self.state
+        return "created" if self.created else "already"
+
     def to_dict(self) -> dict[str, Any]:
         """Return the result as a JSON object."""
         return attrs.asdict(self)
@@ -64,16 +100,18 @@ class Run:
     """Converts the jobs of a file, except those that are done according to the ledger.
 
     Args:
-        convert: Converts one conversation.
+        convert: Converts one conversation. `leave` is called right before a request of it leaves.
         ledger: The ledger, which was opened before now.
         report: Called with the result of each line.
         settle: How many seconds must pass from now until a conversation that an earlier run left open or unknown is
             retried. That run has ended, because this run has opened the ledger, but its last request may still be
-            running at the server. The time in the ledger does not show when that request was sent, because the request
-            may have waited for the rate window.
+            running at the server. The time in the ledger is not used, because somebody may have set the clock.
         verify_first: Whether to look a conversation up first if its job does not say so. A conversation that is open or
             unknown is always looked up first.
         desk: The client that uploads the attachments of the jobs; None uploads nothing.
+        max_failures: After how many failures in a row that may have a shared reason the run stops. The default is no
+            limit.
+        give_up: Called with the last failure and the number of failures in a row when the run stops by itself.
     """
 
     def __init__(
@@ -85,7 +123,11 @@ class Run:
         settle: float,
         verify_first: bool,
         desk: AsyncDesk | None = None,
+        max_failures: float = math.inf,
+        give_up: Callable[[DeskError, int], None] = lambda _error, _in_a_row: None,
     ) -> None:
+        self._failures = Failures(max_failures)
+        self._give_up = give_up
         self._convert = convert
         self._ledger = ledger
         self._report = report
@@ -95,14 +137,56 @@ class Run:
         self._lines: dict[int, int] = {}
         self._files: dict[int, tuple[Path, ...]] = {}
         self._attached: dict[int, set[int]] = {}
-        self._stopping = asyncio.Event()
+        self._running: dict[int, _Running] = {}
+        # The jobs that have left or ended, and whose result is not reported yet.
+        self._awaited: set[int] = set()
+        self._is_stopping = False
+        self._scope = anyio.CancelScope()
+        self._failure: CommandError | None = None
+
+    @property
+    def leaving(self) -> list[int]:
+        """The conversations whose request has left, and whose outcome is not known yet."""
+        return [conversation_id for conversation_id, job in self._running.items() if job.has_left]
 
     def stop(self) -> None:
-        """Start no more conversions. A job that is still waiting to start fails."""
-        self._stopping.set()
+        """Stop every job whose conversion has not left, and start no more. The others come to their end."""
+        self._is_stopping = True
+        for job in self._running.values():
+            if not job.has_left:
+                job.scope.cancel()
+        self._end_if_nothing_runs()
+
+    def _end_if_nothing_runs(self) -> None:
+        # A job that got no turn may be in a long pause. Its result is not needed, because it has changed nothing.
+        if self._is_stopping and not self._awaited:
+            self._scope.cancel()
+
+    def leave(self, conversation_id: int) -> None:
+        """Record that the request for a conversation leaves now.
+
+        Raises:
+            RefusedError: The run is stopped, or the ledger cannot be written: the request must not leave.
+        """
+        if self._is_stopping:
+            raise RefusedError("the run was stopped")
+        try:
+            self._ledger.begin(conversation_id)
+        except CommandError as error:
+            self._fail(error)
+            raise RefusedError("the ledger cannot be written") from None
+        self._running[conversation_id].has_left = True
+        self._awaited.add(conversation_id)
+
+    def _fail(self, error: CommandError) -> None:
+        """Stop because the ledger cannot be used. The first reason is raised at the end."""
+        self._failure = self._failure or error
+        self.stop()
 
     async def convert_all(self, lines: Iterable[Line], *, concurrency: int) -> None:
         """Convert every job and report every result. A failed job does not stop the others.
+
+        A job that was stopped before its conversion left has no result.
 
         Args:
             lines: The jobs.
@@ -112,17 +196,30 @@ class Run:
             CommandError: The ledger or the jobs file cannot be used. The running jobs have ended by then.
             LedgerLostError: The ledger is no longer at its path.
         """
-        async with aclosing(convert_many(self._recorded, self._jobs(lines), concurrency=concurrency)) as outcomes:
-            async for outcome in outcomes:
-                self._report(self._result_of(outcome))
+        with self._scope:
+            async with aclosing(convert_many(self._recorded, self._jobs(lines), concurrency=concurrency)) as outcomes:
+                async for outcome in outcomes:
+                    if not isinstance(outcome.error, NotStartedError):
+                        self._report(self._result_of(outcome))
+                        self._judge(outcome.error)
+                    self._awaited -= {outcome.conversation_id}
+                    self._end_if_nothing_runs()
+        if self._failure is not None:
+            raise self._failure
         # The last jobs may have ended after the ledger was removed, and the next run would not know them.
         self._ledger.check_place()
+
+    def _judge(self, error: DeskError | None) -> None:
+        """Stop if the other jobs would fail for the same reason as the last ones."""
+        if self._failures.add(error) and error is not None and not self._is_stopping:
+            self._give_up(error, self._failures.in_a_row)
+            self.stop()
 
     async def _jobs(self, lines: Iterable[Line]) -> AsyncGenerator[Job, None]:
         for line in lines:
             # Let other tasks run: a run may skip thousands of lines while responses arrive.
             await asyncio.sleep(0)
-            if self._stopping.is_set():
+            if self._is_stopping:
                 return
             conversation_id = line.conversation_id
             if conversation_id is None:
@@ -137,7 +234,11 @@ class Run:
             elif entry is not None and entry.state == "done":
                 self._report(
                     Result(
-                        line=line.number, conversation_id=conversation_id, state="skipped", ticket_id=entry.ticket_id
+                        line=line.number,
+                        conversation_id=conversation_id,
+                        state="skipped",
+                        created=False,
+                        ticket_id=entry.ticket_id,
                     )
                 )
             else:
@@ -146,41 +247,83 @@ class Run:
                 yield line.job
 
     async def _recorded(self, conversation_id: int, **arguments: Any) -> ConvertedConversation:
-        """Convert one conversation, and record it in the ledger before and after."""
+        """Convert one conversation, and record its outcome in the ledger.
+
+        Raises:
+            NotStartedError: The run was stopped before the conversion left.
+            DeskError: The conversion failed.
+        """
+        if not self._is_stopping:
+            job = self._running[conversation_id] = _Running()
+            try:
+                with job.scope:
+                    return await self._settled_and_recorded(job, conversation_id, arguments)
+            except CommandError as error:
+                self._fail(error)
+            finally:
+                del self._running[conversation_id]
+        raise NotStartedError("the run was stopped before this job started")
+
+    async def _settled_and_recorded(
+        self, job: _Running, conversation_id: int, arguments: dict[str, Any]
+    ) -> ConvertedConversation:
+        self._ledger.check_place()
         before = self._ledger.entry(conversation_id)
         may_be_converted = before is not None and before.may_be_converted
         if may_be_converted:
-            with anyio.CancelScope(deadline=self._settled_at):
-                await self._stopping.wait()
+            await anyio.sleep_until(self._settled_at)
             arguments["verify_first"] = True
         elif arguments.get("verify_first") is None:
             arguments["verify_first"] = self._verify_first
-        if self._stopping.is_set():
-            raise NotSentError("the run was stopped before this job started")
-        # The ledger says nothing yet: an upload changes no conversation.
-        conversation = await self._attach(conversation_id, arguments)
         try:
-            self._ledger.begin(conversation_id)
-        except CommandError:
-            # The other jobs cannot start either, so they must not wait any longer.
-            self.stop()
-            raise
-        try:
+            conversation = await self._attach(conversation_id, arguments)
+            job.has_files = True
             conversation = conversation or await self._convert(conversation_id, **arguments)
         except DeskError as error:
-            if conversation_id in self._attached and may_be_about_files(error):
-                self._ledger.forget_uploads(conversation_id)
-                del self._attached[conversation_id]
-            # Without an attempt to convert, the lookup itself failed, and the earlier outcome stays unknown. With an
-            # attempt, the lookup has shown that the conversation was not converted before.
-            still_unknown = may_be_converted and not error.attempts
-            state: State = "unknown" if error.maybe_applied or still_unknown else "failed"
-            self._ledger.end(conversation_id, state, error=type(error).__name__)
+            if isinstance(error, RefusedError) and not job.has_left:
+                raise NotStartedError(str(error)) from None
+            final = self._final(error)
+            self._record_failure(job, conversation_id, final, may_be_converted=may_be_converted)
+            # A job that got no turn has no result yet, because it is tried again.
+            (self._awaited.discard if _got_no_turn(final) else self._awaited.add)(conversation_id)
+            if final is not error:
+                raise final from error
             raise
+        self._awaited.add(conversation_id)
         self._ledger.end(conversation_id, "done", ticket_id=conversation.ticket_id)
         if conversation_id in self._files:
             self._ledger.forget_uploads(conversation_id)
         return conversation
+
+    def _final(self, error: DeskError) -> DeskError:
+        """Return the error of a job that has ended. It is another one if the job only ends because the run stops."""
+        if not self._is_stopping or not (isinstance(error, RefusedError) or _got_no_turn(error)):
+            return error
+        stopped = NotSentError("the run was stopped before the request was sent again")
+        stopped.attempts, stopped.maybe_applied, stopped.request_id = (
+            error.attempts,
+            error.maybe_applied,
+            error.request_id,
+        )
+        return stopped
+
+    def _record_failure(self, job: _Running, conversation_id: int, error: DeskError, *, may_be_converted: bool) -> None:
+        """Record a failure in the ledger.
+
+        Args:
+            job: The job.
+            conversation_id: Its conversation.
+            error: Why it failed.
+            may_be_converted: Whether an earlier run may have converted it.
+        """
+        if job.has_files and conversation_id in self._attached and may_be_about_files(error):
+            self._ledger.forget_uploads(conversation_id)
+            del self._attached[conversation_id]
+        # Without an attempt to convert, the lookup itself failed, and the earlier outcome stays unknown. With an
+        # attempt, the lookup has shown that the conversation was not converted before.
+        still_unknown = may_be_converted and not (job.has_files and error.attempts)
+        state: State = "unknown" if error.maybe_applied or still_unknown else "failed"
+        self._ledger.end(conversation_id, state, error=type(error).__name__)
 
     async def _attach(self, conversation_id: int, arguments: dict[str, Any]) -> ConvertedConversation | None:
         """Upload the files of a job, unless its conversation has a ticket: then return the conversation."""
@@ -225,6 +368,13 @@ class Run:
         return f"; uploaded for the next run with this ledger: file {ids}" if ids else ""
 
 
+def _got_no_turn(error: DeskError) -> bool:
+    """Return whether the rate limit left no room for a request in time: it has changed nothing, and is sent again."""
+    if isinstance(error, DeadlineExceeded):
+        return error.retry_after is not None
+    return isinstance(error, RateLimitedError)
+
+
 def _rejected(line: Line, problem: str, state: JobState = "failed") -> Result:
     return Result(
         line=line.number,
@@ -238,26 +388,3 @@ def _rejected(line: Line, problem: str, state: JobState = "failed") -> Result:
 def _state_of(entry: Entry | None) -> JobState:
     """Return the state of a job that this run did not convert."""
     return "unknown" if entry is not None and entry.may_be_converted else "failed"
-
-
-async def convert_in_memory(ledger: Ledger, lines: Iterable[Line], report: Report) -> None:
-    """Do everything that a run does, but with a fake Desk, which rejects what Desk would reject.
-
-    Args:
-        ledger: A copy of the ledger in memory.
-        lines: The jobs.
-        report: Called with the result of each line. A job that would be converted is `planned`.
-    """
-
-    async def convert(conversation_id: int, **arguments: Any) -> ConvertedConversation:
-        # Each job has a fake Desk of its own, because a fake Desk keeps all requests in memory.
-        fake = FakeDesk(conversations=[conversation_id])
-        async with AsyncDesk("https://dry-run.invalid", token="any", transport=fake.transport) as desk:  # noqa: S106 - the fake Desk accepts any token
-            converted = await desk.conversations.convert(conversation_id, **arguments)
-        return attrs.evolve(converted, ticket_id=None)
-
-    def report_as_planned(result: Result) -> None:
-        report(attrs.evolve(result, state="planned", created=None) if result.state == "done" else result)
-
-    run = Run(convert, ledger, report_as_planned, settle=0, verify_first=False)
-    await run.convert_all(lines, concurrency=1)

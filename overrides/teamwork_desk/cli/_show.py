@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
+from rich.console import RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task
 from rich.table import Table
 from rich.text import Text
@@ -17,27 +18,29 @@ from teamwork_desk import AsyncDesk, RateLimit
 from teamwork_desk._checks import printable
 
 from ._console import console_on, is_a_terminal
-from ._run import JobState, Result
+from ._run import Kind, Result
 
-MEANINGS: dict[JobState, str] = {
-    "done": "converted",
+MEANINGS: dict[Kind, str] = {
+    "created": "converted",
+    "already": "had a ticket already",
     "skipped": "converted by an earlier run",
     "failed": "not converted; correct the job or retry",
     "unknown": "may have been converted; the next run looks first",
 }
-DRY_RUN_MEANINGS: dict[JobState, str] = {
+DRY_RUN_MEANINGS: dict[Kind, str] = {
     "planned": "would be converted",
     "skipped": "converted by an earlier run",
-    "failed": "would be rejected",
-    "unknown": "may have been converted, and would be rejected",
+    "failed": "would be refused",
+    "unknown": "may have been converted, and would be refused",
 }
 WINDOW = 60
 """The length of a rate window in seconds, as documented."""
 SHOWN = 20
 """The most ids that a message lists."""
-_STYLES: dict[JobState, str] = {
+_STYLES: dict[Kind, str] = {
     "planned": "green",
-    "done": "green",
+    "created": "green",
+    "already": "green",
     "skipped": "dim",
     "failed": "red",
     "unknown": "yellow",
@@ -51,21 +54,27 @@ class Display:
         source: The jobs file's name.
         total: The number of jobs.
         desk: The client that converts; None in a dry run.
+        stream: `stdout` or `stderr`.
+
+    Attributes:
+        counts: How many results of each kind there are.
+        hidden: The class of the errors that are only counted, because enough of them were shown.
     """
 
-    def __init__(self, source: str, total: int, desk: AsyncDesk | None) -> None:
-        self.counts: Counter[JobState] = Counter()
+    def __init__(self, source: str, total: int, desk: AsyncDesk | None, stream: str = "stderr") -> None:
+        self.counts: Counter[Kind] = Counter()
+        self.hidden: str | None = None
         self._source = source
-        self._console = console_on("stderr")
+        self._console = console_on(stream)
         self._meanings = DRY_RUN_MEANINGS if desk is None else MEANINGS
         # The progress bar counts the successful jobs, so that only failed jobs need a line.
         self._has_bar = self._console.is_interactive and desk is not None
-        self._progress = Progress(
+        self._total = total
+        self._progress = _Progress(
             BarColumn(bar_width=16),
             MofNCompleteColumn(),
-            _Counts(self.counts),
-            _Window(desk),
-            _TimeLeft(desk),
+            _Speed(desk, self.counts),
+            below=lambda: _below(self.counts, desk, self._console.width),
             console=self._console,
             # On a terminal, rich prints the results above the bar. A file or a pipe must not pass through rich.
             redirect_stdout=is_a_terminal("stdout"),
@@ -85,13 +94,17 @@ class Display:
 
     def note(self, text: str) -> None:
         """Print a message."""
-        self._console.print(printable(text), soft_wrap=True)
+        if self._has_bar:
+            self._console.print(printable(text), soft_wrap=True)
+        else:  # Without a bar, rich would only take time.
+            print(printable(text), file=self._console.file)
 
     def report(self, result: Result) -> None:
         """Count a result, and print a line about it unless the progress bar suffices."""
-        self.counts[result.state] += 1
+        self.counts[result.kind] += 1
         self._progress.advance(self._task)
-        if not self._has_bar or result.error:
+        is_shown = result.error != self.hidden if result.error else not self._has_bar
+        if is_shown:
             self.note(f"{self._source}:{result.line}: {describe(result, self._meanings)}")
 
     def _print_table(self) -> None:
@@ -99,49 +112,59 @@ class Display:
         table.add_column("outcome")
         table.add_column("jobs", justify="right")
         table.add_column("meaning")
-        for state, meaning in self._meanings.items():
-            if self.counts[state]:
-                table.add_row(Text(state, _STYLES[state]), str(self.counts[state]), meaning)
+        for kind, meaning in self._meanings.items():
+            if self.counts[kind]:
+                table.add_row(Text(kind, _STYLES[kind]), str(self.counts[kind]), meaning)
+        if not_started := max(0, self._total - self.counts.total()):
+            table.add_row("not started", str(not_started), "nothing was sent for them")
         table.add_section()
-        table.add_row("total", str(self.counts.total()), "")
+        table.add_row("total", str(self.counts.total() + not_started), "")
         self._console.print(table)
 
 
-class _Counts(ProgressColumn):
-    def __init__(self, counts: Counter[JobState]) -> None:
+class _Progress(Progress):
+    """A progress bar with a text below it.
+
+    Args:
+        *columns: The columns of the bar.
+        below: Returns the text.
+        **options: The options of `Progress`.
+    """
+
+    def __init__(self, *columns: ProgressColumn, below: Callable[[], Text], **options: Any) -> None:
+        self._below = below
+        super().__init__(*columns, **options)
+
+    def get_renderables(self) -> Iterator[RenderableType]:
+        yield from super().get_renderables()
+        yield self._below()
+
+
+def _below(counts: Counter[Kind], desk: AsyncDesk | None, width: int) -> Text:
+    """Return the counts and the rate window: on one line if there is room."""
+    parts = [(f"{counts[kind]} {kind}", _STYLES[kind]) for kind in MEANINGS if counts[kind] or kind == "created"]
+    text = Text(", ").join(Text(*part) for part in parts)
+    shown = window(desk.rate_limit if desk else None, datetime.now(UTC))
+    return text.append("; " if len(text) + len(shown) + 2 <= width else "\n").append(shown, "cyan")
+
+
+class _Speed(ProgressColumn):
+    """The speed of the conversions, and the time that is left."""
+
+    def __init__(self, desk: AsyncDesk | None, counts: Counter[Kind]) -> None:
         super().__init__()
+        self._desk = desk
         self._counts = counts
 
-    def render(self, task: Task) -> Text:  # noqa: ARG002 - rich's interface
-        parts = [
-            (f"{self._counts[state]} {state}", _STYLES[state])
-            for state in MEANINGS
-            if self._counts[state] or state == "done"
-        ]
-        return Text(", ").join(Text(*part) for part in parts)
-
-
-class _Window(ProgressColumn):
-    def __init__(self, desk: AsyncDesk | None) -> None:
-        super().__init__()
-        self._desk = desk
-
-    def render(self, task: Task) -> Text:  # noqa: ARG002 - rich's interface
-        return Text(window(self._desk.rate_limit if self._desk else None, datetime.now(UTC)), "cyan")
-
-
-class _TimeLeft(ProgressColumn):
-    def __init__(self, desk: AsyncDesk | None) -> None:
-        super().__init__()
-        self._desk = desk
-
     def render(self, task: Task) -> Text:
-        if task.remaining is None or not task.completed:
+        # The jobs of an earlier run are skipped at once, so that they say nothing about the speed.
+        completed, elapsed = task.completed - self._counts["skipped"], task.elapsed or 0
+        if task.remaining is None or not completed or not elapsed:
             return Text("")
-        at_this_speed = (task.elapsed or 0) / task.completed * task.remaining
         rate_limit = self._desk.rate_limit if self._desk else None
+        at_this_speed = elapsed / completed * task.remaining
         seconds = max(at_this_speed, windows_left(int(task.remaining), rate_limit, datetime.now(UTC)))
-        return Text(f"{timedelta(seconds=math.ceil(seconds))} left")
+        return Text(f"{60 * completed / elapsed:.0f} a minute, {timedelta(seconds=math.ceil(seconds))} left")
 
 
 def windows_left(requests: int, rate_limit: RateLimit | None, now: datetime) -> float:
@@ -166,25 +189,29 @@ def window(rate_limit: RateLimit | None, now: datetime) -> str:
         now: The current time.
     """
     if rate_limit is None:
-        return "window ?"
+        return "rate limit not known yet"
     seconds = math.ceil((rate_limit.reset_at - now).total_seconds())
-    left = f"window {rate_limit.remaining}/{rate_limit.limit}"
-    return f"{left}, {seconds} s" if seconds > 0 else left
+    used = f"{rate_limit.limit - rate_limit.remaining} of {rate_limit.limit} requests used"
+    return f"{used}, {seconds} s left" if seconds > 0 else used
 
 
-def describe(result: Result, meanings: dict[JobState, str] = MEANINGS) -> str:
+def describe(result: Result, meanings: dict[Kind, str] = MEANINGS) -> str:
     """Return a result as a sentence.
 
     Args:
         result: The result.
-        meanings: The meaning of each state.
+        meanings: The meaning of each kind of result.
     """
     subject = "job" if result.conversation_id is None else f"conversation {result.conversation_id}"
-    what = result.state if result.error else meanings[result.state]
-    ticket = f", ticket {result.ticket_id}" if result.ticket_id else ""
     page = f", {result.ticket_url}" if result.ticket_url else ""
-    request = f", request id {result.request_id}" if result.request_id else ""
-    return f"{subject}: {what}{ticket}{page}" + (f": {result.error}: {result.message}{request}" if result.error else "")
+    if result.error:
+        what = result.kind if meanings is MEANINGS else meanings[result.kind]
+        request = f", request id {result.request_id}" if result.request_id else ""
+        return f"{subject}: {what}{page}: {result.error}: {result.message}{request}"
+    if result.kind == "already":
+        return f"{subject}: already had ticket {result.ticket_id}{page}"
+    ticket = f", ticket {result.ticket_id}" if result.ticket_id else ""
+    return f"{subject}: {meanings[result.kind]}{ticket}{page}"
 
 
 def shortened(ids: Sequence[int]) -> str:

@@ -1,0 +1,55 @@
+"""Ctrl-C and SIGTERM during a run: the first lets what was sent come to its end, and the second stops at once."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+
+
+class Interrupts:
+    """The interrupts of a run.
+
+    Attributes:
+        number: How many interrupts came.
+    """
+
+    def __init__(self) -> None:
+        self.number = 0
+
+
+@contextmanager
+def interrupts(stop: Callable[[], None], came: Interrupts) -> Generator[None]:
+    """Call a function at the first Ctrl-C or SIGTERM, and cancel the block at the second. A third ends the process.
+
+    Args:
+        stop: Called by the event loop after the first one.
+        came: Counts them. If the block was cancelled, the code after it runs as usual.
+    """
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    assert task is not None, "the run has a task"  # noqa: S101
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    def interrupted(*_: object) -> None:
+        came.number += 1
+        if came.number > 1:
+            restore()
+        loop.call_soon_threadsafe(stop if came.number == 1 else task.cancel)
+
+    for number, handler in before.items():
+        # A shell starts background jobs with Ctrl-C ignored, and it must stay ignored.
+        if handler != signal.SIG_IGN:
+            signal.signal(number, interrupted)
+    try:
+        yield
+    except asyncio.CancelledError:
+        if came.number < 2:
+            raise
+        task.uncancel()
+    finally:
+        restore()
