@@ -263,6 +263,50 @@ def test_a_part_of_the_contract_that_gets_a_name_of_its_own_does_not_affect_call
     }
 
 
+def reported(old: Any, new: Any) -> list[tuple[Any, str]]:
+    """The changes between two contracts, with their levels."""
+    return [(each.level, each.text) for each in diff.compare(diff.facts(old), diff.facts(new))]
+
+
+def test_an_operation_and_a_schema_with_the_same_name_are_compared_separately() -> None:
+    old = changed(((*LIST, "operationId"), "Only"))
+    new = changed(((*LIST, "operationId"), "Only"), ((*LIST, "deprecated"), True))
+    new["paths"]["/all.json"] = new["paths"].pop("/things.json")
+    assert reported(old, new) == [
+        (MINOR, "Only: changed from GET /v1/things.json to GET /v1/all.json"),
+        (MINOR, "Only: deprecated"),
+    ]
+    # The properties belong to the schema, which stays when the operation is renamed or removed.
+    field = ((*SCHEMAS, "Only", "properties", "example"), REMOVED)
+    for name in ("Only", "Other"):
+        assert (MAJOR, "Only.example: removed") in reported(old, changed(((*LIST, "operationId"), name), field))
+    assert (MAJOR, "Only.example: removed") in reported(old, changed((LIST, REMOVED), field))
+
+
+def test_parameters_with_the_same_name_in_two_places_are_compared_separately() -> None:
+    path = {"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}
+    query = {"name": "id", "in": "query", "required": True, "schema": {"type": "integer", "minimum": 1}}
+    new = changed(((*PUT, "parameters", 0), path), ((*PUT, "parameters", "+"), query))
+    assert [text for _, text in reported(yaml.safe_load(CONTRACT), new)] == [
+        "putThing(id in path): changed from integer to string; values that callers send may be rejected",
+        "putThing(id in path): widened, minimum from 1 to None",
+        "putThing(id in query): added, and callers must send it",
+    ]
+    moved = changed(((*PUT, "parameters", 0), query))
+    assert reported(yaml.safe_load(CONTRACT), moved) == [
+        (PATCH, "putThing(id): sent in the query as form instead of in the path as simple; callers pass the same value")
+    ]
+
+
+def test_a_schema_that_is_named_like_a_property_of_another_is_compared_separately() -> None:
+    extra = ((*SCHEMAS, "Read.id"), {"type": "object", "properties": {"a": {"type": "string"}}})
+    types = ((*READ, "properties", "id", "type"), "string")
+    found = reported(changed(extra), changed(extra, types))
+    assert (MAJOR, "Read.id: changed from integer to string; callers may read values that they do not expect") in found
+    without = ((*SCHEMAS, "Read.id"), {"type": "object"})
+    assert reported(changed(extra), changed(without)) == [(PATCH, "Read.id.a: removed")]
+
+
 def test_properties_that_move_to_a_part_of_all_of_stay_the_same_for_callers() -> None:
     old = yaml.safe_load(CONTRACT)
     fields = old["components"]["schemas"]["Read"]["properties"]
