@@ -83,7 +83,7 @@ def facts(contract: Node) -> dict[Name, Fact]:
 def _object_facts(
     contract: Node, name: Name, schema: Node, ways: frozenset[str], envelope: str | None
 ) -> Iterator[tuple[Name, Fact]]:
-    """Yield the facts of a named object: its own, those of its properties, and that of the values of a map."""
+    """Yield the facts of a named object: its own, those of its properties, and that of its other values."""
     is_deprecated = schema.get("deprecated", False)
     yield name, Fact(types=frozenset({"object"}), ways=ways, deprecated=is_deprecated, envelope=envelope)
     names = required(contract, schema)
@@ -92,8 +92,8 @@ def _object_facts(
             evolve(name, part=f".{field}"),
             _fact([_expanded(contract, one) for one in described], ways, {"required": field in names}),
         )
-    if isinstance(schema.get("additionalProperties"), dict):
-        yield evolve(name, part=".*"), _fact([_expanded(contract, schema["additionalProperties"])], ways, {})
+    # Every object has other values, of any type unless the contract says otherwise.
+    yield evolve(name, part=" values"), _fact([_expanded(contract, schema.get("additionalProperties"))], ways, {})
 
 
 def schema_ways(contract: Node) -> dict[str, frozenset[str]]:
@@ -251,8 +251,8 @@ def _types(schema: Any) -> frozenset[str]:
     for kind in [kinds] if isinstance(kinds, str) else kinds:
         if kind == "array":
             types |= _array_types(schema)
-        elif kind == "object" and isinstance(schema.get("additionalProperties"), dict):
-            types |= {f"map of {value}" for value in _types(schema["additionalProperties"])}
+        elif kind == "object" and "properties" not in schema:
+            types |= {f"map of {value}" for value in _types(schema.get("additionalProperties"))}
         else:
             types.add(f"{kind} ({schema['format']})" if kind == "string" and "format" in schema else kind)
     return frozenset(types)

@@ -170,7 +170,11 @@ TABLE: list[tuple[str, Any, str, Any]] = [
     ("schema added", ((*SCHEMAS, "New"), {"type": "object", "properties": {"a": {}}}), "New: added", PATCH),
     ("unused schema removed", ((*SCHEMAS, "Unused"), REMOVED), "Unused: removed", PATCH),
     ("error's field removed", ((*ERRORS, "field"), REMOVED), "Errors.field: removed", PATCH),
-    ("map's values changed", ((*SCHEMAS, "Item", "additionalProperties"), {}), "Item.*: widened", MAJOR),
+    ("map's values changed", ((*SCHEMAS, "Item", "additionalProperties"), {}), "Item values: widened", MAJOR),
+    ("map's values of any type", ((*SCHEMAS, "Item", "additionalProperties"), True), "Item values: widened", MAJOR),
+    ("read values typed", ((*READ, "additionalProperties"), {"type": "integer"}), "Read values: narrowed", PATCH),
+    ("sent values typed", ((*SENT, "additionalProperties"), {"type": "integer"}), "Sent values: narrowed from", MAJOR),
+    ("sent values of any type", ((*SENT, "additionalProperties"), True), "", None),
     # Fields that callers send
     ("sent added", ((*SENT, "properties", "new"), {"type": "string"}), "Sent.new: added", MINOR),
     ("sent removed", (SENT_FIELD, REMOVED), "Sent.field: removed", MAJOR),
@@ -195,6 +199,7 @@ TABLE: list[tuple[str, Any, str, Any]] = [
     ("sent item shorter", ((*WORDS, "items", "maxLength"), 3), "Sent.words: narrowed, items.maxLength", MAJOR),
     ("sent tuple changed", ((*PAIR, "prefixItems", 0, "type"), "boolean"), "Sent.pair: changed from array of (", MAJOR),
     ("sent map changed", ((*SENT, "properties", "map", "additionalProperties"), {}), "Sent.map: widened", MINOR),
+    ("sent map of any", ((*SENT, "properties", "map", "additionalProperties"), REMOVED), "Sent.map: widened", MINOR),
     (
         "named value removed",
         ((*SCHEMAS, "Kind", "x-extensible-enum"), ["a"]),
@@ -281,6 +286,16 @@ def test_an_operation_and_a_schema_with_the_same_name_are_compared_separately() 
     for name in ("Only", "Other"):
         assert (MAJOR, "Only.example: removed") in reported(old, changed(((*LIST, "operationId"), name), field))
     assert (MAJOR, "Only.example: removed") in reported(old, changed((LIST, REMOVED), field))
+
+
+@pytest.mark.parametrize("untyped", [True, {}, REMOVED], ids=["true", "empty", "missing"])
+@pytest.mark.parametrize("holder", [SENT, (*SENT, "properties", "map")], ids=["schema", "property"])
+def test_a_type_for_the_values_of_a_sent_map_narrows_it_and_its_removal_widens_it(untyped: Any, holder: Any) -> None:
+    typed = changed(((*holder, "additionalProperties"), {"type": "integer"}))
+    # The value is set first, because REMOVED needs a value to remove.
+    any_value = changed(((*holder, "additionalProperties"), True), ((*holder, "additionalProperties"), untyped))
+    assert [(level, "narrowed from" in text) for level, text in reported(any_value, typed)] == [(MAJOR, True)]
+    assert [(level, "widened from" in text) for level, text in reported(typed, any_value)] == [(MINOR, True)]
 
 
 def test_parameters_with_the_same_name_in_two_places_are_compared_separately() -> None:
