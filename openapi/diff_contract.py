@@ -38,6 +38,11 @@ LIMITS = (
     "minLength",
     "maxItems",
     "minItems",
+    "maxProperties",
+    "minProperties",
+    "multipleOf",
+    "pattern",
+    "uniqueItems",
 )
 
 
@@ -85,7 +90,11 @@ def _object_facts(
 ) -> Iterator[tuple[Name, Fact]]:
     """Yield the facts of a named object: its own, those of its properties, and that of its other values."""
     is_deprecated = schema.get("deprecated", False)
-    yield name, Fact(types=frozenset({"object"}), ways=ways, deprecated=is_deprecated, envelope=envelope)
+    limits = frozenset(_limits(schema))
+    yield (
+        name,
+        Fact(types=frozenset({"object"}), ways=ways, deprecated=is_deprecated, envelope=envelope, limits=limits),
+    )
     names = required(contract, schema)
     for field, described in properties(contract, schema).items():
         yield (
@@ -211,9 +220,16 @@ def _fact(described: list[Any], ways: Iterable[str], holder: Node) -> Fact:
         nullable="null" in types,
         deprecated=any(part.get("deprecated") for part in (holder, *own)),
         values=frozenset(str(value) for _, part in parts for value in part.get("x-extensible-enum", ())),
-        limits=frozenset((where + limit, part[limit]) for where, part in parts for limit in LIMITS if limit in part),
+        limits=frozenset(limit for where, part in parts for limit in _limits(part, where)),
         secret=any(part.get("x-secret") is True for part in own),
     )
+
+
+def _limits(schema: Node, where: str = "") -> Iterator[tuple[str, float | str]]:
+    """Yield the limits of a schema, but not those of the schemas in it. A limit that is false has no effect."""
+    yield from ((where + limit, schema[limit]) for limit in LIMITS if schema.get(limit, False) is not False)
+    for name, needed in child(schema, "dependentRequired").items():
+        yield from ((f"{where}dependentRequired.{name}.{other}", True) for other in needed)
 
 
 def _object(schema: Any) -> Node:

@@ -76,7 +76,7 @@ class Fact:
         nullable: Whether it may be null.
         deprecated: Whether it is deprecated.
         values: The values that are known today. It is empty if every value is allowed.
-        limits: Its limits, such as a maximum length.
+        limits: Its limits, such as a maximum length or a pattern. A limit that is only on or off is true.
         wire: How a parameter is sent. Callers do not see it.
         envelope: The name under which a response may be wrapped; empty if it is never wrapped, and None if it is not a
             whole response.
@@ -90,7 +90,7 @@ class Fact:
     nullable: bool = False
     deprecated: bool = False
     values: frozenset[str] = NOTHING
-    limits: frozenset[tuple[str, float]] = frozenset()
+    limits: frozenset[tuple[str, float | str]] = frozenset()
     wire: str = ""
     envelope: str | None = None
     secret: bool = False
@@ -239,16 +239,25 @@ def _joined(types: frozenset[str]) -> str:
 
 
 def _limited(
-    name: str, before: Mapping[str, float], after: Mapping[str, float], ways: frozenset[str]
+    name: str, before: Mapping[str, float | str], after: Mapping[str, float | str], ways: frozenset[str]
 ) -> Iterator[Change]:
     """Yield the changes of limits. They matter only to callers who send the value."""
     for limit in sorted(before.keys() | after.keys()):
         old, new = before.get(limit), after.get(limit)
         if old == new:
             continue
-        # A lower maximum and a higher minimum both narrow the range.
-        narrower = old is None or (new is not None and (new < old) == ("max" in limit.lower()))
-        level = Level.MAJOR if narrower else Level.MINOR
-        verb = "narrowed" if narrower else "widened"
+        verb = _effect(limit, old, new)
+        level = Level.MINOR if verb == "widened" else Level.MAJOR
         text = f"{name}: {verb}, {limit} from {old} to {new}"
         yield Change(level if "sent" in ways else Level.PATCH, text)
+
+
+def _effect(limit: str, old: float | str | None, new: float | str | None) -> str:
+    """Return how another limit affects the range of values."""
+    if old is None or new is None:
+        return "narrowed" if old is None else "widened"
+    kind = limit.rpartition(".")[2].lower()
+    if isinstance(old, str) or isinstance(new, str) or not kind.startswith(("max", "min", "exclusive")):
+        return "changed"  # Values that fit one pattern need not fit another.
+    # A lower maximum and a higher minimum both narrow the range.
+    return "narrowed" if (new < old) == ("max" in kind) else "widened"

@@ -195,6 +195,9 @@ TABLE: list[tuple[str, Any, str, Any]] = [
     ("sent shorter", ((*SENT_FIELD, "maxLength"), 8), "Sent.field: narrowed, maxLength from 9 to 8", MAJOR),
     ("sent longer", ((*SENT_FIELD, "maxLength"), 10), "Sent.field: widened, maxLength from 9 to 10", MINOR),
     ("sent bound", ((*SENT, "properties", "list", "maxItems"), 3), "Sent.list: narrowed, maxItems from None", MAJOR),
+    ("sent properties counted", ((*SENT, "minProperties"), 1), "Sent: narrowed, minProperties from None to 1", MAJOR),
+    ("read limit", ((*READ_FIELD, "pattern"), "a"), "Read.field: narrowed, pattern", PATCH),
+    ("a limit that is off", ((*SENT, "properties", "list", "uniqueItems"), False), "", None),
     ("sent item's value removed", ((*WORDS, "items", "x-extensible-enum"), []), "Sent.words: no longer has a", MAJOR),
     ("sent item shorter", ((*WORDS, "items", "maxLength"), 3), "Sent.words: narrowed, items.maxLength", MAJOR),
     ("sent tuple changed", ((*PAIR, "prefixItems", 0, "type"), "boolean"), "Sent.pair: changed from array of (", MAJOR),
@@ -271,6 +274,37 @@ def test_a_part_of_the_contract_that_gets_a_name_of_its_own_does_not_affect_call
 def reported(old: Any, new: Any) -> list[tuple[Any, str]]:
     """The changes between two contracts, with their levels."""
     return [(each.level, each.text) for each in diff.compare(diff.facts(old), diff.facts(new))]
+
+
+PARAMETER = (*PUT, "parameters", 1, "schema")
+LIMITS: list[tuple[Any, Any, str, str]] = [
+    (SENT_FIELD, ("pattern", "a", "b"), "Sent.field", "changed"),
+    (PARAMETER, ("multipleOf", 2, 3), "putThing(page)", "changed"),
+    ((*SENT, "properties", "map"), ("minProperties", 1, 2), "Sent.map", "narrowed"),
+    ((*SENT, "properties", "map"), ("maxProperties", 2, 1), "Sent.map", "narrowed"),
+    (SENT, ("maxProperties", 2, 1), "Sent", "narrowed"),
+    ((*SENT, "properties", "map", "additionalProperties"), ("pattern", "a", "b"), "Sent.map", "changed"),
+    ((*SENT, "properties", "list"), ("uniqueItems", False, True), "Sent.list", "narrowed"),
+    (SENT, ("dependentRequired", {"list": ["map"]}, {"list": ["map", "pair"]}), "Sent", "narrowed"),
+    ((*SENT, "properties", "map"), ("dependentRequired", {}, {"a": ["b"]}), "Sent.map", "narrowed"),
+]
+"""A schema, a keyword with two values, and how the second value is reported after the first."""
+
+
+@pytest.mark.parametrize(("place", "limit", "name", "verb"), LIMITS, ids=[f"{row[1][0]} {row[2]}" for row in LIMITS])
+def test_a_limit_that_rejects_what_callers_send_is_a_breaking_change(
+    place: Any, limit: tuple[str, Any, Any], name: str, verb: str
+) -> None:
+    keyword, looser, tighter = limit
+    old, new = changed(((*place, keyword), looser)), changed(((*place, keyword), tighter))
+    plain = yaml.safe_load(CONTRACT)
+    for before, after, expected in ((old, new, verb), (plain, new, "narrowed")):
+        found = reported(before, after)
+        assert {level for level, _ in found} == {MAJOR}, found
+        assert all(text.startswith(f"{name}: {expected}, ") and keyword in text for _, text in found), found
+    found = reported(new, plain)
+    assert {level for level, _ in found} == {MINOR}, found
+    assert all(text.startswith(f"{name}: widened, ") for _, text in found), found
 
 
 def test_an_operation_and_a_schema_with_the_same_name_are_compared_separately() -> None:
