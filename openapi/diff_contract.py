@@ -27,7 +27,7 @@ from contract import (
     resolve,
     schemas,
 )
-from diff_rules import ANYBODY, CALLED, NOTHING, Fact
+from diff_rules import ANYBODY, CALLED, NOTHING, Fact, Name
 
 LIMITS = (
     "maximum",
@@ -38,16 +38,21 @@ LIMITS = (
     "minLength",
     "maxItems",
     "minItems",
+    "maxProperties",
+    "minProperties",
+    "multipleOf",
+    "pattern",
+    "uniqueItems",
 )
 
 
-def facts(contract: Node) -> dict[str, Fact]:
+def facts(contract: Node) -> dict[Name, Fact]:
     """Flatten a contract into a fact for each name in it, such as `listThings(page)` or `Thing.id`."""
-    found: dict[str, Fact] = {}
+    found: dict[Name, Fact] = {}
     results: set[str] = set()
     base = next(map(base_path, children(contract, "servers")), "")
     for path, method, item, operation in operations(contract):
-        name = operation["operationId"]
+        name = Name(operation["operationId"], is_operation=True)
         found[name] = Fact(
             types=frozenset({f"{method.upper()} {base}{path}"}),
             ways=CALLED,
@@ -57,41 +62,47 @@ def facts(contract: Node) -> dict[str, Fact]:
         for parameter in parameters(contract, item, operation):
             schema = _expanded(contract, parameter.get("schema", _json_schema(parameter)))
             fact = _fact([schema], {"sent"}, parameter)
-            found[f"{name}({parameter['name']})"] = evolve(fact, wire=_wire(contract, parameter, schema))
+            key = evolve(name, part=f"({parameter['name']})", place=_place(parameter))
+            found[key] = evolve(fact, wire=_wire(contract, parameter, schema))
         if "requestBody" in operation:
             body = resolve(contract, operation["requestBody"])
-            found[f"{name} body"] = evolve(_fact([], {"sent"}, body), types=_content_types(contract, body))
+            found[evolve(name, part=" body")] = evolve(_fact([], {"sent"}, body), types=_content_types(contract, body))
         for status, response in _responses(contract, operation):
             # An error becomes an exception, and callers get the result of every success in the same way.
             types = NOTHING if _is_success(status) else _content_types(contract, response)
-            found[f"{name} -> {status}"] = Fact(types=types, ways=NOTHING)
+            found[evolve(name, part=f" -> {status}")] = Fact(types=types, ways=NOTHING)
         successes = [response for status, response in _responses(contract, operation) if _is_success(status)]
         result = frozenset[str]().union(*(_content_types(contract, response) for response in successes))
-        found[f"{name} result"] = Fact(types=result, ways=frozenset({"read"}))
+        found[evolve(name, part=" result")] = Fact(types=result, ways=frozenset({"read"}))
         results |= result
     ways_of = schema_ways(contract)
-    for name, schema in schemas(contract).items():
+    for schema_name, schema in schemas(contract).items():
         if json_types(contract, schema) == ["object"]:
             # The SDK removes the envelope of a whole response, and of nothing else.
-            envelope = schema.get("x-envelope", "") if name in results else None
-            found.update(_object_facts(contract, name, schema, ways_of.get(name, NOTHING), envelope))
+            envelope = schema.get("x-envelope", "") if schema_name in results else None
+            name = Name(schema_name, is_operation=False)
+            found.update(_object_facts(contract, name, schema, ways_of.get(schema_name, NOTHING), envelope))
     return found
 
 
 def _object_facts(
-    contract: Node, name: str, schema: Node, ways: frozenset[str], envelope: str | None
-) -> Iterator[tuple[str, Fact]]:
-    """Yield the facts of a named object: its own, those of its properties, and that of the values of a map."""
+    contract: Node, name: Name, schema: Node, ways: frozenset[str], envelope: str | None
+) -> Iterator[tuple[Name, Fact]]:
+    """Yield the facts of a named object: its own, those of its properties, and that of its other values."""
     is_deprecated = schema.get("deprecated", False)
-    yield name, Fact(types=frozenset({"object"}), ways=ways, deprecated=is_deprecated, envelope=envelope)
+    limits = frozenset(_limits(schema))
+    yield (
+        name,
+        Fact(types=frozenset({"object"}), ways=ways, deprecated=is_deprecated, envelope=envelope, limits=limits),
+    )
     names = required(contract, schema)
     for field, described in properties(contract, schema).items():
         yield (
-            f"{name}.{field}",
+            evolve(name, part=f".{field}"),
             _fact([_expanded(contract, one) for one in described], ways, {"required": field in names}),
         )
-    if isinstance(schema.get("additionalProperties"), dict):
-        yield f"{name}.*", _fact([_expanded(contract, schema["additionalProperties"])], ways, {})
+    # Every object has other values, of any type unless the contract says otherwise.
+    yield evolve(name, part=" values"), _fact([_expanded(contract, schema.get("additionalProperties"))], ways, {})
 
 
 def schema_ways(contract: Node) -> dict[str, frozenset[str]]:
@@ -148,12 +159,16 @@ def _security(contract: Node, operation: Node) -> frozenset[str]:
 
 def _wire(contract: Node, parameter: Node, schema: Any) -> str:
     """Describe how a parameter is sent, with the defaults of OpenAPI."""
-    place = parameter.get("in", "query")
+    place = _place(parameter)
     style = parameter.get("style", "form" if place in ("query", "cookie") else "simple")
     if {"array", "object"} & set(json_types(contract, schema)):
         parts = "one by one" if parameter.get("explode", style == "form") else "together"
         return f"in the {place} as {style}, its parts {parts}"
     return f"in the {place} as {style}"
+
+
+def _place(parameter: Node) -> str:
+    return str(parameter.get("in", "query"))
 
 
 def _json_schema(part: Node) -> Any:
@@ -205,9 +220,16 @@ def _fact(described: list[Any], ways: Iterable[str], holder: Node) -> Fact:
         nullable="null" in types,
         deprecated=any(part.get("deprecated") for part in (holder, *own)),
         values=frozenset(str(value) for _, part in parts for value in part.get("x-extensible-enum", ())),
-        limits=frozenset((where + limit, part[limit]) for where, part in parts for limit in LIMITS if limit in part),
+        limits=frozenset(limit for where, part in parts for limit in _limits(part, where)),
         secret=any(part.get("x-secret") is True for part in own),
     )
+
+
+def _limits(schema: Node, where: str = "") -> Iterator[tuple[str, float | str]]:
+    """Yield the limits of a schema, but not those of the schemas in it. A limit that is false has no effect."""
+    yield from ((where + limit, schema[limit]) for limit in LIMITS if schema.get(limit, False) is not False)
+    for name, needed in child(schema, "dependentRequired").items():
+        yield from ((f"{where}dependentRequired.{name}.{other}", True) for other in needed)
 
 
 def _object(schema: Any) -> Node:
@@ -245,8 +267,8 @@ def _types(schema: Any) -> frozenset[str]:
     for kind in [kinds] if isinstance(kinds, str) else kinds:
         if kind == "array":
             types |= _array_types(schema)
-        elif kind == "object" and isinstance(schema.get("additionalProperties"), dict):
-            types |= {f"map of {value}" for value in _types(schema["additionalProperties"])}
+        elif kind == "object" and "properties" not in schema:
+            types |= {f"map of {value}" for value in _types(schema.get("additionalProperties"))}
         else:
             types.add(f"{kind} ({schema['format']})" if kind == "string" and "format" in schema else kind)
     return frozenset(types)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from enum import IntEnum
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 ANY = {"any", "Any"}
 """The types that accept every value, in the contract and in Python."""
@@ -37,6 +38,33 @@ class Change:
     text: str
 
 
+@frozen(order=True)
+class Name:
+    """The name of a part of the contract.
+
+    An operation and a schema may have the same name, and a schema may be called `Thing.id` beside a schema `Thing` with
+    a property `id`. So the text of a name is not enough to distinguish two parts.
+
+    Attributes:
+        owner: The operation or the schema that the part belongs to.
+        is_operation: Whether the owner is an operation.
+        part: The part, as it is written after its owner, such as `(page)` or `.id`; empty for the owner itself.
+        place: Where a parameter is sent, such as "query"; empty for every other part.
+    """
+
+    owner: str
+    is_operation: bool
+    part: str = ""
+    place: str = ""
+
+    def __str__(self) -> str:
+        return self.owner + self.part
+
+    def with_place(self) -> str:
+        """Return the text for an operation that sends another parameter of the same name in another place."""
+        return f"{self.owner}{self.part.removesuffix(')')} in {self.place})"
+
+
 @frozen(kw_only=True)
 class Fact:
     """The properties of a part of the contract (an operation, parameter, body, response or field), or of a Python name.
@@ -48,7 +76,7 @@ class Fact:
         nullable: Whether it may be null.
         deprecated: Whether it is deprecated.
         values: The values that are known today. It is empty if every value is allowed.
-        limits: Its limits, such as a maximum length.
+        limits: Its limits, such as a maximum length or a pattern. A limit that is only on or off is true.
         wire: How a parameter is sent. Callers do not see it.
         envelope: The name under which a response may be wrapped; empty if it is never wrapped, and None if it is not a
             whole response.
@@ -62,43 +90,55 @@ class Fact:
     nullable: bool = False
     deprecated: bool = False
     values: frozenset[str] = NOTHING
-    limits: frozenset[tuple[str, float]] = frozenset()
+    limits: frozenset[tuple[str, float | str]] = frozenset()
     wire: str = ""
     envelope: str | None = None
     secret: bool = False
     security: frozenset[str] = NOTHING
 
 
-def compare(old: Mapping[str, Fact], new: Mapping[str, Fact]) -> Iterator[Change]:
+def compare(old: Mapping[Name, Fact], new: Mapping[Name, Fact]) -> Iterator[Change]:
     """Yield the changes between the facts of two contracts."""
     for name, renamed in _renamed(old, new).items():
         yield Change(Level.MAJOR, f"{name}: renamed to {renamed}; callers use the function of this name")
         # Compare the rest of the operation as if it always had its new name.
-        old = {renamed + each[len(name) :] if _owner(each) == name else each: fact for each, fact in old.items()}
-    for name in sorted(old.keys() | new.keys()):
+        old = {evolve(each, owner=renamed.owner) if _owner(each) == name else each: old[each] for each in old}
+    moved = _moved(old, new)
+    old = {moved.get(name, name): fact for name, fact in old.items()}
+    names = sorted(old.keys() | new.keys())
+    places = Counter(evolve(name, place="") for name in names)
+    for name in names:
         owner = _owner(name)
         if owner != name and (owner in old) != (owner in new):
             continue  # The owner was added or removed, and that change is enough to report.
+        text = str(name) if places[evolve(name, place="")] == 1 else name.with_place()
         before, after = old.get(name), new.get(name)
         if before is None:
             assert after is not None  # noqa: S101 - the name is in at least one of them
-            yield _added(name, after)
+            yield _added(text, after)
         elif after is None:
-            yield Change(Level.MAJOR if before.ways else Level.PATCH, f"{name}: removed")
+            yield Change(Level.MAJOR if before.ways else Level.PATCH, f"{text}: removed")
         else:
-            yield from changes(name, before, after)
+            yield from changes(text, before, after)
 
 
-def _owner(name: str) -> str:
-    """Return the operation or the schema that a name belongs to."""
-    return re.split(r"[.( ]", name, maxsplit=1)[0]
+def _owner(name: Name) -> Name:
+    """Return the name of the operation or the schema that a part belongs to."""
+    return Name(name.owner, name.is_operation)
 
 
-def _renamed(old: Mapping[str, Fact], new: Mapping[str, Fact]) -> dict[str, str]:
+def _renamed(old: Mapping[Name, Fact], new: Mapping[Name, Fact]) -> dict[Name, Name]:
     """Return the new names of the operations that have another name for the same method and path."""
     added = {fact.types: name for name, fact in new.items() if fact.ways == CALLED and name not in old}
     removed = {name: fact.types for name, fact in old.items() if fact.ways == CALLED and name not in new}
     return {name: added[address] for name, address in removed.items() if address in added}
+
+
+def _moved(old: Mapping[Name, Fact], new: Mapping[Name, Fact]) -> dict[Name, Name]:
+    """Return the new names of the parameters that are sent in another place. Callers pass them in the same way."""
+    added = {evolve(name, place=""): name for name in new if name.place and name not in old}
+    removed = {name: evolve(name, place="") for name in old if name.place and name not in new}
+    return {name: added.pop(bare) for name, bare in removed.items() if bare in added}
 
 
 def _added(name: str, fact: Fact) -> Change:
@@ -199,16 +239,25 @@ def _joined(types: frozenset[str]) -> str:
 
 
 def _limited(
-    name: str, before: Mapping[str, float], after: Mapping[str, float], ways: frozenset[str]
+    name: str, before: Mapping[str, float | str], after: Mapping[str, float | str], ways: frozenset[str]
 ) -> Iterator[Change]:
     """Yield the changes of limits. They matter only to callers who send the value."""
     for limit in sorted(before.keys() | after.keys()):
         old, new = before.get(limit), after.get(limit)
         if old == new:
             continue
-        # A lower maximum and a higher minimum both narrow the range.
-        narrower = old is None or (new is not None and (new < old) == ("max" in limit.lower()))
-        level = Level.MAJOR if narrower else Level.MINOR
-        verb = "narrowed" if narrower else "widened"
+        verb = _effect(limit, old, new)
+        level = Level.MINOR if verb == "widened" else Level.MAJOR
         text = f"{name}: {verb}, {limit} from {old} to {new}"
         yield Change(level if "sent" in ways else Level.PATCH, text)
+
+
+def _effect(limit: str, old: float | str | None, new: float | str | None) -> str:
+    """Return how another limit affects the range of values."""
+    if old is None or new is None:
+        return "narrowed" if old is None else "widened"
+    kind = limit.rpartition(".")[2].lower()
+    if isinstance(old, str) or isinstance(new, str) or not kind.startswith(("max", "min", "exclusive")):
+        return "changed"  # Values that fit one pattern need not fit another.
+    # A lower maximum and a higher minimum both narrow the range.
+    return "narrowed" if (new < old) == ("max" in kind) else "widened"

@@ -32,15 +32,12 @@ from contract import (
     without_null,
 )
 from keywords import BOOLEANS, KINDS, NEEDED, NUMBER_FORMATS, SCALARS, SCHEMA_KINDS, TEXT_FORMATS, TYPED_FORMATS, TYPES
-from names import PREFIX, argument_names, field_names
+from names import PREFIX, RESERVED, argument_names, field_names
 from openapi_python_client.strings import ClassName, PythonIdentifier
 from structure import Fault, Path, circles, structure_faults, walk
 
 _VARIABLE = re.compile("[A-Za-z_-][A-Za-z0-9_-]*")
 _URL_PATH = re.compile(r"(/([A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2}|{[^/{}]+})*)+")
-
-RESERVED = frozenset({"Any", "At", "Hook", "Literal", "Mapping", "Request", "Self", "TypeAlias"})
-"""The names that the generated modules use themselves."""
 
 
 def lint(contract: Node) -> list[str]:
@@ -432,7 +429,7 @@ def _field_faults(contract: Node, node: Node) -> Iterator[str]:
     names = [*properties(contract, node)]
     yield from _unwritable(child(node, "properties"))
     fields: dict[str, str] = {}
-    for name, field in field_names(names).items():
+    for name, field in field_names(names, schemas(contract)).items():
         other = fields.setdefault(field, name)
         if other != name:
             yield f"the properties {other!r} and {name!r} would have the same name in Python: {field}"

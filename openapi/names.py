@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from openapi_python_client.strings import PythonIdentifier
+from openapi_python_client.strings import ClassName, PythonIdentifier
 
 PREFIX = "field_"
 """What openapi-python-client puts before a name that is not a Python identifier."""
+RESERVED = frozenset({"Any", "At", "Hook", "Literal", "Mapping", "Request", "Self", "TypeAlias"})
+"""The names that the generated modules use themselves."""
 _DEFINED = frozenset({"from_dict", "to_dict", "decode", "additional_properties", "body", "ignore"})
 """The names that the generated code defines itself."""
 _UNUSED = frozenset(
@@ -17,15 +19,22 @@ _UNUSED = frozenset(
 """The builtins that no generated code uses where a property's name would hide them."""
 
 
-def field_names(names: Iterable[str]) -> dict[str, str]:
-    """Return the name in Python of each property of a model."""
+def field_names(names: Iterable[str], schemas: Iterable[str]) -> dict[str, str]:
+    """Return the name in Python of each property of a model.
+
+    Args:
+        names: The properties of the model.
+        schemas: The names of all schemas. A field with the name of a class would hide it from the types of the fields.
+    """
+    types = RESERVED.union(str(ClassName(str(name), PREFIX)) for name in schemas)
     plain = {name: str(PythonIdentifier(name, PREFIX)) for name in names}
     taken = [*plain.values()]
     # Names such as `aB` and `a_b`, which would be the same in snake case, keep their own spelling.
-    return {
+    fields = {
         name: _usable(one if taken.count(one) == 1 else PythonIdentifier(name, PREFIX, skip_snake_case=True))
         for name, one in plain.items()
     }
+    return {name: f"{field}_" if field in types else field for name, field in fields.items()}
 
 
 def argument_names(parameters: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:

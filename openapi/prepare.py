@@ -141,7 +141,7 @@ def _models(contract: Node) -> dict[str, Node]:
             "required": sorted(required(contract, schema)) if name in sent - read else [],
             "properties": {
                 key: {"name": field, **_property(contract, properties(contract, schema)[key])}
-                for key, field in field_names(properties(contract, schema)).items()
+                for key, field in field_names(properties(contract, schema), schemas(contract)).items()
             },
         }
         for name, schema in schemas(contract).items()

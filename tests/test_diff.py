@@ -170,7 +170,11 @@ TABLE: list[tuple[str, Any, str, Any]] = [
     ("schema added", ((*SCHEMAS, "New"), {"type": "object", "properties": {"a": {}}}), "New: added", PATCH),
     ("unused schema removed", ((*SCHEMAS, "Unused"), REMOVED), "Unused: removed", PATCH),
     ("error's field removed", ((*ERRORS, "field"), REMOVED), "Errors.field: removed", PATCH),
-    ("map's values changed", ((*SCHEMAS, "Item", "additionalProperties"), {}), "Item.*: widened", MAJOR),
+    ("map's values changed", ((*SCHEMAS, "Item", "additionalProperties"), {}), "Item values: widened", MAJOR),
+    ("map's values of any type", ((*SCHEMAS, "Item", "additionalProperties"), True), "Item values: widened", MAJOR),
+    ("read values typed", ((*READ, "additionalProperties"), {"type": "integer"}), "Read values: narrowed", PATCH),
+    ("sent values typed", ((*SENT, "additionalProperties"), {"type": "integer"}), "Sent values: narrowed from", MAJOR),
+    ("sent values of any type", ((*SENT, "additionalProperties"), True), "", None),
     # Fields that callers send
     ("sent added", ((*SENT, "properties", "new"), {"type": "string"}), "Sent.new: added", MINOR),
     ("sent removed", (SENT_FIELD, REMOVED), "Sent.field: removed", MAJOR),
@@ -191,10 +195,14 @@ TABLE: list[tuple[str, Any, str, Any]] = [
     ("sent shorter", ((*SENT_FIELD, "maxLength"), 8), "Sent.field: narrowed, maxLength from 9 to 8", MAJOR),
     ("sent longer", ((*SENT_FIELD, "maxLength"), 10), "Sent.field: widened, maxLength from 9 to 10", MINOR),
     ("sent bound", ((*SENT, "properties", "list", "maxItems"), 3), "Sent.list: narrowed, maxItems from None", MAJOR),
+    ("sent properties counted", ((*SENT, "minProperties"), 1), "Sent: narrowed, minProperties from None to 1", MAJOR),
+    ("read limit", ((*READ_FIELD, "pattern"), "a"), "Read.field: narrowed, pattern", PATCH),
+    ("a limit that is off", ((*SENT, "properties", "list", "uniqueItems"), False), "", None),
     ("sent item's value removed", ((*WORDS, "items", "x-extensible-enum"), []), "Sent.words: no longer has a", MAJOR),
     ("sent item shorter", ((*WORDS, "items", "maxLength"), 3), "Sent.words: narrowed, items.maxLength", MAJOR),
     ("sent tuple changed", ((*PAIR, "prefixItems", 0, "type"), "boolean"), "Sent.pair: changed from array of (", MAJOR),
     ("sent map changed", ((*SENT, "properties", "map", "additionalProperties"), {}), "Sent.map: widened", MINOR),
+    ("sent map of any", ((*SENT, "properties", "map", "additionalProperties"), REMOVED), "Sent.map: widened", MINOR),
     (
         "named value removed",
         ((*SCHEMAS, "Kind", "x-extensible-enum"), ["a"]),
@@ -261,6 +269,91 @@ def test_a_part_of_the_contract_that_gets_a_name_of_its_own_does_not_affect_call
     assert "putThing(shared): changed from integer to string; values that callers send may be rejected" in {
         each.text for each in found
     }
+
+
+def reported(old: Any, new: Any) -> list[tuple[Any, str]]:
+    """The changes between two contracts, with their levels."""
+    return [(each.level, each.text) for each in diff.compare(diff.facts(old), diff.facts(new))]
+
+
+PARAMETER = (*PUT, "parameters", 1, "schema")
+LIMITS: list[tuple[Any, Any, str, str]] = [
+    (SENT_FIELD, ("pattern", "a", "b"), "Sent.field", "changed"),
+    (PARAMETER, ("multipleOf", 2, 3), "putThing(page)", "changed"),
+    ((*SENT, "properties", "map"), ("minProperties", 1, 2), "Sent.map", "narrowed"),
+    ((*SENT, "properties", "map"), ("maxProperties", 2, 1), "Sent.map", "narrowed"),
+    (SENT, ("maxProperties", 2, 1), "Sent", "narrowed"),
+    ((*SENT, "properties", "map", "additionalProperties"), ("pattern", "a", "b"), "Sent.map", "changed"),
+    ((*SENT, "properties", "list"), ("uniqueItems", False, True), "Sent.list", "narrowed"),
+    (SENT, ("dependentRequired", {"list": ["map"]}, {"list": ["map", "pair"]}), "Sent", "narrowed"),
+    ((*SENT, "properties", "map"), ("dependentRequired", {}, {"a": ["b"]}), "Sent.map", "narrowed"),
+]
+"""A schema, a keyword with two values, and how the second value is reported after the first."""
+
+
+@pytest.mark.parametrize(("place", "limit", "name", "verb"), LIMITS, ids=[f"{row[1][0]} {row[2]}" for row in LIMITS])
+def test_a_limit_that_rejects_what_callers_send_is_a_breaking_change(
+    place: Any, limit: tuple[str, Any, Any], name: str, verb: str
+) -> None:
+    keyword, looser, tighter = limit
+    old, new = changed(((*place, keyword), looser)), changed(((*place, keyword), tighter))
+    plain = yaml.safe_load(CONTRACT)
+    for before, after, expected in ((old, new, verb), (plain, new, "narrowed")):
+        found = reported(before, after)
+        assert {level for level, _ in found} == {MAJOR}, found
+        assert all(text.startswith(f"{name}: {expected}, ") and keyword in text for _, text in found), found
+    found = reported(new, plain)
+    assert {level for level, _ in found} == {MINOR}, found
+    assert all(text.startswith(f"{name}: widened, ") for _, text in found), found
+
+
+def test_an_operation_and_a_schema_with_the_same_name_are_compared_separately() -> None:
+    old = changed(((*LIST, "operationId"), "Only"))
+    new = changed(((*LIST, "operationId"), "Only"), ((*LIST, "deprecated"), True))
+    new["paths"]["/all.json"] = new["paths"].pop("/things.json")
+    assert reported(old, new) == [
+        (MINOR, "Only: changed from GET /v1/things.json to GET /v1/all.json"),
+        (MINOR, "Only: deprecated"),
+    ]
+    # The properties belong to the schema, which stays when the operation is renamed or removed.
+    field = ((*SCHEMAS, "Only", "properties", "example"), REMOVED)
+    for name in ("Only", "Other"):
+        assert (MAJOR, "Only.example: removed") in reported(old, changed(((*LIST, "operationId"), name), field))
+    assert (MAJOR, "Only.example: removed") in reported(old, changed((LIST, REMOVED), field))
+
+
+@pytest.mark.parametrize("untyped", [True, {}, REMOVED], ids=["true", "empty", "missing"])
+@pytest.mark.parametrize("holder", [SENT, (*SENT, "properties", "map")], ids=["schema", "property"])
+def test_a_type_for_the_values_of_a_sent_map_narrows_it_and_its_removal_widens_it(untyped: Any, holder: Any) -> None:
+    typed = changed(((*holder, "additionalProperties"), {"type": "integer"}))
+    # The value is set first, because REMOVED needs a value to remove.
+    any_value = changed(((*holder, "additionalProperties"), True), ((*holder, "additionalProperties"), untyped))
+    assert [(level, "narrowed from" in text) for level, text in reported(any_value, typed)] == [(MAJOR, True)]
+    assert [(level, "widened from" in text) for level, text in reported(typed, any_value)] == [(MINOR, True)]
+
+
+def test_parameters_with_the_same_name_in_two_places_are_compared_separately() -> None:
+    path = {"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}
+    query = {"name": "id", "in": "query", "required": True, "schema": {"type": "integer", "minimum": 1}}
+    new = changed(((*PUT, "parameters", 0), path), ((*PUT, "parameters", "+"), query))
+    assert [text for _, text in reported(yaml.safe_load(CONTRACT), new)] == [
+        "putThing(id in path): changed from integer to string; values that callers send may be rejected",
+        "putThing(id in path): widened, minimum from 1 to None",
+        "putThing(id in query): added, and callers must send it",
+    ]
+    moved = changed(((*PUT, "parameters", 0), query))
+    assert reported(yaml.safe_load(CONTRACT), moved) == [
+        (PATCH, "putThing(id): sent in the query as form instead of in the path as simple; callers pass the same value")
+    ]
+
+
+def test_a_schema_that_is_named_like_a_property_of_another_is_compared_separately() -> None:
+    extra = ((*SCHEMAS, "Read.id"), {"type": "object", "properties": {"a": {"type": "string"}}})
+    types = ((*READ, "properties", "id", "type"), "string")
+    found = reported(changed(extra), changed(extra, types))
+    assert (MAJOR, "Read.id: changed from integer to string; callers may read values that they do not expect") in found
+    without = ((*SCHEMAS, "Read.id"), {"type": "object"})
+    assert reported(changed(extra), changed(without)) == [(PATCH, "Read.id.a: removed")]
 
 
 def test_properties_that_move_to_a_part_of_all_of_stay_the_same_for_callers() -> None:

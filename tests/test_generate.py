@@ -909,6 +909,11 @@ REJECTED: dict[str, tuple[tuple[str, ...], Any, str]] = {
     ),
     "shared headers": ((*COMPONENTS, "headers"), {}, "components/headers: not supported"),
     "name in use": ((*SCHEMAS, "Mapping"), ITEMS, "schemas/Mapping: the generated code uses the name Mapping itself"),
+    "field with the name of a type": (
+        PROPERTIES,
+        {"Any": {"type": "string"}, "any": {"type": "string"}, "Any_": {"type": "string"}},
+        "Thing: the properties 'Any' and 'Any_' would have the same name in Python: Any_",
+    ),
     "one module for two": ((*SCHEMAS, "HTTPOther"), ITEMS, "HTTPOther: it would have the same module as HttpOther"),
 }
 
@@ -922,6 +927,16 @@ def test_a_construct_that_is_not_supported_is_rejected_with_its_place(name: str)
 
 def test_the_small_contract_is_accepted() -> None:
     assert lint(SMALL) == []
+
+
+@pytest.mark.parametrize("name", ["Any", "Literal", "Mapping", "Self", "Other"])
+def test_a_field_does_not_hide_a_type_that_the_fields_of_its_model_need(name: str) -> None:
+    document = contract(PROPERTIES, {key: {"type": "string"} for key in (name, name.lower())})
+    assert lint(document) == []
+    properties = {name: f"{name}_", name.lower(): "self_" if name == "Self" else name.lower()}
+    _, facts = generate.prepare(document)
+    for key, field in properties.items():
+        assert f"{key!r}: {{'name': {field!r}, " in facts
 
 
 def test_all_faults_are_reported_together() -> None:
