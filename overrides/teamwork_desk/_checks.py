@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+import io
 import os
 import re
 import stat
 from collections.abc import Iterable
 from difflib import get_close_matches
-from typing import Any, BinaryIO, TypeGuard
+from typing import Any, TypeGuard
 
 LARGEST_ID = 2**63 - 1
 LARGEST_FILE = 20 * 1024 * 1024
@@ -82,7 +83,7 @@ def is_file_name(value: object) -> TypeGuard[str]:
     return isinstance(value, str) and _FILE_NAME.fullmatch(value) is not None
 
 
-def open_file(path: str | os.PathLike[str]) -> BinaryIO:
+def open_file(path: str | os.PathLike[str]) -> io.BufferedReader:
     """Open a regular file for reading.
 
     Raises:

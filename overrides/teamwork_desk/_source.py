@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from threading import Lock
-from typing import BinaryIO, TypeVar, cast
+from typing import TypeVar, cast
 
 import anyio.to_thread
 
@@ -103,7 +103,7 @@ class Reader:
     def __init__(self, content: bytes | None, path: str) -> None:
         self._path = path
         self._is_file = content is None
-        self._file: BinaryIO | None = None if content is None else io.BytesIO(content)
+        self._file: io.BufferedIOBase | None = None if content is None else io.BytesIO(content)
         self._lock = Lock()
         self._is_busy = self._is_closed = False
 
@@ -121,7 +121,7 @@ class Reader:
 
     def read_now(self, size: int) -> bytes | None:
         """Do the same, and block the event loop meanwhile."""
-        return self._work(partial(cast("BinaryIO", self._file).read, size))
+        return self._work(partial(cast("io.BufferedIOBase", self._file).read, size))
 
     def _work(self, function: Callable[[], T]) -> T | None:
         """Return the result of a function that uses the file; None if it fails."""
