@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
 from types import TracebackType
 from typing import Any, NoReturn, Self, TypeVar, Unpack, cast
 
@@ -118,7 +117,6 @@ class AsyncDesk:
     ) -> None:
         log_to_stderr()
         try:
-            origin = setting(url, "url", "TEAMWORK_DESK_URL", parse_origin)
             options = _check(
                 ConversationOptions(
                     timeout=_timeout(timeout),
@@ -128,27 +126,17 @@ class AsyncDesk:
                     email_fallback=email_fallback,
                 )
             )
-            auth = setting(token, "token", "TEAMWORK_DESK_TOKEN", BearerAuth)
-            extra_headers = check_headers(headers)
-            loop = ServedLoop()
-            connections = connect(transport, httpx_options, f"AsyncDesk({origin!r})", loop)
+            session = _session(url, token, headers, transport, httpx_options)
         except ConfigurationError as error:
             rejected = error
         except (httpx.InvalidURL, AttributeError, ImportError, OSError, TypeError, ValueError) as error:
             rejected = explained(error, httpx_options)
         else:
-            user_agent = f"teamwork-desk/{version()}"
-            session = Session(
-                origin, auth, connections, find_observer(origin), user_agent=user_agent, headers=extra_headers
-            )
-            self._wire(session, Memory(loop), options)
+            self._wire(session, Memory(session.connections.loop), options)
             return
         # Drop the traceback, the context and the local variables: they hold the token, and crash reporters print them.
         rejected.__context__ = None
-        with suppress(UnboundLocalError):
-            del headers, httpx_options, token, transport, url
-            del auth
-            del extra_headers
+        del headers, httpx_options, token, transport, url
         raise rejected.with_traceback(None)
 
     def _wire(self, session: Session, memory: Memory, options: ConversationOptions) -> None:
@@ -259,6 +247,26 @@ class AsyncDesk:
 # A mock of the class, such as `unittest.mock.create_autospec(AsyncDesk)`, knows only what the class itself has.
 for _name, _kind in {"conversations": Conversations, "files": Files, **dict.fromkeys(KINDS, Resource)}.items():
     setattr(AsyncDesk, _name, _kind)
+
+
+def _session(
+    url: object,
+    token: object,
+    headers: object,
+    transport: httpx.AsyncBaseTransport | None,
+    httpx_options: HttpxOptions,
+) -> Session:
+    """Check the arguments of the client that its views share, and prepare the connections.
+
+    Raises:
+        ConfigurationError: An argument is invalid.
+    """
+    origin = setting(url, "url", "TEAMWORK_DESK_URL", parse_origin)
+    auth = setting(token, "token", "TEAMWORK_DESK_TOKEN", BearerAuth)
+    extra_headers = check_headers(headers)
+    connections = connect(transport, httpx_options, f"AsyncDesk({origin!r})", ServedLoop())
+    user_agent = f"teamwork-desk/{version()}"
+    return Session(origin, auth, connections, find_observer(origin), user_agent=user_agent, headers=extra_headers)
 
 
 def _check(options: ConversationOptions) -> ConversationOptions:

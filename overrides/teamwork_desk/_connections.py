@@ -15,7 +15,7 @@ import warnings
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
-from typing import Any, TypedDict, get_type_hints
+from typing import Any, TypedDict, cast, get_type_hints
 from urllib.request import getproxies
 
 import anyio
@@ -102,7 +102,8 @@ def _check_types(options: Mapping[str, Any]) -> None:
     for name, hint in get_type_hints(_Options).items():
         if problem := type_problem_of(name, options.get(name), hint | None):
             raise ConfigurationError(problem)
-    for name, functions in (options.get("event_hooks") or {}).items():
+    hooks = cast("Mapping[str, object]", options.get("event_hooks") or {})
+    for name, functions in hooks.items():
         if not is_sequence(functions):
             raise ConfigurationError(
                 f"event_hooks: expected lists of functions, got {type(functions).__name__} for {name}"

@@ -6,7 +6,7 @@ import os
 from collections import deque
 from collections.abc import AsyncGenerator
 from contextlib import suppress
-from typing import Any
+from typing import Any, cast
 
 import anyio
 import httpx
@@ -40,7 +40,7 @@ class Slot:
     async def send(self, request: httpx.Request) -> httpx.Response:
         """Send a request, and return the response with an unread body. A redirect is a response like any other."""
         try:
-            response: object = await self._client.send(request, stream=True, auth=None, follow_redirects=False)
+            response = cast("object", await self._client.send(request, stream=True, auth=None, follow_redirects=False))
         except (httpx.InvalidURL, httpx.RemoteProtocolError):
             redirect: httpx.Response | None = request.extensions.get(_REDIRECT)
             if redirect is None:

@@ -165,6 +165,7 @@ def _has_json_form(value: object) -> bool:
 
 def _without_json_form(path: str, value: object) -> str:
     """Return the path of the innermost part that has no JSON form, and what is wrong with it."""
+    kind = type(value).__name__
     parts: Iterable[tuple[str, object]] = ()
     if isinstance(value, Mapping):
         mapping = cast("Mapping[object, object]", value)
@@ -178,8 +179,8 @@ def _without_json_form(path: str, value: object) -> str:
     if isinstance(value, datetime) and value.tzinfo is None:
         return f"{path}: the datetime needs a time zone, such as datetime.timezone.utc"
     if isinstance(value, Iterable) and not isinstance(value, (str, bytes, Mapping)):
-        return f"{path}: {type(value).__name__} has no JSON form; pass list(...)"
-    got = "" if isinstance(value, (str, float, Mapping, list)) else f" (it is of the type {type(value).__name__})"
+        return f"{path}: {kind} has no JSON form; pass list(...)"
+    got = "" if isinstance(value, (str, float, Mapping, list)) else f" (it is of the type {kind})"
     return f"{path}: the value has no JSON form{got}: use {_PLAIN_VALUES}"
 
 
