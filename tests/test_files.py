@@ -145,7 +145,7 @@ class BytesPath:
         ("nothing.pdf", {}, r"path_or_bytes: the file cannot be read \(FileNotFoundError\)"),
         ("a\0b", {"filename": "a"}, r"path_or_bytes: the file cannot be read \(ValueError\)"),
         (os.curdir, {}, "path_or_bytes: expected a regular file"),
-        ("/", {}, "filename: expected the name of a file"),
+        ("/", {}, "path_or_bytes: the path does not end with a name"),
         (b"x" * (LARGEST_FILE + 1), {"filename": "a"}, r"path_or_bytes: .* at most 20971520 bytes \(20 MB\)"),
     ],
 )

@@ -15,7 +15,8 @@ from rich.console import Console
 from typer.testing import CliRunner, Result
 
 from teamwork_desk import EntityRef, Inbox, Tag, TicketStatus, TicketType, User
-from teamwork_desk._arguments import NAMED, kind_of
+from teamwork_desk._arguments import NAMED
+from teamwork_desk._values import kind_of
 from teamwork_desk.backlog import ConvertedFields
 from teamwork_desk.cli import _app, _ids
 from teamwork_desk.cli._jobs import read_jobs

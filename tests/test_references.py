@@ -505,8 +505,10 @@ async def test_an_invalid_name_is_rejected_before_anything_is_sent(attribute: st
     error = await error_of(fake, attribute, name)
     assert isinstance(error, RequestError)
     assert (fake.requests, error.attempts) == ([], 0)
-    if name != "\ud800":
-        assert str(error) == "name: expected a str that is not empty"
+    expected = "a str that is not empty" if isinstance(name, str) else f"a str, got {type(name).__name__}"
+    assert str(error) == (
+        "name: expected text that UTF-8 can encode" if name == "\ud800" else f"name: expected {expected}"
+    )
 
 
 async def test_a_call_is_logged_without_the_name(caplog: pytest.LogCaptureFixture) -> None:

@@ -7,7 +7,7 @@ from typing import Any, get_type_hints
 import pytest
 
 from teamwork_desk import AsyncDesk, CustomerRef, CustomField, CustomFieldMeta, EntityRef
-from teamwork_desk._arguments import kind_of
+from teamwork_desk._values import kind_of
 from teamwork_desk.backlog import ConvertedFields
 from teamwork_desk.testing import FakeDesk
 

@@ -417,7 +417,7 @@ async def test_a_name_that_cannot_be_encoded_is_named(desk: AsyncDesk) -> None:
         ({"limits": 5}, "limits: expected a Limits, got int"),
         ({"mounts": 5}, "mounts: expected a dict with str keys, got int"),
         ({"proxy": 5}, "proxy: expected a URL, a str or a Proxy, got int"),
-        ({"proxy": "http://xn--zz:1"}, "proxy: expected the URL of a proxy"),
+        ({"proxy": "http://"}, "proxy: the URL of the proxy has no host"),
         ({"trust_env": "no"}, "trust_env: expected a bool, got str"),
         ({"verify": 5}, "verify: expected a SSLContext, a str or a bool, got int"),
         ({"cert": "/missing"}, "verify, cert: the certificates cannot be read: No such file or directory"),

@@ -6,8 +6,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import cache, partial
-from types import NoneType, UnionType
-from typing import Any, Literal, NoReturn, Union, cast, get_args, get_origin, get_type_hints
+from typing import Any, NoReturn, cast, get_type_hints
 
 import attrs
 
@@ -18,7 +17,7 @@ from teamwork_desk_api.types import DecodeError, Hook, Request, encode
 from ._checks import is_id, name_only, not_an_id, unknown_names
 from ._email_fallback import resolve_customer
 from ._errors import RequestError
-from ._values import SequenceNotStr, as_dict, as_list, check, is_sequence, problem_of
+from ._values import as_dict, as_list, check, is_sequence, kind_of, problem_of
 from ._wire import decoded_by, encode_json
 
 _DIGITS = re.compile("[1-9][0-9]{0,18}")
@@ -34,37 +33,6 @@ NAMED = {
     "type": "types",
 }
 """The arguments that refer to objects with names, with the client's attribute that finds the object with a name."""
-
-
-@attrs.frozen
-class Kind:
-    """The values that the type hint of an argument or of a field allows.
-
-    Attributes:
-        types: The types of a value, or of each value in a list.
-        is_list: Whether it is a list of such values.
-        choices: The values that the contract names, if it names any.
-    """
-
-    types: frozenset[type]
-    is_list: bool = False
-    choices: tuple[str, ...] = ()
-
-
-def kind_of(hint: Any) -> Kind:
-    """Return the kind of a type hint. The command and FakeDesk derive from it which values an argument accepts."""
-    members = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
-    types: set[type] = set()
-    choices: tuple[str, ...] = ()
-    for member in members:
-        origin = get_origin(member)
-        if origin in (list, Sequence, SequenceNotStr):
-            return attrs.evolve(kind_of(*get_args(member)), is_list=True)
-        if origin is Literal:
-            choices = get_args(member)
-        elif member is not NoneType:
-            types.add(origin or member)
-    return Kind(frozenset(types), choices=choices)
 
 
 def check_id(conversation_id: object) -> int:

@@ -250,11 +250,7 @@ for _name, _kind in {"conversations": Conversations, "files": Files, **dict.from
 
 
 def _session(
-    url: object,
-    token: object,
-    headers: object,
-    transport: httpx.AsyncBaseTransport | None,
-    httpx_options: HttpxOptions,
+    url: object, token: object, headers: object, transport: httpx.AsyncBaseTransport | None, options: HttpxOptions
 ) -> Session:
     """Check the arguments of the client that its views share, and prepare the connections.
 
@@ -264,7 +260,7 @@ def _session(
     origin = setting(url, "url", "TEAMWORK_DESK_URL", parse_origin)
     auth = setting(token, "token", "TEAMWORK_DESK_TOKEN", BearerAuth)
     extra_headers = check_headers(headers)
-    connections = connect(transport, httpx_options, f"AsyncDesk({origin!r})", ServedLoop())
+    connections = connect(transport, options, f"AsyncDesk({origin!r})", ServedLoop())
     user_agent = f"teamwork-desk/{version()}"
     return Session(origin, auth, connections, find_observer(origin), user_agent=user_agent, headers=extra_headers)
 

@@ -32,6 +32,8 @@ from ._wire import encode_json
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
+_DEEPEST_PATH = 10
+"""A value may contain itself, so that its path has no end."""
 _PLAIN_VALUES = "plain values, finite numbers and valid text"
 
 
@@ -77,6 +79,37 @@ def as_dict(values: Any) -> Any:
     """Return a mapping as a dict. Any other value is returned as it is."""
     mapping: Any = values
     return {**mapping} if isinstance(values, Mapping) else values
+
+
+@attrs.frozen
+class Kind:
+    """The values that the type hint of an argument or of a field allows.
+
+    Attributes:
+        types: The types of a value, or of each value in a list.
+        is_list: Whether it is a list of such values.
+        choices: The values that the contract names, if it names any.
+    """
+
+    types: frozenset[type]
+    is_list: bool = False
+    choices: tuple[str, ...] = ()
+
+
+def kind_of(hint: Any) -> Kind:
+    """Return the kind of a type hint. The command and FakeDesk derive from it which values an argument accepts."""
+    members = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+    types: set[type] = set()
+    choices: tuple[str, ...] = ()
+    for member in members:
+        origin = get_origin(member)
+        if origin in (list, Sequence, SequenceNotStr):
+            return attrs.evolve(kind_of(*get_args(member)), is_list=True)
+        if origin is Literal:
+            choices = get_args(member)
+        elif member is not NoneType:
+            types.add(origin or member)
+    return Kind(frozenset(types), choices=choices)
 
 
 def check(argument: str, value: object, hint: Any) -> None:
@@ -163,7 +196,7 @@ def _has_json_form(value: object) -> bool:
     return True
 
 
-def _without_json_form(path: str, value: object) -> str:
+def _without_json_form(path: str, value: object, depth: int = 0) -> str:
     """Return the path of the innermost part that has no JSON form, and what is wrong with it."""
     kind = type(value).__name__
     parts: Iterable[tuple[str, object]] = ()
@@ -173,9 +206,9 @@ def _without_json_form(path: str, value: object) -> str:
     elif isinstance(value, (list, tuple)):
         items = cast("Sequence[object]", value)
         parts = ((f"{path}[{index}]", part) for index, part in enumerate(items))
-    for where, part in parts:
+    for where, part in parts if depth < _DEEPEST_PATH else ():
         if not _has_json_form(part):
-            return _without_json_form(where, part)
+            return _without_json_form(where, part, depth + 1)
     if isinstance(value, datetime) and value.tzinfo is None:
         return f"{path}: the datetime needs a time zone, such as datetime.timezone.utc"
     if isinstance(value, Iterable) and not isinstance(value, (str, bytes, Mapping)):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, Literal, TypeAlias
 
-from teamwork_desk._arguments import kind_of
+from teamwork_desk._values import kind_of
 
 Form: TypeAlias = Literal["text", "texts", "number", "numbers", "id or text", "boolean"]
 

@@ -10,7 +10,8 @@ from typing import Any, TypeVar, get_type_hints
 import typer
 
 from teamwork_desk import AsyncDesk, EntityRef
-from teamwork_desk._arguments import NAMED, Kind, kind_of
+from teamwork_desk._arguments import NAMED
+from teamwork_desk._values import Kind, kind_of
 from teamwork_desk.backlog import ConvertedFields
 
 from ._forms import Form, form_of, id_or_text

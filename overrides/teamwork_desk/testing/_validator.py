@@ -9,7 +9,7 @@ from typing import Any, TypeGuard, get_type_hints
 
 from teamwork_desk_api.models import ConvertConversation, CustomerRef, CustomField, EntityRef
 
-from .._arguments import Kind, kind_of
+from .._values import Kind, kind_of
 
 _ADDRESS = re.compile(r"[^@\s]+@[^@\s.]+(\.[^@\s.]+)+")
 _Check = Callable[[str, Any], Iterator[tuple[str, str]]]
