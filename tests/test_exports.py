@@ -63,11 +63,11 @@ PACKAGE = Path(teamwork_desk.__file__).parent
 COMPANIONS = sorted(path.stem for path in PACKAGE.iterdir() if path.suffix in ("", ".py") and path.stem[0] != "_")
 ALLOWED = {
     "backlog": {"_backlog", "_conversations", "_tickets"},  # its public names are defined there
-    "cli": {"_arguments", "_checks", "_references"},
+    "cli": {"_arguments", "_checks", "_references", "_values"},
     "fleet": {"_arguments", "_checks"},
     "otel": {"_observe", "_version"},  # it implements the core's observer
     "probe": {"_checks"},
-    "testing": {"_arguments"},
+    "testing": {"_arguments", "_values"},
 }
 """The private modules that a companion may import, in addition to the public names."""
 
