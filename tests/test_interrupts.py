@@ -1,0 +1,71 @@
+"""What stops a run of the command: signals, the gate in front of the network, and failures that every job shares."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+
+import httpx
+import pytest
+
+from teamwork_desk import AuthenticationError, DeskError, ServerError
+from teamwork_desk.cli._convert_many import _interrupted  # pyright: ignore[reportPrivateUsage]
+from teamwork_desk.cli._failures import explain
+from teamwork_desk.cli._gate import Gate, RefusedError
+from teamwork_desk.cli._interrupts import Interrupts, interrupts
+
+CONVERSION = "https://acme.teamwork.com/desk/api/v2/conversations/42/convert.json"
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+async def test_the_gate_lets_no_conversion_pass_before_a_run_has_begun() -> None:
+    gate = Gate()
+    with pytest.raises(RefusedError, match="no run has begun to convert conversation 42"):
+        await gate.before_request(httpx.Request("POST", CONVERSION))
+    await gate.before_request(httpx.Request("GET", CONVERSION))
+
+
+async def test_the_second_signal_cancels_the_run_and_the_first_does_not() -> None:
+    stopped, came = asyncio.Event(), Interrupts()
+    with interrupts(stopped.set, came):
+        signal.raise_signal(signal.SIGTERM)
+        await stopped.wait()
+        signal.raise_signal(signal.SIGTERM)
+        await asyncio.Event().wait()
+    assert came.number == 2
+
+
+async def test_a_cancellation_without_a_second_signal_is_passed_on() -> None:
+    async def run() -> None:
+        with interrupts(lambda: None, Interrupts()):
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(run())
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+@pytest.mark.parametrize(
+    ("error", "in_a_row", "reason"),
+    [
+        (AuthenticationError("401", status_code=401), 1, "stopped: Desk rejected the token"),
+        (ServerError("500", status_code=500), 1, "stopped after a failure,"),
+        (ServerError("500", status_code=500), 10, "stopped after 10 failures in a row,"),
+    ],
+)
+def test_a_run_that_stops_by_itself_says_why(error: DeskError, in_a_row: int, reason: str) -> None:
+    assert explain(error, in_a_row).startswith(reason)
+
+
+@pytest.mark.parametrize(
+    ("leaving", "text"),
+    [(0, "nothing more is sent"), (1, "1 conversion that was sent comes"), (2, "2 conversions that were sent come")],
+)
+def test_an_interrupted_run_says_what_is_left(leaving: int, text: str) -> None:
+    assert text in _interrupted(leaving)
