@@ -13,6 +13,7 @@ import pytest
 import trustme
 
 from teamwork_desk import AsyncDesk, ConfigurationError, _environment
+from teamwork_desk._environment import explained
 
 URL = "https://acme.teamwork.com"
 OPENS_NOTHING = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -260,3 +261,7 @@ def test_a_missing_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_names_of_the_variables_are_those_that_python_reads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("Https_Proxy", "ftp://proxy.example.com")
     assert problem_of().startswith("Https_Proxy: ")
+
+
+def test_any_other_error_of_httpx_is_passed_on_with_its_text() -> None:
+    assert str(explained(ValueError("unknown"), {})) == "httpx rejected an option: unknown"
