@@ -1167,7 +1167,7 @@ async def test_a_job_that_json_cannot_encode_is_rejected(account: Any, number: A
     fleet = Fleet("redis://localhost", open_buggy_desk)
     with pytest.raises(
         RequestError,
-        match=r"expected a|that JSON can encode|no JSON form|unknown",
+        match=r"expected a|that JSON can encode|no JSON form|unknown|needs a time zone",
     ):
         await fleet.enqueue(account, number, **arguments)
 

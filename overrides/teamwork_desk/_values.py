@@ -32,6 +32,8 @@ from ._wire import encode_json
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
+_NOT_SEQUENCES = (str, bytes, bytearray, memoryview, UserString, Mapping)
+"""Types that have the methods of a sequence, but are a single value or a mapping."""
 _DEEPEST_PATH = 10
 """A value may contain itself, so that its path has no end."""
 _PLAIN_VALUES = "plain values, finite numbers and valid text"
@@ -45,13 +47,6 @@ class SequenceNotStr(Protocol[T_co]):
     def __getitem__(self, index: int, /) -> T_co: ...
     def __iter__(self) -> Iterator[T_co]: ...
     def __len__(self) -> int: ...
-    def count(self, value: Any, /) -> int:
-        """Return how often a value is in the sequence. A mapping has no such method."""
-        ...
-
-    def index(self, value: Any, /) -> int:
-        """Return the first position of a value. A mapping has no such method."""
-        ...
 
 
 def with_evaluated_hints(cls: type[T]) -> type[T]:
@@ -67,7 +62,7 @@ def is_sequence(value: object) -> bool:
     """Return whether a value is a sequence of other values. A str and bytes are single values."""
     if isinstance(value, (list, tuple)):
         return True
-    return isinstance(value, SequenceNotStr) and not isinstance(value, (str, bytes, bytearray, memoryview, UserString))
+    return isinstance(value, SequenceNotStr) and not isinstance(value, _NOT_SEQUENCES)
 
 
 def as_list(values: Any) -> Any:
