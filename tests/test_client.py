@@ -398,6 +398,13 @@ async def test_entering_returns_the_client_and_leaving_closes_it() -> None:
         await desk.conversations.get(42)
 
 
+async def test_a_plain_with_is_refused_with_words_that_help() -> None:
+    async with a_desk() as desk:
+        plain: Any = desk
+        with pytest.raises(TypeError, match=r"use `async with`.*docs/pages/sync\.md"), plain:
+            raise AssertionError
+
+
 async def test_leaving_with_an_error_closes_the_client_and_raises_the_error() -> None:
     desk = a_desk()
     with pytest.raises(ZeroDivisionError):

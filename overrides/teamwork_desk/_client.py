@@ -244,25 +244,28 @@ class AsyncDesk:
         raise TypeError("an AsyncDesk holds a token and open connections, and cannot be pickled or copied")
 
 
+def _refuse_with(*_: object) -> NoReturn:
+    raise TypeError("use `async with`: the client is async. docs/pages/sync.md shows how synchronous code calls it.")
+
+
 # A mock of the class, such as `unittest.mock.create_autospec(AsyncDesk)`, knows only what the class itself has.
 for _name, _kind in {"conversations": Conversations, "files": Files, **dict.fromkeys(KINDS, Resource)}.items():
     setattr(AsyncDesk, _name, _kind)
+# Type checkers must not see these methods, so that they reject a plain `with`.
+setattr(AsyncDesk, "__enter__", _refuse_with)  # noqa: B010
+setattr(AsyncDesk, "__exit__", _refuse_with)  # noqa: B010
 
 
 def _session(
     url: object, token: object, headers: object, transport: httpx.AsyncBaseTransport | None, options: HttpxOptions
 ) -> Session:
-    """Check the arguments of the client that its views share, and prepare the connections.
-
-    Raises:
-        ConfigurationError: An argument is invalid.
-    """
+    """Check the arguments of the client that its views share, and prepare the connections."""
     origin = setting(url, "url", "TEAMWORK_DESK_URL", parse_origin)
     auth = setting(token, "token", "TEAMWORK_DESK_TOKEN", BearerAuth)
     extra_headers = check_headers(headers)
     connections = connect(transport, options, f"AsyncDesk({origin!r})", ServedLoop())
-    user_agent = f"teamwork-desk/{version()}"
-    return Session(origin, auth, connections, find_observer(origin), user_agent=user_agent, headers=extra_headers)
+    observer, user_agent = find_observer(origin), f"teamwork-desk/{version()}"
+    return Session(origin, auth, connections, observer, user_agent=user_agent, headers=extra_headers)
 
 
 def _check(options: ConversationOptions) -> ConversationOptions:
