@@ -49,6 +49,8 @@ def is_list(value: Any) -> TypeGuard[list[Any]]:
 
 def printable(text: str) -> str:
     """Return text that cannot control a terminal and is not too long: an error may quote what a server sent."""
+    if text.isprintable() and len(text) <= LONGEST_TEXT:
+        return text
     shown = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text[:LONGEST_TEXT])
     return shown + "..." * (len(text) > LONGEST_TEXT)
 

@@ -102,7 +102,7 @@ def _parse(text: str) -> dict[str, Any]:
     if has_invalid_bytes(text):
         raise ValueError("invalid UTF-8")
     try:
-        job = json.loads(text, object_pairs_hook=_without_duplicates, parse_int=_whole_number)
+        job = _JOBS.decode(text)
     except RecursionError:
         raise ValueError("invalid JSON: it is nested too deeply") from None
     if not isinstance(job, dict):
@@ -124,6 +124,10 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         (name, _), *_ = Counter(name for name, _ in pairs).most_common(1)
         raise ValueError(f"{name_only(name)}: duplicate key")
     return fields
+
+
+# json.loads would make a decoder for each line.
+_JOBS = json.JSONDecoder(object_pairs_hook=_without_duplicates, parse_int=_whole_number)
 
 
 def _array(first: int, text: str) -> Iterator[Job]:
