@@ -61,7 +61,7 @@ from teamwork_desk.cli._forms import form_of
 from teamwork_desk.cli._jobs import read_jobs
 from teamwork_desk.cli._ledger import Ledger
 from teamwork_desk.cli._options import with_options_of_convert
-from teamwork_desk.cli._run import Result as Outcome
+from teamwork_desk.cli._result import Result as Outcome
 from teamwork_desk.testing import FakeDesk, RecordedRequest
 
 SECRET = "hush-hush"

@@ -34,7 +34,8 @@ from teamwork_desk.cli._errors import CommandError
 from teamwork_desk.cli._jobs import Line
 from teamwork_desk.cli._ledger import Entry, Ledger, State
 from teamwork_desk.cli._place import LedgerLostError
-from teamwork_desk.cli._run import Result, Run
+from teamwork_desk.cli._result import Result
+from teamwork_desk.cli._run import Run
 from teamwork_desk.testing import VirtualTimeLoop
 
 ORIGIN = "https://acme.teamwork.com"

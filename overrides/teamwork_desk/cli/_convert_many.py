@@ -29,7 +29,8 @@ from ._jobs import Line, read_jobs
 from ._ledger import Ledger
 from ._names import kinds_named, lines_with_ids, list_kinds
 from ._place import LedgerLostError
-from ._run import Kind, Report, Result, Run
+from ._result import Kind, Report, Result
+from ._run import Run
 from ._shell import (
     DONE,
     FAILED,

@@ -14,7 +14,8 @@ from teamwork_desk.testing._validator import problems_of
 
 from ._jobs import Line
 from ._ledger import Ledger
-from ._run import Report, Result, Run
+from ._result import Report, Result
+from ._run import Run
 
 
 async def check(conversation_id: int, **arguments: Any) -> ConvertedConversation:

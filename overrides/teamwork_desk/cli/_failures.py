@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from teamwork_desk import (
     AuthenticationError,
+    DeadlineExceeded,
     DeskError,
     PermissionDeniedError,
+    RateLimitedError,
     RequestError,
     ServerError,
     StatusError,
@@ -57,3 +59,10 @@ def explain(error: DeskError, in_a_row: int) -> str:
         return "stopped: Desk rejected the token, so that every other job would fail, too"
     times = "a failure" if in_a_row == 1 else f"{in_a_row} failures in a row"
     return f"stopped after {times}, because the other jobs would probably fail for the same reason"
+
+
+def got_no_turn(error: DeskError) -> bool:
+    """Return whether the rate limit left no room for a request in time: it has changed nothing, and is sent again."""
+    if isinstance(error, DeadlineExceeded):
+        return error.retry_after is not None
+    return isinstance(error, RateLimitedError)

@@ -6,32 +6,21 @@ import asyncio
 import math
 from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import aclosing
-from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 import anyio
-import attrs
-from attrs import define, field, frozen
+from attrs import define, field
 
-from teamwork_desk import (
-    AsyncDesk,
-    ConvertedConversation,
-    DeadlineExceeded,
-    DeskError,
-    NotSentError,
-    RateLimitedError,
-)
+from teamwork_desk import AsyncDesk, ConvertedConversation, DeskError, NotSentError
 from teamwork_desk.backlog import Convert, Job, Outcome, convert_many
 
-from ._attach import attach, may_be_about_files
 from ._errors import CommandError
-from ._failures import Failures
+from ._failures import Failures, got_no_turn
 from ._gate import RefusedError
 from ._jobs import Line
-from ._ledger import Entry, Ledger, State
-
-JobState: TypeAlias = Literal["planned", "done", "skipped", "failed", "unknown"]
-Kind: TypeAlias = Literal["planned", "created", "already", "skipped", "failed", "unknown"]
+from ._ledger import Ledger, State
+from ._result import Report, Result, rejected, state_of
+from ._uploads import Uploads
 
 
 class NotStartedError(NotSentError):
@@ -51,49 +40,6 @@ class _Running:
     scope: anyio.CancelScope = field(factory=anyio.CancelScope)
     has_files: bool = False
     has_left: bool = False
-
-
-@frozen(kw_only=True)
-class Result:
-    """The result of a line of the jobs file.
-
-    Attributes:
-        line: The number of the line.
-        conversation_id: The conversation, if the line has a valid id.
-        state: `done`, or `planned` in a dry run; `skipped`, because an earlier run has converted it; `failed`; or
-            `unknown`.
-        created: Whether this run made the ticket; False if the conversation had its ticket before; None if there is no
-            ticket.
-        ticket_id: The ticket, if it is known.
-        ticket_url: The address of the ticket's page, if the installation is known, too.
-        error: The name of the error's class.
-        message: The error's message.
-        request_id: The id of the last response, which Teamwork's support asks for.
-    """
-
-    line: int
-    conversation_id: int | None
-    state: JobState
-    created: bool | None = None
-    ticket_id: int | None = None
-    ticket_url: str | None = None
-    error: str | None = None
-    message: str | None = None
-    request_id: str | None = None
-
-    @property
-    def kind(self) -> Kind:
-        """The state; of a conversation that is done, whether its ticket was `created` or is there `already`."""
-        if self.state != "done":
-            return self.state
-        return "created" if self.created else "already"
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the result as a JSON object."""
-        return attrs.asdict(self)
-
-
-Report: TypeAlias = Callable[[Result], None]
 
 
 class Run:
@@ -133,10 +79,8 @@ class Run:
         self._report = report
         self._settled_at = anyio.current_time() + settle
         self._verify_first = verify_first
-        self._desk = desk
+        self._uploads = Uploads(desk, ledger)
         self._lines: dict[int, int] = {}
-        self._files: dict[int, tuple[Path, ...]] = {}
-        self._attached: dict[int, set[int]] = {}
         self._running: dict[int, _Running] = {}
         # The jobs that have left or ended, and whose result is not reported yet.
         self._awaited: set[int] = set()
@@ -223,14 +167,14 @@ class Run:
                 return
             conversation_id = line.conversation_id
             if conversation_id is None:
-                self._report(_rejected(line, line.problem))
+                self._report(rejected(line, line.problem))
                 continue
             first = self._lines.setdefault(conversation_id, line.number)
             entry = self._ledger.entry(conversation_id)
             if first != line.number:
-                self._report(_rejected(line, f"line {first} has the same conversation"))
+                self._report(rejected(line, f"line {first} has the same conversation"))
             elif line.job is None:
-                self._report(_rejected(line, line.problem, _state_of(entry)))
+                self._report(rejected(line, line.problem, state_of(entry)))
             elif entry is not None and entry.state == "done":
                 self._report(
                     Result(
@@ -242,8 +186,7 @@ class Run:
                     )
                 )
             else:
-                if line.attach:
-                    self._files[conversation_id] = line.attach
+                self._uploads.add(conversation_id, line.attach)
                 yield line.job
 
     async def _recorded(self, conversation_id: int, **arguments: Any) -> ConvertedConversation:
@@ -276,7 +219,7 @@ class Run:
         elif arguments.get("verify_first") is None:
             arguments["verify_first"] = self._verify_first
         try:
-            conversation = await self._attach(conversation_id, arguments)
+            conversation = await self._uploads.attach(conversation_id, arguments)
             job.has_files = True
             conversation = conversation or await self._convert(conversation_id, **arguments)
         except DeskError as error:
@@ -285,19 +228,18 @@ class Run:
             final = self._final(error)
             self._record_failure(job, conversation_id, final, may_be_converted=may_be_converted)
             # A job that got no turn has no result yet, because it is tried again.
-            (self._awaited.discard if _got_no_turn(final) else self._awaited.add)(conversation_id)
+            (self._awaited.discard if got_no_turn(final) else self._awaited.add)(conversation_id)
             if final is not error:
                 raise final from error
             raise
         self._awaited.add(conversation_id)
         self._ledger.end(conversation_id, "done", ticket_id=conversation.ticket_id)
-        if conversation_id in self._files:
-            self._ledger.forget_uploads(conversation_id)
+        self._uploads.forget(conversation_id)
         return conversation
 
     def _final(self, error: DeskError) -> DeskError:
         """Return the error of a job that has ended. It is another one if the job only ends because the run stops."""
-        if not self._is_stopping or not (isinstance(error, RefusedError) or _got_no_turn(error)):
+        if not self._is_stopping or not (isinstance(error, RefusedError) or got_no_turn(error)):
             return error
         stopped = NotSentError("the run was stopped before the request was sent again")
         stopped.attempts, stopped.maybe_applied, stopped.request_id = (
@@ -316,29 +258,13 @@ class Run:
             error: Why it failed.
             may_be_converted: Whether an earlier run may have converted it.
         """
-        if job.has_files and conversation_id in self._attached and may_be_about_files(error):
-            self._ledger.forget_uploads(conversation_id)
-            del self._attached[conversation_id]
+        if job.has_files:
+            self._uploads.forget_if_rejected(conversation_id, error)
         # Without an attempt to convert, the lookup itself failed, and the earlier outcome stays unknown. With an
         # attempt, the lookup has shown that the conversation was not converted before.
         still_unknown = may_be_converted and not (job.has_files and error.attempts)
         state: State = "unknown" if error.maybe_applied or still_unknown else "failed"
         self._ledger.end(conversation_id, state, error=type(error).__name__)
-
-    async def _attach(self, conversation_id: int, arguments: dict[str, Any]) -> ConvertedConversation | None:
-        """Upload the files of a job, unless its conversation has a ticket: then return the conversation."""
-        files = self._files.get(conversation_id)
-        if self._desk is None or not files:
-            return None
-        known = self._ledger.uploads(conversation_id)
-        attached = self._attached[conversation_id] = set()
-
-        def keep(fingerprint: str, file_id: int) -> None:
-            if fingerprint not in known:
-                self._ledger.keep_upload(conversation_id, fingerprint, file_id)
-            attached.add(file_id)
-
-        return await attach(self._desk, conversation_id, files, arguments, known=known, keep=keep)
 
     def _result_of(self, outcome: Outcome) -> Result:
         conversation_id, error = outcome.conversation_id, outcome.error
@@ -356,35 +282,8 @@ class Run:
         return Result(
             line=line,
             conversation_id=conversation_id,
-            state=_state_of(entry),
+            state=state_of(entry),
             error=type(error).__name__,
-            message=f"{error}{self._kept(conversation_id)}",
+            message=f"{error}{self._uploads.describe(conversation_id)}",
             request_id=error.request_id,
         )
-
-    def _kept(self, conversation_id: int) -> str:
-        """Return what the next run can use of a job that failed, as the end of a message."""
-        ids = ", ".join(map(str, sorted(self._attached.get(conversation_id, ()))))
-        return f"; uploaded for the next run with this ledger: file {ids}" if ids else ""
-
-
-def _got_no_turn(error: DeskError) -> bool:
-    """Return whether the rate limit left no room for a request in time: it has changed nothing, and is sent again."""
-    if isinstance(error, DeadlineExceeded):
-        return error.retry_after is not None
-    return isinstance(error, RateLimitedError)
-
-
-def _rejected(line: Line, problem: str, state: JobState = "failed") -> Result:
-    return Result(
-        line=line.number,
-        conversation_id=line.conversation_id,
-        state=state,
-        error="RequestError",
-        message=problem,
-    )
-
-
-def _state_of(entry: Entry | None) -> JobState:
-    """Return the state of a job that this run did not convert."""
-    return "unknown" if entry is not None and entry.may_be_converted else "failed"

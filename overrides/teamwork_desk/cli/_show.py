@@ -18,7 +18,7 @@ from teamwork_desk import AsyncDesk, RateLimit
 from teamwork_desk._checks import printable
 
 from ._console import console_on, is_a_terminal
-from ._run import Kind, Result
+from ._result import Kind, Result
 
 MEANINGS: dict[Kind, str] = {
     "created": "converted",
