@@ -416,8 +416,9 @@ def test_a_path_that_becomes_a_pipe_has_no_fingerprint(tmp_path: Path) -> None:
 
 async def test_the_bar_counts_the_bytes_of_the_form_only(fake_desk: FakeDesk) -> None:
     console = Console(file=io.StringIO(), force_terminal=True, force_interactive=True, width=80)
-    with _attach.upload_progress(console, is_used=True) as options:
-        async with AsyncDesk(ORIGIN, token="t", transport=fake_desk.transport, **options) as desk:
+    with _attach.upload_progress(console, is_used=True) as hooks:
+        options: dict[str, Any] = {"transport": fake_desk.transport, "event_hooks": {"request": hooks}}
+        async with AsyncDesk(ORIGIN, token="t", **options) as desk:
             await desk.files.upload(bytes(1_234_567), filename="a.bin")
     assert isinstance(console.file, io.StringIO)
     assert "1.2/1.2 MB" in console.file.getvalue()
@@ -428,5 +429,5 @@ async def test_the_bar_counts_the_bytes_of_the_form_only(fake_desk: FakeDesk) ->
 @pytest.mark.parametrize("is_used", [True, False])
 def test_there_is_no_bar_without_a_terminal_or_without_files(is_used: bool) -> None:
     console = Console(file=io.StringIO(), force_terminal=not is_used)
-    with _attach.upload_progress(console, is_used=is_used) as options:
-        assert options == {}
+    with _attach.upload_progress(console, is_used=is_used) as hooks:
+        assert hooks == []

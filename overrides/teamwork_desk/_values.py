@@ -32,8 +32,8 @@ from ._wire import encode_json
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
-_NOT_SEQUENCES = (str, int, NoneType, bytes, bytearray, memoryview, UserString, Mapping)
-"""Types of single values and mappings. Some have the methods of a sequence, and the others are the most frequent."""
+_NOT_SEQUENCES = (str, bytes, bytearray, memoryview, UserString, Mapping)
+"""Types that have the methods of a sequence, but are a single value or a mapping."""
 _DEEPEST_PATH = 10
 """A value may contain itself, so that its path has no end."""
 _PLAIN_VALUES = "plain values, finite numbers and valid text"
@@ -62,8 +62,7 @@ def is_sequence(value: object) -> bool:
     """Return whether a value is a sequence of other values. A str and bytes are single values."""
     if isinstance(value, (list, tuple)):
         return True
-    # A check against a protocol is slow, so it comes last.
-    return not isinstance(value, _NOT_SEQUENCES) and isinstance(value, SequenceNotStr)
+    return isinstance(value, SequenceNotStr) and not isinstance(value, _NOT_SEQUENCES)
 
 
 def as_list(values: Any) -> Any:

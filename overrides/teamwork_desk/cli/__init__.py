@@ -39,6 +39,9 @@ def main() -> None:
             os.environ.pop(name, None)
     try:
         from ._app import app  # noqa: PLC0415 - it needs the extra
+    except KeyboardInterrupt:
+        print("interrupted: nothing was sent", file=sys.stderr)  # noqa: T201
+        sys.exit(130)
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in ("rich", "typer"):
             raise

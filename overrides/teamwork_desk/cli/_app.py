@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,14 +18,16 @@ from teamwork_desk.testing import FakeDesk
 from ._attach import check_files, convert_with_files, upload_progress
 from ._console import console_on
 from ._convert_many import convert_many
+from ._gate import Gate
 from ._ids import ids
 from ._names import ids_for_names, kinds_named, list_kinds
 from ._options import with_options_of_convert
-from ._shell import TOKEN, URL, Url, VerifyFirst, ask_for_token, print_json, run, ticket_url
+from ._shell import TOKEN, URL, AlwaysJson, Url, VerifyFirst, ask_for_token, print_json, run, ticket_url
 
 HELP = f"""Convert Teamwork Desk conversations to tickets, each only once.
 
-Give the installation's URL, such as https://acme.teamwork.com, with --url or in {URL}. The token is read
+Give the installation's URL, such as https://acme.teamwork.com, with --url, before or after
+the command, or in {URL}. The token is read
 from {TOKEN}; if it is not set, a terminal asks for it. Data goes to standard output, and all messages go
 to standard error.
 
@@ -38,7 +41,7 @@ The exit status is
 
 - 3 if the outcome of a conversion is unknown,
 
-- 130 if the command was interrupted.
+- 130 if the command was interrupted; its last message says what may have been converted.
 
 Example: `teamwork-desk convert-many jobs.jsonl --ledger run.sqlite --dry-run`"""
 
@@ -58,13 +61,31 @@ def _print_version(is_wanted: bool) -> None:
         raise typer.Exit
 
 
+def _with_url(command: Any, url: str) -> dict[str, Any]:
+    """Return the defaults of a command and of the commands in it: the URL, for those that have an option for it."""
+    defaults: dict[str, Any] = {name: _with_url(each, url) for name, each in getattr(command, "commands", {}).items()}
+    if any(parameter.name == "url" for parameter in command.params):
+        defaults["url"] = url
+    return defaults
+
+
 @app.callback()
 def _common(
+    context: typer.Context,
     *,
-    version: Annotated[
+    url: Annotated[
+        str | None,
+        typer.Option(
+            help="The installation's URL, for every command. A --url after the command takes precedence, and commands"
+            " without this option ignore it."
+        ),
+    ] = None,
+    _version: Annotated[
         bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)
     ] = False,
-) -> None: ...
+) -> None:
+    if url is not None:
+        context.default_map = _with_url(context.command, url)
 
 
 def _print_conversation(desk: AsyncDesk, conversation: Conversation) -> None:
@@ -86,12 +107,13 @@ def convert(
             exists=True, dir_okay=False, help="A file to upload and attach, of at most 20 MB; may be repeated."
         ),
     ] = None,
+    _json: AlwaysJson = False,
     **arguments: Any,
 ) -> None:
     """Convert one conversation, and print its ticket as JSON.
 
     This mails real customers and cannot be undone. Names of an inbox, a status and so on are looked up first; the
-    command ids lists them.
+    command ids lists them. After Ctrl-C or SIGTERM, the command says whether the conversation may have been converted.
 
     Example: `teamwork-desk convert 42 --subject Refund --customer jo@example.com --tag billing --tag urgent`
     """
@@ -100,13 +122,15 @@ def convert(
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--attach") from None
     token = ask_for_token()
+    gate, is_printed = Gate(lambda _: None), False
 
     async def work() -> None:
-        with upload_progress(console_on("stderr"), is_used=bool(files)) as options:
-            await convert_one(options)
+        with upload_progress(console_on("stderr"), is_used=bool(files)) as hooks:
+            await convert_one(hooks)
 
-    async def convert_one(options: dict[str, Any]) -> None:
-        async with AsyncDesk(url, token=token, **options) as desk:
+    async def convert_one(hooks: list[Any]) -> None:
+        nonlocal is_printed
+        async with AsyncDesk(url, token=token, event_hooks={"request": [*hooks, gate.before_request]}) as desk:
             fields = ids_for_names(arguments, await list_kinds(desk, kinds_named(arguments)))
             fields["verify_first"] = verify_first
             conversation = await convert_with_files(desk, conversation_id, files, fields)
@@ -117,8 +141,21 @@ def convert(
         except OSError:
             # The conversation is converted, so the exit status must be 0. Otherwise a user would convert it again.
             typer.echo(f"conversation {conversation_id}: converted, ticket {ticket_id}, {page}", err=True)
+        is_printed = True
 
-    run(work())
+    def interrupted() -> None:
+        if gate.has_passed and not is_printed:
+            look = shlex.join(["teamwork-desk", "get", str(conversation_id), *(["--url", url] if url else [])])
+            again = ", or run the same command again, which looks first" if verify_first else ""
+            typer.echo(
+                f"interrupted: conversation {conversation_id} may have been converted. To find out, wait half a minute,"
+                f" and run: {look}{again}",
+                err=True,
+            )
+        elif not is_printed:
+            typer.echo(f"interrupted: {'the conversion was not' if files else 'nothing was'} sent", err=True)
+
+    run(work(), interrupted)
 
 
 app.command("convert-many")(convert_many)
@@ -127,7 +164,9 @@ app.command()(ids)
 
 @app.command()
 def get(
-    conversation_id: Annotated[int, typer.Argument(help="The conversation's id.", show_default=False)], url: Url = None
+    conversation_id: Annotated[int, typer.Argument(help="The conversation's id.", show_default=False)],
+    url: Url = None,
+    _json: AlwaysJson = False,
 ) -> None:
     """Print a conversation as JSON, without its token and socket id.
 
@@ -151,6 +190,7 @@ def list_(
     ] = None,
     order_by: Annotated[str | None, typer.Option(help="The field to sort by.")] = None,
     order_mode: Annotated[str | None, typer.Option(help="asc or desc.")] = None,
+    _json: AlwaysJson = False,
 ) -> None:
     """Print all matching conversations as JSONL, without their tokens and socket ids.
 

@@ -164,14 +164,14 @@ def fingerprint_of(path: Path) -> str | None:
 
 
 @contextmanager
-def upload_progress(console: Console, *, is_used: bool) -> Generator[dict[str, Any]]:
+def upload_progress(console: Console, *, is_used: bool) -> Generator[list[Callable[[httpx.Request], Any]]]:
     """Show the progress of uploads on a terminal.
 
     Yields:
-        Options for `AsyncDesk`. An event hook counts the bytes that a form sends.
+        Event hooks for requests: one counts the bytes that a form sends.
     """
     if not (is_used and console.is_interactive):
-        yield {}
+        yield []
         return
     columns = TextColumn("upload"), BarColumn(), DownloadColumn()
     # A file or a pipe must not pass through rich.
@@ -182,7 +182,7 @@ def upload_progress(console: Console, *, is_used: bool) -> Generator[dict[str, A
                 task = progress.add_task("", total=int(request.headers["content-length"]))
                 request.stream = _Counted(cast("httpx.AsyncByteStream", request.stream), progress, task)
 
-        yield {"event_hooks": {"request": [count]}}
+        yield [count]
 
 
 class _Counted(httpx.AsyncByteStream):

@@ -8,13 +8,11 @@ import shlex
 import sys
 import traceback
 from collections import Counter
-from collections.abc import Generator, Iterable
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from typing import Annotated
 
-import attrs
 import httpx
 import typer
 
@@ -25,11 +23,12 @@ from ._errors import CommandError
 from ._failures import explain
 from ._gate import Gate
 from ._interrupts import Interrupts, interrupts
-from ._jobs import Line, read_jobs
+from ._jobs import Line, can_be_read_again, is_stdin, read_jobs
 from ._ledger import Ledger
 from ._names import kinds_named, lines_with_ids, list_kinds
 from ._place import LedgerLostError
-from ._result import Kind, Report, Result
+from ._reporting import Reports, reporting
+from ._result import Kind
 from ._run import Run
 from ._shell import (
     DONE,
@@ -42,11 +41,9 @@ from ._shell import (
     VerifyFirst,
     ask_for_token,
     exit_on_error,
-    print_json,
     run,
-    ticket_url,
 )
-from ._show import Display, shortened
+from ._show import shortened
 
 SETTLE = 30.0
 """Seconds, as long as the client waits for a response: by then, a request of an earlier run has probably ended."""
@@ -58,7 +55,8 @@ def convert_many(
         typer.Argument(
             exists=True,
             dir_okay=False,
-            help="The jobs file: .jsonl, .json, .csv or .tsv, in UTF-8.",
+            allow_dash=True,
+            help="The jobs file: .jsonl, .json, .csv or .tsv, in UTF-8; - is standard input.",
             show_default=False,
         ),
     ],
@@ -85,6 +83,15 @@ def convert_many(
         ),
     ] = SETTLE,
     verify_first: VerifyFirst = True,
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="<int>",
+            help="Try at most so many jobs in this run; those that failed before come last. Jobs that the ledger has as"
+            " done do not count.",
+        ),
+    ] = None,
     max_failures: Annotated[
         int,
         typer.Option(
@@ -96,6 +103,11 @@ def convert_many(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Send nothing, change no ledger, and show what would be converted.")
     ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="The same as --results -.")] = False,
+    quiet: Annotated[
+        bool,
+        typer.Option("--quiet", help="Print nothing unless a job fails, or something needs a look, as cron expects."),
+    ] = False,
 ) -> None:
     """Convert a file of conversations, each only once, even if the command is run several times.
 
@@ -103,7 +115,8 @@ def convert_many(
     too. A CSV file has these names in its header; separate several values in a cell with ; and leave cells empty to
     omit them. An inbox, a status, a priority, a type, a source, an agent and tags may also be given by name: each kind
     is listed once, before the run. attach lists files by their paths, relative to the jobs file; they are uploaded if
-    the conversation has no ticket.
+    the conversation has no ticket. If the jobs come from standard input, their content says whether they are JSON or
+    CSV, and attach is relative to the current directory.
 
     The ledger records each conversion before and after. You can kill a run at any moment and start it again: it skips
     what is done, retries what failed, and always looks up first what was left open or unknown. The ledger holds no
@@ -114,26 +127,28 @@ def convert_many(
 
     Example: `teamwork-desk convert-many jobs.jsonl --ledger run.sqlite --results results.jsonl`
     """
+    results = _with_json(results) if as_json else results
     _check_paths(jobs, ledger, results)
     if not math.isfinite(settle):
         raise typer.BadParameter("expected a number of seconds", param_hint="--settle")
-    with exit_on_error():
-        total, kinds, lines = _read(jobs)
-    token = None if dry_run else ask_for_token()
+    most = math.inf if limit is None else limit
+    gate = Gate()
+    interrupted = partial(_say_if_nothing_was_sent, gate)
+    # The jobs may need a long time until they end, and without a token the command cannot do anything with them.
+    token = ask_for_token(is_stdin_used=True) if is_stdin(jobs) and not dry_run else None
+    with exit_on_error(interrupted):
+        total, kinds, lines = _read(jobs, is_quiet=quiet)
+    token = token if dry_run or is_stdin(jobs) else ask_for_token()
+    reporting_to = partial(reporting, jobs, total, results, limit=most, is_quiet=quiet)
 
     async def work() -> int:
         if dry_run:
-            with Ledger.in_memory(ledger) as copy, _reporting(jobs, total, results, None) as (report, display):
-                if names := sorted(kinds - {"tags"}):
-                    display.note(f"a dry run does not look up names of {', '.join(names)}")
-                await convert_in_memory(copy, lines_with_ids(lines, None), report)
-            return _status_of_all(display.counts)
-        gate = Gate()
+            return await _plan(ledger, lines, kinds, reporting_to(None), most)
         async with AsyncDesk(url, token=token, event_hooks={"request": [gate.before_request]}) as desk:
             listed = await list_kinds(desk, kinds)
             with (
                 Ledger(ledger, _origin(os.environ[URL] if url is None else url)) as opened,
-                _reporting(jobs, total, results, desk) as (report, display),
+                reporting_to(desk) as (report, display),
             ):
 
                 def give_up(error: DeskError, in_a_row: int) -> None:
@@ -149,11 +164,12 @@ def convert_many(
                     desk=desk,
                     max_failures=max_failures,
                     give_up=give_up,
+                    limit=most,
                 )
                 gate.leave = backlog.leave
                 status, is_lost, came = DONE, False, Interrupts()
                 if settle and (left := opened.unsettled()):
-                    display.note(
+                    display.remark(
                         f"left open or unknown by an earlier run: {shortened(left)}. Waiting {settle:g} s before "
                         "retrying them, because their requests may still be running."
                     )
@@ -176,13 +192,30 @@ def convert_many(
                     if left := opened.unsettled():
                         display.note(f"{ledger}: open or unknown, may have been converted: {shortened(left)}")
         if came.number or display.hidden:
-            display.note(f"To go on, run the same command again: {shlex.join(['teamwork-desk', *sys.argv[1:]])}")
+            display.note(_to_go_on(jobs))
+        elif limit is not None and display.not_started:
+            display.remark(f"--limit {limit}: {display.not_started} jobs were not tried. {_to_go_on(jobs)}")
         if came.number:
             return INTERRUPTED
         # UNKNOWN means that the same command will look the conversations up, but its ledger would not know them.
         return UNKNOWN if left and not is_lost else status or _status_of_all(display.counts)
 
-    run(work())
+    run(work(), interrupted)
+
+
+async def _plan(ledger: Path, lines: Iterable[Line], kinds: set[str], reports: Reports, limit: float) -> int:
+    """Do a dry run; return the exit status."""
+    with Ledger.in_memory(ledger) as copy, reports as (report, display):
+        if names := sorted(kinds - {"tags"}):
+            display.remark(f"a dry run does not look up names of {', '.join(names)}")
+        await convert_in_memory(copy, lines_with_ids(lines, None), report, limit=limit)
+    return _status_of_all(display.counts)
+
+
+def _say_if_nothing_was_sent(gate: Gate) -> None:
+    # Otherwise, the run has said at its end what is open.
+    if not gate.has_passed:
+        typer.echo("interrupted: nothing was sent", err=True)
 
 
 def _interrupted(leaving: int) -> str:
@@ -201,61 +234,42 @@ def _interrupted(leaving: int) -> str:
     return f"interrupted: {sent}, and nothing more is sent; press Ctrl-C again to stop at once and leave them open"
 
 
+def _to_go_on(jobs: Path) -> str:
+    with_jobs = "" if can_be_read_again(jobs) else " with the same jobs"
+    with_jobs += " on standard input" * is_stdin(jobs)
+    return f"To go on, run the same command again{with_jobs}: {shlex.join(['teamwork-desk', *sys.argv[1:]])}"
+
+
+def _with_json(results: str | None) -> str:
+    if results not in (None, "-"):
+        raise typer.BadParameter("--json prints the results to standard output, so that --results cannot be a file")
+    return "-"
+
+
 def _check_paths(jobs: Path, ledger: Path, results: str | None) -> None:
-    paths = [jobs, ledger, *([] if results in (None, "-") else [Path(results)])]
+    source = Path("/dev/stdin") if is_stdin(jobs) else jobs
+    paths = [source, ledger, *([] if results in (None, "-") else [Path(results)])]
     if len({path.resolve() for path in paths}) < len(paths):
         raise typer.BadParameter(
             "the jobs, the ledger and the results must be different files, or one would overwrite another"
         )
 
 
-def _read(jobs: Path) -> tuple[int, set[str], Iterable[Line]]:
+def _read(jobs: Path, *, is_quiet: bool) -> tuple[int, set[str], Iterable[Line]]:
     """Return the number of the jobs, the kinds of objects that they name, and the jobs.
 
     The file is read once before anything is sent, so that an invalid file is rejected as a whole. A pipe is held in
     memory: it can be read only once, and waiting for its writer would block the event loop.
     """
-    note = partial(typer.echo, err=True)
-    lines = read_jobs(jobs, note) if jobs.is_file() else list(read_jobs(jobs, note))
+    warn = partial(typer.echo, err=True)
+    lines: Iterable[Line] = read_jobs(jobs, (lambda _: None) if is_quiet else warn, warn)
+    if not can_be_read_again(jobs):
+        lines = list(lines)
     total, kinds = 0, set[str]()
     for line in lines:
         total += 1
         kinds |= kinds_named(line.job or {})
-    return total, kinds, read_jobs(jobs) if jobs.is_file() else lines
-
-
-@contextmanager
-def _reporting(
-    jobs: Path, total: int, results: str | None, desk: AsyncDesk | None
-) -> Generator[tuple[Report, Display]]:
-    """Show the results, and write them to a file if one is given. If that fails, the run continues without it."""
-    file = None if results in (None, "-") else Path(results).open("w", encoding="utf-8")  # noqa: SIM115 - closing the file may fail
-    try:
-        # The report of a dry run is what the command produces, so it goes to standard output unless the results do.
-        stream = "stdout" if desk is None and results != "-" else "stderr"
-        with Display(jobs.name, total, desk, stream) as display:
-            is_written = results is not None
-
-            def report(result: Result) -> None:
-                nonlocal is_written
-                if desk is not None:
-                    result = attrs.evolve(result, ticket_url=ticket_url(desk, result.ticket_id))
-                display.report(result)
-                if is_written:
-                    try:
-                        print_json(result.to_dict(), file)
-                    except OSError as error:
-                        is_written = False
-                        display.note(
-                            f"--results {results}: {error.strerror}; the run continues without writing results"
-                        )
-
-            yield report, display
-    finally:
-        if file is not None:
-            # Closing tries again to write what could not be written, and that failure was already reported.
-            with suppress(OSError):
-                file.close()
+    return total, kinds, read_jobs(jobs) if can_be_read_again(jobs) else lines
 
 
 def _origin(url: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -39,16 +40,19 @@ async def check(conversation_id: int, **arguments: Any) -> ConvertedConversation
     return ConvertedConversation(id=conversation_id, created=True)
 
 
-async def convert_in_memory(ledger: Ledger, lines: Iterable[Line], report: Report) -> None:
+async def convert_in_memory(ledger: Ledger, lines: Iterable[Line], report: Report, *, limit: float = math.inf) -> None:
     """Do everything that a run does, except for the requests.
 
     Args:
         ledger: A copy of the ledger in memory.
         lines: The jobs.
         report: Called with the result of each line. A job that would be converted is `planned`.
+        limit: How many jobs would be tried.
     """
 
     def report_as_planned(result: Result) -> None:
         report(attrs.evolve(result, state="planned", created=None) if result.state == "done" else result)
 
-    await Run(check, ledger, report_as_planned, settle=0, verify_first=False).convert_all(lines, concurrency=1)
+    await Run(check, ledger, report_as_planned, settle=0, verify_first=False, limit=limit).convert_all(
+        lines, concurrency=1
+    )

@@ -22,13 +22,18 @@ class Gate:
     The client waits for the rate window and for a connection before it calls an event hook. So nothing but the
     connection to Desk is between the gate and the network.
 
-    Attributes:
+    Args:
         leave: Called with the conversation of each request that converts. It raises a `RefusedError` to stop the
-            request.
+            request. By default, it stops every conversion.
+
+    Attributes:
+        leave: The same.
+        has_passed: Whether a conversion has passed.
     """
 
-    def __init__(self) -> None:
-        self.leave: Callable[[int], None] = _refuse
+    def __init__(self, leave: Callable[[int], None] | None = None) -> None:
+        self.leave = leave or _refuse
+        self.has_passed = False
 
     async def before_request(self, request: httpx.Request) -> None:
         """Let a request pass: this is an event hook of httpx.
@@ -39,6 +44,7 @@ class Gate:
         found = _CONVERSION.fullmatch(request.url.path)
         if found and request.method == "POST":
             self.leave(int(found[1]))
+            self.has_passed = True
 
 
 def _refuse(conversation_id: int) -> None:

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM during a run: the first lets what was sent come to its end, and the second stops at once."""
+"""Ctrl-C and SIGTERM. During a run, the first lets what was sent come to its end, and the second stops at once."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import signal
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from types import FrameType
 
 
 class Interrupts:
@@ -53,3 +54,21 @@ def interrupts(stop: Callable[[], None], came: Interrupts) -> Generator[None]:
         task.uncancel()
     finally:
         restore()
+
+
+@contextmanager
+def sigterm_as_ctrl_c() -> Generator[None]:
+    """Let SIGTERM do what Ctrl-C does: it raises KeyboardInterrupt, or cancels the task that asyncio runs."""
+    before = signal.getsignal(signal.SIGTERM)
+
+    def terminated(number: int, frame: FrameType | None) -> None:
+        handler = signal.getsignal(signal.SIGINT)
+        # A shell starts background jobs with Ctrl-C ignored, and SIGTERM must end them nevertheless.
+        (handler if callable(handler) else signal.default_int_handler)(number, frame)
+
+    if before == signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, terminated)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -5,7 +5,11 @@ A file whose shape is not that of jobs is refused as a whole, because a part of 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import io
+import sys
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,9 +24,10 @@ from ._cells import COLUMNS, ONLY_IN_JSON, from_cell
 from ._csv_jobs import csv_jobs
 from ._errors import CommandError
 from ._json_jobs import json_jobs
-from ._text import GZIP, WORKBOOK, FileError, open_lines
+from ._text import GZIP, WORKBOOK, FileError, is_header, lines_of, open_lines
 
 ID = "conversation_id"
+_STDIN = ("-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0")
 _OTHER_NAMES = {".xlsx": WORKBOOK, ".xls": WORKBOOK, ".gz": GZIP}
 
 
@@ -45,12 +50,30 @@ class Line:
     attach: tuple[Path, ...] = ()
 
 
-def read_jobs(path: Path, note: Callable[[str], None] = lambda _: None) -> Iterator[Line]:
-    """Read a jobs file job by job. The end of its name says whether it is JSON or CSV.
+def is_stdin(path: Path) -> bool:
+    """Return whether a path means standard input."""
+    return str(path) in _STDIN
+
+
+def can_be_read_again(path: Path) -> bool:
+    """Return whether a jobs file can be read a second time. Standard input and other pipes cannot."""
+    return not is_stdin(path) and path.is_file()
+
+
+def name_of(path: Path) -> str:
+    """Return the name of a jobs file in messages."""
+    return "stdin" if is_stdin(path) else path.name
+
+
+def read_jobs(
+    path: Path, note: Callable[[str], None] = lambda _: None, warn: Callable[[str], None] | None = None
+) -> Iterator[Line]:
+    """Read a jobs file job by job. The end of its name says whether it is JSON or CSV; of a pipe, the content does.
 
     Args:
-        path: The file.
-        note: Called with what the user should know about the file.
+        path: The file; `-` is standard input.
+        note: Called with what the user may want to know about the file.
+        warn: Called with what the user should look at; the default is `note`.
 
     Raises:
         CommandError: The whole file is invalid. If only one line is invalid, it becomes a `Line` with a problem.
@@ -58,39 +81,81 @@ def read_jobs(path: Path, note: Callable[[str], None] = lambda _: None) -> Itera
     """
     match path.suffix.lower():
         case ".csv" | ".tsv":
-            return _read(path, note, is_csv=True)
+            return _read(path, note, warn or note, is_csv=True)
         case ".jsonl" | ".ndjson" | ".json":
-            return _read(path, note, is_csv=False)
+            return _read(path, note, warn or note, is_csv=False)
+        case "" if not can_be_read_again(path):
+            return _read(path, note, warn or note, is_csv=None)
         case _:
             seems = f"; {_OTHER_NAMES[other]}" if (other := path.suffix.lower()) in _OTHER_NAMES else ""
             raise CommandError(f"{path}: expected a file name that ends in .jsonl, .json, .csv or .tsv{seems}")
 
 
-def _read(path: Path, note: Callable[[str], None], *, is_csv: bool) -> Iterator[Line]:
-    def note_about_file(text: str) -> None:
-        note(f"{path}: {text}")
-
+def _read(
+    path: Path, note: Callable[[str], None], warn: Callable[[str], None], *, is_csv: bool | None
+) -> Iterator[Line]:
+    source, folder = ("stdin" if is_stdin(path) else str(path)), _folder(path)
+    hint = ""
     try:
-        with open_lines(path) as opened:
-            lines = _with_note_about_end(opened, note_about_file)
+        with _open(path) as opened:
+            lines = _with_warning_about_end(opened, lambda text: warn(f"{source}: {text}"))
+            if is_csv is None:
+                is_csv, hint, lines = _find_format(lines)
             if is_csv:
-                rows = csv_jobs(lines, columns=COLUMNS, only_in_json=ONLY_IN_JSON, key=ID, note=note_about_file)
+                rows = csv_jobs(
+                    lines,
+                    columns=COLUMNS,
+                    only_in_json=ONLY_IN_JSON,
+                    key=ID,
+                    note=lambda text: note(f"{source}: {text}"),
+                )
                 for number, read in rows:
-                    yield _line(path.parent, number, read, from_cell)
+                    yield _line(folder, number, read, from_cell)
             else:
                 for number, read in json_jobs(lines):
-                    yield _line(path.parent, number, read, from_json)
+                    yield _line(folder, number, read, from_json)
     except FileError as error:
-        raise CommandError(f"{path}:{error.line}: {error.reason}") from None
+        raise CommandError(f"{source}:{error.line}: {error.reason}{hint}") from None
 
 
-def _with_note_about_end(lines: Iterator[str], note: Callable[[str], None]) -> Iterator[str]:
+@contextmanager
+def _open(path: Path) -> Generator[Iterator[str]]:
+    if not is_stdin(path):
+        with open_lines(path) as lines:
+            yield lines
+        return
+    if sys.stdin is None:
+        raise CommandError("stdin: it is closed, so there are no jobs")
+    # A pipe cannot be read from its start again, which finding the encoding needs.
+    yield lines_of(io.BytesIO(sys.stdin.buffer.read()))
+
+
+def _folder(path: Path) -> Path:
+    """Return the folder to which attachments are relative. A pipe of a shell, such as /dev/fd/63, has no useful one."""
+    return Path() if is_stdin(path) or path.parts[1:2] in (("dev",), ("proc",)) else path.parent
+
+
+def _find_format(lines: Iterator[str]) -> tuple[bool, str, Iterator[str]]:
+    """Return whether lines are CSV, a hint for messages if that is not certain, and the lines."""
+    begin: list[str] = []
+    for line in lines:
+        begin.append(line)
+        if line.strip():
+            break
+    first = begin[-1].strip() if begin else ""
+    is_csv = not first.startswith(("{", "["))
+    is_certain = not is_csv or not first or is_header(first, ID) or first.lower().startswith("sep=")
+    hint = "" if is_certain else ". The jobs are read as CSV, because they begin neither with { nor with ["
+    return is_csv, hint, chain(begin, lines)
+
+
+def _with_warning_about_end(lines: Iterator[str], warn: Callable[[str], None]) -> Iterator[str]:
     """Yield lines, and call a function at the end if the last line may be cut. An array that is cut is an error."""
     last = "\n"
     for last in lines:
         yield last
     if not last.endswith(("\n", "\r", "]")):
-        note("the last line has no line end; if the file is cut, jobs or the end of this line are missing")
+        warn("the last line has no line end; if the file is cut, jobs or the end of this line are missing")
 
 
 def _line(folder: Path, number: int, read: Callable[[], dict[str, Any]], convert: Callable[[str, Any], Any]) -> Line:

@@ -6,6 +6,7 @@ import asyncio
 import math
 from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import aclosing
+from itertools import chain
 from typing import Any
 
 import anyio
@@ -58,6 +59,7 @@ class Run:
         max_failures: After how many failures in a row that may have a shared reason the run stops. The default is no
             limit.
         give_up: Called with the last failure and the number of failures in a row when the run stops by itself.
+        limit: How many jobs are tried, first those that have not failed before. The default is no limit.
     """
 
     def __init__(
@@ -71,6 +73,7 @@ class Run:
         desk: AsyncDesk | None = None,
         max_failures: float = math.inf,
         give_up: Callable[[DeskError, int], None] = lambda _error, _in_a_row: None,
+        limit: float = math.inf,
     ) -> None:
         self._failures = Failures(max_failures)
         self._give_up = give_up
@@ -79,6 +82,7 @@ class Run:
         self._report = report
         self._settled_at = anyio.current_time() + settle
         self._verify_first = verify_first
+        self._limit = limit
         self._uploads = Uploads(desk, ledger)
         self._lines: dict[int, int] = {}
         self._running: dict[int, _Running] = {}
@@ -160,7 +164,8 @@ class Run:
             self.stop()
 
     async def _jobs(self, lines: Iterable[Line]) -> AsyncGenerator[Job, None]:
-        for line in lines:
+        left, later = self._limit, dict[int, Line]()
+        for line in chain(lines, later.values()):
             # Let other tasks run: a run may skip thousands of lines while responses arrive.
             await asyncio.sleep(0)
             if self._is_stopping:
@@ -185,7 +190,11 @@ class Run:
                         ticket_id=entry.ticket_id,
                     )
                 )
-            else:
+            elif entry is not None and entry.state == "failed" and left < math.inf and conversation_id not in later:
+                # It comes last: otherwise, jobs that always fail would be the only ones that are ever tried.
+                later[conversation_id] = line
+            elif left:
+                left -= 1
                 self._uploads.add(conversation_id, line.attach)
                 yield line.job
 

@@ -6,8 +6,8 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Coroutine, Generator
-from contextlib import contextmanager
+from collections.abc import Callable, Coroutine, Generator
+from contextlib import contextmanager, nullcontext
 from typing import Annotated, Any, TextIO, TypeAlias
 
 import typer
@@ -16,11 +16,13 @@ from teamwork_desk import AsyncDesk, ConfigurationError, DeskError, RequestError
 from teamwork_desk._checks import is_id, printable
 
 from ._errors import CommandError
+from ._interrupts import sigterm_as_ctrl_c
 
 URL, TOKEN = "TEAMWORK_DESK_URL", "TEAMWORK_DESK_TOKEN"
 DONE, FAILED, INVALID, UNKNOWN, INTERRUPTED = 0, 1, 2, 3, 130
 
 Url: TypeAlias = Annotated[str | None, typer.Option("--url", help=f"The installation's URL; the default is {URL}.")]
+AlwaysJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON, as the command does anyway.")]
 VerifyFirst: TypeAlias = Annotated[
     bool,
     typer.Option(
@@ -30,10 +32,17 @@ VerifyFirst: TypeAlias = Annotated[
 ]
 
 
-def ask_for_token() -> str | None:
-    """Ask for the token on the terminal, unless the environment has it: the client reads the environment itself."""
+def ask_for_token(*, is_stdin_used: bool = False) -> str | None:
+    """Ask for the token on the terminal, unless the environment has it: the client reads the environment itself.
+
+    Args:
+        is_stdin_used: Whether standard input has the jobs.
+    """
     if TOKEN in os.environ:
         return None
+    if is_stdin_used:
+        typer.echo(f"Set {TOKEN}: standard input has the jobs, so the command cannot ask for the token.", err=True)
+        raise typer.Exit(INVALID)
     if sys.stdin is None or not sys.stdin.isatty():
         typer.echo(f"Set {TOKEN}: without a terminal, the command cannot ask for the token.", err=True)
         raise typer.Exit(INVALID)
@@ -44,18 +53,30 @@ def ask_for_token() -> str | None:
     return token
 
 
-def run(work: Coroutine[Any, Any, int | None]) -> None:
-    """Run a command, and end the process with its exit status."""
-    with exit_on_error():
+def run(work: Coroutine[Any, Any, int | None], interrupted: Callable[[], None] | None = None) -> None:
+    """Run a command, and end the process with its exit status.
+
+    Args:
+        work: The command.
+        interrupted: Called if Ctrl-C or SIGTERM ended it. None leaves SIGTERM as it is.
+    """
+    with exit_on_error(interrupted):
         raise typer.Exit(asyncio.run(work) or DONE)
 
 
 @contextmanager
-def exit_on_error() -> Generator[None]:
-    """Turn expected errors into a message and an exit status."""
+def exit_on_error(interrupted: Callable[[], None] | None = None) -> Generator[None]:
+    """Turn expected errors into a message and an exit status.
+
+    Args:
+        interrupted: Called if Ctrl-C or SIGTERM ended the block. None leaves SIGTERM as it is.
+    """
     try:
-        yield
+        with sigterm_as_ctrl_c() if interrupted else nullcontext():
+            yield
     except KeyboardInterrupt:
+        if interrupted:
+            interrupted()
         status = INTERRUPTED
     except (DeskError, CommandError, ImportError, OSError, OverflowError) as error:
         if isinstance(error, BrokenPipeError):

@@ -55,25 +55,37 @@ class Display:
         total: The number of jobs.
         desk: The client that converts; None in a dry run.
         stream: `stdout` or `stderr`.
+        limit: How many jobs are tried at most.
+        is_quiet: Whether to show only what failed, and what somebody must look at.
 
     Attributes:
         counts: How many results of each kind there are.
         hidden: The class of the errors that are only counted, because enough of them were shown.
     """
 
-    def __init__(self, source: str, total: int, desk: AsyncDesk | None, stream: str = "stderr") -> None:
+    def __init__(
+        self,
+        source: str,
+        total: int,
+        desk: AsyncDesk | None,
+        stream: str = "stderr",
+        *,
+        limit: float = math.inf,
+        is_quiet: bool = False,
+    ) -> None:
         self.counts: Counter[Kind] = Counter()
         self.hidden: str | None = None
         self._source = source
         self._console = console_on(stream)
         self._meanings = DRY_RUN_MEANINGS if desk is None else MEANINGS
         # The progress bar counts the successful jobs, so that only failed jobs need a line.
-        self._has_bar = self._console.is_interactive and desk is not None
+        self._has_bar = self._console.is_interactive and desk is not None and not is_quiet
+        self._is_quiet = is_quiet
         self._total = total
         self._progress = _Progress(
             BarColumn(bar_width=16),
             MofNCompleteColumn(),
-            _Speed(desk, self.counts),
+            _Speed(desk, self.counts, limit),
             below=lambda: _below(self.counts, desk, self._console.width),
             console=self._console,
             # On a terminal, rich prints the results above the bar. A file or a pipe must not pass through rich.
@@ -90,7 +102,18 @@ class Display:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._progress.stop()
-        self._print_table()
+        if not self._is_quiet or self.counts["failed"] or self.counts["unknown"]:
+            self._print_table()
+
+    @property
+    def not_started(self) -> int:
+        """How many jobs have no result, so that nothing was sent for them."""
+        return max(0, self._total - self.counts.total())
+
+    def remark(self, text: str) -> None:
+        """Print a message that asks for nothing: it is left out if the display is quiet."""
+        if not self._is_quiet:
+            self.note(text)
 
     def note(self, text: str) -> None:
         """Print a message."""
@@ -103,7 +126,7 @@ class Display:
         """Count a result, and print a line about it unless the progress bar suffices."""
         self.counts[result.kind] += 1
         self._progress.advance(self._task)
-        is_shown = result.error != self.hidden if result.error else not self._has_bar
+        is_shown = result.error != self.hidden if result.error else not (self._has_bar or self._is_quiet)
         if is_shown:
             self.note(f"{self._source}:{result.line}: {describe(result, self._meanings)}")
 
@@ -115,10 +138,10 @@ class Display:
         for kind, meaning in self._meanings.items():
             if self.counts[kind]:
                 table.add_row(Text(kind, _STYLES[kind]), str(self.counts[kind]), meaning)
-        if not_started := max(0, self._total - self.counts.total()):
-            table.add_row("not started", str(not_started), "nothing was sent for them")
+        if self.not_started:
+            table.add_row("not started", str(self.not_started), "nothing was sent for them")
         table.add_section()
-        table.add_row("total", str(self.counts.total() + not_started), "")
+        table.add_row("total", str(self.counts.total() + self.not_started), "")
         self._console.print(table)
 
 
@@ -151,8 +174,9 @@ def _below(counts: Counter[Kind], desk: AsyncDesk | None, width: int) -> Text:
 class _Speed(ProgressColumn):
     """The speed of the conversions, and the time that is left."""
 
-    def __init__(self, desk: AsyncDesk | None, counts: Counter[Kind]) -> None:
+    def __init__(self, desk: AsyncDesk | None, counts: Counter[Kind], limit: float = math.inf) -> None:
         super().__init__()
+        self._limit = limit
         self._desk = desk
         self._counts = counts
 
@@ -162,8 +186,9 @@ class _Speed(ProgressColumn):
         if task.remaining is None or not completed or not elapsed:
             return Text("")
         rate_limit = self._desk.rate_limit if self._desk else None
-        at_this_speed = elapsed / completed * task.remaining
-        seconds = max(at_this_speed, windows_left(int(task.remaining), rate_limit, datetime.now(UTC)))
+        remaining = min(task.remaining, max(0, self._limit - completed))
+        at_this_speed = elapsed / completed * remaining
+        seconds = max(at_this_speed, windows_left(int(remaining), rate_limit, datetime.now(UTC)))
         return Text(f"{60 * completed / elapsed:.0f} a minute, {timedelta(seconds=math.ceil(seconds))} left")
 
 
