@@ -323,9 +323,9 @@ def test_text_from_the_server_cannot_control_the_terminal(command: Command, fake
     assert "x\\x1b[2J must be set" in result.stderr
 
 
-@pytest.mark.parametrize("name", ["convert", "get"])
+@pytest.mark.parametrize(("name", "message"), [("convert", "interrupted: nothing was sent\n"), ("get", "")])
 def test_an_interrupt_has_status_130(
-    command: Command, fake: FakeDesk, monkeypatch: pytest.MonkeyPatch, name: str
+    command: Command, fake: FakeDesk, monkeypatch: pytest.MonkeyPatch, name: str, message: str
 ) -> None:
     async def interrupted(*_: object, **__: object) -> None:
         signal.raise_signal(signal.SIGINT)
@@ -333,7 +333,7 @@ def test_an_interrupt_has_status_130(
 
     monkeypatch.setattr(Conversations, name, interrupted)
     result = command(name, "42")
-    assert (result.exit_code, result.output) == (130, "")
+    assert (result.exit_code, result.output) == (130, message)
 
 
 # The token
@@ -1319,6 +1319,15 @@ def test_the_time_left_includes_the_rate_window(
     assert "0:01:00 left" in capsys.readouterr().err
 
 
+def test_the_time_left_ends_at_the_limit(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    desk: Any = SimpleNamespace(rate_limit=RateLimit(limit=100, remaining=0, reset_at=NOW))
+    with _show.Display("jobs.jsonl", 1001, desk, limit=151) as display:
+        display.report(Outcome(line=1, conversation_id=1, state="done"))
+    assert "0:01:00 left" in capsys.readouterr().err
+
+
 NOW = datetime(2025, 1, 1, tzinfo=UTC)
 
 
@@ -1512,7 +1521,10 @@ in_a_directory = pytest.mark.usefixtures("_in_a_directory")
         ('{"conversation_id": 1, "cc": ["a"], "cc": ["b"]}', "cc: duplicate key"),
         ('{"conversation_id": 1, "customer": {"a@b.c": 1, "a@b.c": 2}}', "...: duplicate key"),
         ("{}", "conversation_id is missing"),
-        ('{"conversation_id": "1"}', "conversation_id: expected a positive whole number of at most 64 bits"),
+        (
+            '{"conversation_id": "1"}',
+            "conversation_id: expected a positive whole number of at most 64 bits; write it without quotes",
+        ),
         ('{"conversation_id": 0}', "conversation_id: expected a positive whole number of at most 64 bits"),
         (
             '{"conversation_id": 9223372036854775808}',
@@ -1586,12 +1598,25 @@ def test_the_values_of_cells(column: str, cell: str, value: object) -> None:
     ]
 
 
+FORMATTED = (
+    "expected a positive whole number of at most 64 bits; a spreadsheet seems to have formatted it: format the column as "
+    "whole numbers without separators"
+)
+
+
 @in_a_directory
 @pytest.mark.parametrize(
     ("row", "problem"),
     [
         ("99999999999999999999,", "conversation_id: expected a positive whole number of at most 64 bits"),
         ("x,", "conversation_id: expected a positive whole number of at most 64 bits"),
+        ("#42,", "conversation_id: expected a positive whole number of at most 64 bits; write it without #"),
+        *((f"{number},", f"conversation_id: {FORMATTED}") for number in ("1.234", '"1,234"', "1E+05", "42.0")),
+        (
+            "https://acme.teamwork.com/desk/tickets/42,",
+            "conversation_id: expected a positive whole number of at most 64 bits; it seems to be an address: write only "
+            "the number of the conversation",
+        ),
         (",true", "conversation_id is missing"),
         ("1,maybe", "notify_customer: expected true or false"),
         ("1", "the row ends before column 2 (notify_customer); it has 1 cells"),

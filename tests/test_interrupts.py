@@ -29,6 +29,14 @@ async def test_the_gate_lets_no_conversion_pass_before_a_run_has_begun() -> None
     await gate.before_request(httpx.Request("GET", CONVERSION))
 
 
+async def test_a_gate_knows_whether_a_conversion_has_passed() -> None:
+    gate = Gate(lambda _: None)
+    await gate.before_request(httpx.Request("GET", CONVERSION))
+    assert not gate.has_passed
+    await gate.before_request(httpx.Request("POST", CONVERSION))
+    assert gate.has_passed
+
+
 async def test_the_second_signal_cancels_the_run_and_the_first_does_not() -> None:
     stopped, came = asyncio.Event(), Interrupts()
     with interrupts(stopped.set, came):

@@ -242,7 +242,7 @@ MISSING = "this line seems to be a job, so that the header is missing"
             "column 1: unknown argument: id; the ids of the conversations belong in the column conversation_id",
         ),
         ("42,jo@example.com\n43,al@example.com\n", 1, f"column 1 does not name an argument; {MISSING}. {BEGIN}"),
-        ("42;Hello\n", 1, f"column 1 does not name an argument. {BEGIN}"),
+        ("42;Hello\n", 1, f"column 1 does not name an argument; {MISSING}. {BEGIN}"),
         ("42\n43\n", 1, f"column 1 does not name an argument; {MISSING}. {BEGIN}"),
         ("Conversation ID,subject\n", 1, f"column 1 does not name an argument. {BEGIN}"),
         ("conversation_id,,subject\n", 1, f"column 2 does not name an argument. {BEGIN}"),

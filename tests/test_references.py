@@ -367,6 +367,11 @@ async def test_an_object_without_a_valid_id_is_not_found() -> None:
     [
         ("inboxes", "Sales", "no inbox has this name or email address; there are Support (7), Billing (8)"),
         ("inboxes", "no@acme.com", "no inbox has this name or email address; there are Support (7), Billing (8)"),
+        (
+            "inboxes",
+            "suport",
+            "no inbox has this name or email address (did you mean Support (7)?); there are Support (7), Billing (8)",
+        ),
         ("priorities", "Top", "no priority has this name; there are Low (11), Medium (12), High (13)"),
         ("custom_fields", "Tier", "no custom field has this name or label; there are Order (272)"),
         ("users", "Bob Ray", "no user has this name or email address; users compared: 1"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from difflib import get_close_matches
 from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 from attrs import frozen
@@ -225,7 +226,7 @@ def not_found(
     if deleted:
         reason = f"the {kind.noun} with this {kind.described} is deleted"
     else:
-        reason = f"no {kind.noun} has this {kind.described}"
+        reason = f"no {kind.noun} has this {kind.described}{_did_you_mean(kind, there, name)}"
     if not there:
         known = f"there are no {kind.plural}"
     elif kind.is_personal or not is_complete:
@@ -248,6 +249,14 @@ def _has_name(kind: Kind[T, Any], each: T, name: str, fold: Callable[[str], str]
 def _is_deleted(each: Identified) -> bool:
     state: object = each.state
     return isinstance(state, str) and state.casefold() == "deleted"
+
+
+def _did_you_mean(kind: Kind[T, Any], objects: Sequence[T], name: str) -> str:
+    if kind.is_personal or "@" in name:  # Email addresses of one domain are always similar.
+        return ""
+    labels = {_fold(known): _label(kind, each) for each in objects for known in kind.names(each) if known}
+    similar = get_close_matches(_fold(name), labels, n=1)
+    return f" (did you mean {labels[similar[0]]}?)" if similar else ""
 
 
 def _shown(kind: Kind[T, Any], objects: Sequence[T]) -> str:

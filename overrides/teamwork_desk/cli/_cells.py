@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any, get_type_hints
 
@@ -14,8 +15,19 @@ from ._forms import NUMBER, Form, form_of, id_or_text
 
 def _number(cell: str) -> int:
     if not NUMBER.fullmatch(cell.strip()):
-        raise ValueError("expected a positive whole number of at most 64 bits")
+        raise ValueError(f"expected a positive whole number of at most 64 bits{_seems(cell.strip())}")
     return int(cell)
+
+
+def _seems(cell: str) -> str:
+    """Return what a cell seems to be that is not a number, and what to do, as the end of a message."""
+    if re.fullmatch(r"#[0-9]+", cell):
+        return "; write it without #"
+    if re.fullmatch(r"[0-9]+([.,' ][0-9]+)*(E\+[0-9]+)?", cell, re.IGNORECASE) and not cell.isdecimal():
+        return "; a spreadsheet seems to have formatted it: format the column as whole numbers without separators"
+    if re.match(r"https?://", cell):
+        return "; it seems to be an address: write only the number of the conversation"
+    return ""
 
 
 def _boolean(cell: str) -> bool:

@@ -194,7 +194,7 @@ def convert_many(
         if came.number or display.hidden:
             display.note(_to_go_on(jobs))
         elif limit is not None and display.not_started:
-            display.remark(f"--limit {limit}: {display.not_started} jobs were not tried. {_to_go_on(jobs)}")
+            display.remark(f"--limit {limit}: {display.not_started} of the jobs not tried. {_to_go_on(jobs)}")
         if came.number:
             return INTERRUPTED
         # UNKNOWN means that the same command will look the conversations up, but its ledger would not know them.

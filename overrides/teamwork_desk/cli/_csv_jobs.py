@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import partial
 from itertools import islice
@@ -127,7 +128,9 @@ def _check_header(
             raise FileError(number, f"column {place}: {name} cannot be given in CSV; use JSONL")
         if not name.isidentifier():
             # The name is not shown, because it may be a customer's data: perhaps the header is missing.
-            has_values = any(each.isdecimal() or "@" in each for each in header)
+            # The delimiter is found in the header, so that without a header a cell may be a whole row.
+            cells = [part.strip() for cell in header for part in re.split(r"[,;\t|]", cell)]
+            has_values = any(each.isdecimal() or "@" in each for each in cells)
             seems = "; this line seems to be a job, so that the header is missing" if has_values else ""
             raise FileError(
                 number,

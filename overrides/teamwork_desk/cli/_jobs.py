@@ -23,6 +23,7 @@ from ._attach import ATTACH, check_files
 from ._cells import COLUMNS, ONLY_IN_JSON, from_cell
 from ._csv_jobs import csv_jobs
 from ._errors import CommandError
+from ._forms import NUMBER
 from ._json_jobs import json_jobs
 from ._text import GZIP, WORKBOOK, FileError, is_header, lines_of, open_lines
 
@@ -62,7 +63,7 @@ def can_be_read_again(path: Path) -> bool:
 
 def name_of(path: Path) -> str:
     """Return the name of a jobs file in messages."""
-    return "stdin" if is_stdin(path) else path.name
+    return "stdin" if is_stdin(path) else path.name if path.is_file() else str(path)
 
 
 def read_jobs(
@@ -183,5 +184,6 @@ def _line(folder: Path, number: int, read: Callable[[], dict[str, Any]], convert
 
 def _id(value: object) -> int:
     if not is_id(value):
-        raise ValueError(f"{ID}: expected a positive whole number of at most 64 bits")
+        seems = "; write it without quotes" if isinstance(value, str) and NUMBER.fullmatch(value) else ""
+        raise ValueError(f"{ID}: expected a positive whole number of at most 64 bits{seems}")
     return value
