@@ -175,7 +175,15 @@ def test_convert_has_an_option_for_each_argument_that_text_can_express() -> None
     fields = {name.replace("_", "-") for name in ConvertedFields.__annotations__.keys() - ONLY_IN_JSON}
     singular = {"tags": "tag", "files": "file"}
     flags = {f"--{singular.get(name, name)}" for name in fields}
-    own = {"conversation_id", "--url", "--verify-first", "--no-verify-first", "--no-notify-customer", "--attach"}
+    own = {
+        "conversation_id",
+        "--url",
+        "--verify-first",
+        "--no-verify-first",
+        "--no-notify-customer",
+        "--attach",
+        "--json",
+    }
     assert flags_of("convert") == flags | own
 
 
@@ -1599,8 +1607,8 @@ def test_the_values_of_cells(column: str, cell: str, value: object) -> None:
 
 
 FORMATTED = (
-    "expected a positive whole number of at most 64 bits; a spreadsheet seems to have formatted it: format the column as "
-    "whole numbers without separators"
+    "expected a positive whole number of at most 64 bits; a spreadsheet seems to have formatted it: format the column "
+    "as whole numbers without separators"
 )
 
 
@@ -1614,8 +1622,8 @@ FORMATTED = (
         *((f"{number},", f"conversation_id: {FORMATTED}") for number in ("1.234", '"1,234"', "1E+05", "42.0")),
         (
             "https://acme.teamwork.com/desk/tickets/42,",
-            "conversation_id: expected a positive whole number of at most 64 bits; it seems to be an address: write only "
-            "the number of the conversation",
+            "conversation_id: expected a positive whole number of at most 64 bits; it seems to be an address: write "
+            "only the number of the conversation",
         ),
         (",true", "conversation_id is missing"),
         ("1,maybe", "notify_customer: expected true or false"),

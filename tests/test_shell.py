@@ -257,7 +257,7 @@ def test_the_url_before_the_command_reaches_nested_commands_that_take_one() -> N
     group.command()(settle)
     group.command()(forget)
     app = typer.Typer()
-    app.callback()(_app._common)
+    app.callback()(_app.common)
     app.add_typer(group, name="ledger")
     for arguments, output in (
         (["--url", "a", "ledger", "settle"], "settle a\n"),

@@ -70,7 +70,7 @@ def _with_url(command: Any, url: str) -> dict[str, Any]:
 
 
 @app.callback()
-def _common(
+def common(
     context: typer.Context,
     *,
     url: Annotated[
