@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from types import FrameType
@@ -66,8 +67,11 @@ def sigterm_as_ctrl_c() -> Generator[None]:
         # A shell starts background jobs with Ctrl-C ignored, and SIGTERM must end them nevertheless.
         (handler if callable(handler) else signal.default_int_handler)(number, frame)
 
-    if before == signal.SIG_DFL:
-        signal.signal(signal.SIGTERM, terminated)
+    # Python allows only the main thread to set a handler.
+    if before != signal.SIG_DFL or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    signal.signal(signal.SIGTERM, terminated)
     try:
         yield
     finally:
