@@ -103,6 +103,8 @@ def convert_body(*, customer: Any = None, email: Any = None, **fields: Any) -> C
         RequestError: An argument is invalid. `convert_request` checks the rest.
     """
     for name, value in fields.items():
+        if value is None:
+            continue
         if name == "customfields":
             fields[name] = custom_fields(value)
         elif _models_of(ConvertConversation).get(name) is EntityRef:

@@ -32,8 +32,8 @@ from ._wire import encode_json
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
-_NOT_SEQUENCES = (str, bytes, bytearray, memoryview, UserString, Mapping)
-"""Types that have the methods of a sequence, but are a single value or a mapping."""
+_NOT_SEQUENCES = (str, int, bytes, bytearray, memoryview, UserString, Mapping)
+"""Types of single values and of mappings. Some have the methods of a sequence, and for int the decision is fast."""
 _DEEPEST_PATH = 10
 """A value may contain itself, so that its path has no end."""
 _PLAIN_VALUES = "plain values, finite numbers and valid text"
@@ -62,7 +62,8 @@ def is_sequence(value: object) -> bool:
     """Return whether a value is a sequence of other values. A str and bytes are single values."""
     if isinstance(value, (list, tuple)):
         return True
-    return isinstance(value, SequenceNotStr) and not isinstance(value, _NOT_SEQUENCES)
+    # The check of the protocol is slow, so it comes last.
+    return not isinstance(value, _NOT_SEQUENCES) and isinstance(value, SequenceNotStr)
 
 
 def as_list(values: Any) -> Any:
