@@ -1086,7 +1086,7 @@ async def test_a_cancellation_that_redis_py_swallows_still_ends_the_listening(
 async def test_a_job_whose_end_cannot_be_recorded_is_delivered_again(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fleet = await harness.worker()
+    fleet = await harness.worker(settle=0.1)
     fleet.broker.with_result_backend(InMemoryBroker().result_backend)
     task = await fleet.enqueue("acme", 42)
 
