@@ -183,12 +183,12 @@ def convert_request(conversation_id: int, body: ConvertConversation, fields: typ
 
 
 def _reject_other_models(body: ConvertConversation) -> None:
-    """Reject an object such as an `Inbox` as a reference: its other fields may be personal data, and would be sent."""
+    """Reject a dict or an object such as an `Inbox` as a reference: its other fields may be personal data."""
     for name, model in _models_of(ConvertConversation).items():
         value: Any = getattr(body, name)
         each: Any
         for each in cast("Sequence[Any]", value if isinstance(value, (list, tuple)) else [value]):
-            if hasattr(each, "to_dict") and not isinstance(each, model):
+            if isinstance(each, Mapping) or (hasattr(each, "to_dict") and not isinstance(each, model)):
                 raise TypeError
 
 
