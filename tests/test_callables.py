@@ -146,10 +146,12 @@ def _values_of_member(hint: Any) -> list[st.SearchStrategy[Any]]:
     if get_origin(hint) is tuple:
         (item, *rest) = get_args(hint)
         return [st.lists(values_of(item), min_size=len(rest), max_size=len(rest) + 1).map(tuple)]
-    if get_origin(hint) is Callable or "Callable" in str(hint):
+    if get_origin(hint) is Callable:
         return [st.just(str)]
-    if get_origin(hint) is Mapping and get_origin(get_args(hint)[1]) in (Union, UnionType):
-        return [st.dictionaries(st.sampled_from(["all://", "a"]), values_of(get_args(hint)[1]), max_size=2)]
+    if get_origin(hint) is list:
+        return [st.lists(values_of(*get_args(hint)), max_size=2)]
+    if get_origin(hint) is Mapping and get_args(hint)[1] not in (Any, str):
+        return [st.dictionaries(st.sampled_from(["all://", "a", "request"]), values_of(get_args(hint)[1]), max_size=2)]
     return [pairs_of(hint).map(lambda pair: pair[0])]
 
 
