@@ -8,7 +8,7 @@ import json
 import subprocess
 import sys
 from functools import cache
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from importlib.util import resolve_name
 from pathlib import Path
 from types import FunctionType
@@ -18,6 +18,7 @@ import pytest
 
 import teamwork_desk
 from teamwork_desk import AsyncDesk
+from teamwork_desk._version import version as installed_version
 
 PUBLIC = [
     "AsyncDesk",
@@ -185,6 +186,17 @@ def test_a_member_and_its_arguments_are_documented(name: str) -> None:
 
 def test_the_version_is_that_of_the_distribution() -> None:
     assert teamwork_desk.__version__ == version("teamwork-desk")
+
+
+@pytest.mark.parametrize("error", [PackageNotFoundError, KeyError])
+def test_the_version_is_unknown_without_readable_metadata(
+    monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    def fail(name: str) -> str:
+        raise error(name)
+
+    monkeypatch.setattr("importlib.metadata.version", fail)
+    assert installed_version() == "unknown"
 
 
 @pytest.mark.parametrize("name", ["nothing"])
