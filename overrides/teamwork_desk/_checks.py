@@ -42,6 +42,11 @@ def not_an_id(argument: str, value: object) -> str:
     return f"{argument}: expected a positive int of at most 64 bits{got}"
 
 
+def ticket_page(origin: str, ticket_id: int) -> str:
+    """Return the address of a ticket's page at an installation."""
+    return f"{origin}/desk/tickets/{ticket_id:d}"
+
+
 def is_list(value: Any) -> TypeGuard[list[Any]]:
     """Return whether a value from JSON is an array."""
     return type(value) is list

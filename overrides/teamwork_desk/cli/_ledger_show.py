@@ -139,7 +139,7 @@ def _table(state: State, records: Sequence[Record], url: TicketUrl) -> Table:
         # The address of a ticket's page needs the room, so that it can be copied.
         table.add_column("ticket", overflow="fold")
         for record in records:
-            table.add_row(str(record.conversation_id), url(record.ticket_id))
+            table.add_row(str(record.conversation_id), printable(url(record.ticket_id) or ""))
         return table
     for column in ("since", "error"):
         table.add_column(column)

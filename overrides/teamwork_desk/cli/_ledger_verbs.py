@@ -14,7 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from teamwork_desk import AsyncDesk, DeskError
-from teamwork_desk._checks import printable
+from teamwork_desk._checks import printable, ticket_page
 
 from ._convert_many import SETTLE
 from ._errors import CommandError
@@ -33,7 +33,6 @@ from ._shell import (
     print_error,
     print_json,
     run,
-    ticket_url,
 )
 
 File: TypeAlias = Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="The ledger.", show_default=False)]
@@ -80,11 +79,9 @@ def show(
     with exit_on_error():
         with Ledger.in_memory(file) as copy:
             origin, records = copy.origin, copy.records()
-        # This client sends nothing. It only knows the address of a ticket's page.
-        desk = AsyncDesk(origin, token="unused") if origin else None  # noqa: S106
 
         def url(ticket_id: int | None) -> str | None:
-            return ticket_url(desk, ticket_id) if desk else None
+            return ticket_page(origin, ticket_id) if origin and ticket_id else None
 
         if as_json:
             print_ledger_as_json(origin, records, state, url)
