@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeAlias, get_args
+from typing import Any, TypeAlias
 
 import attrs
 import typer
@@ -22,7 +22,6 @@ from ._shell import print_json
 from ._show import SHOWN
 
 TicketUrl: TypeAlias = Callable[[int | None], str | None]
-STATES: tuple[State, ...] = get_args(State)
 MEANINGS: dict[State, str] = {
     "done": "converted; a run skips them",
     "failed": "not converted; a run retries",

@@ -68,7 +68,7 @@ async def settle(ledger: Ledger, desk: AsyncDesk, seconds: float) -> AsyncGenera
         DeskError: A listing is not available.
         CommandError: The ledger cannot be written.
     """
-    # A request must be old enough when the first listing begins, because it could end after the response was written.
+    # A request that is old enough now has ended before the first listing begins.
     began = datetime.now(UTC)
     records = {record.conversation_id: record for record in ledger.records() if record.may_be_converted}
     async with aclosing(look_up(desk.send, list(records))) as looked_up:
@@ -88,13 +88,12 @@ def _settled(record: Record, found: Conversation | DeskError, desk: AsyncDesk, *
     """Return what a listing proves about a conversation."""
     settled = Settled(conversation_id=record.conversation_id, was=record.state, state=record.state, message="")
     if isinstance(found, Conversation) and found.ticket_id:
-        page = ticket_url(desk, found.ticket_id)
-        return attrs.evolve(
-            settled, state="done", ticket_id=found.ticket_id, ticket_url=page, message="it has a ticket"
-        )
+        settled = attrs.evolve(settled, ticket_id=found.ticket_id, ticket_url=ticket_url(desk, found.ticket_id))
+        return attrs.evolve(settled, state="done", message="it has a ticket")
     settled = attrs.evolve(settled, may_be_running=may_be_running, is_listed=not isinstance(found, NotFoundError))
     reason = str(found) if isinstance(found, DeskError) else "it has no ticket"
     if may_be_running:
+        # This is also the case if the clock was set back, and the request seems to leave in the future.
         return attrs.evolve(settled, message=f"{reason}, and its request may still be running")
     if isinstance(found, DeskError):
         return attrs.evolve(settled, message=reason)
