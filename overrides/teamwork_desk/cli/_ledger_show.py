@@ -43,8 +43,8 @@ def print_ledger(
         state: The only state whose conversations are listed. None lists all that are not done.
         url: Returns the address of a ticket's page.
     """
-    counts = Counter(record.state for record in records)
-    listed = {
+    counts: Counter[State] = Counter(record.state for record in records)
+    listed: dict[State, list[Record]] = {
         each: [record for record in records if record.state == each]
         for each in MEANINGS
         if each == state or (state is None and each != "done")
