@@ -64,7 +64,7 @@ PACKAGE = Path(teamwork_desk.__file__).parent
 COMPANIONS = sorted(path.stem for path in PACKAGE.iterdir() if path.suffix in ("", ".py") and path.stem[0] != "_")
 ALLOWED = {
     "backlog": {"_backlog", "_conversations", "_tickets"},  # its public names are defined there
-    "cli": {"_arguments", "_checks", "_references", "_values"},
+    "cli": {"_arguments", "_checks", "_lookup", "_references", "_values"},
     "fleet": {"_arguments", "_checks"},
     "otel": {"_observe", "_version"},  # it implements the core's observer
     "probe": {"_checks"},

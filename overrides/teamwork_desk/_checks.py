@@ -56,6 +56,11 @@ def how_to_pass_an_int(value: object) -> str:
     return "; pass int(...)" if is_index or (isinstance(value, float) and value.is_integer()) else ""
 
 
+def ticket_page(origin: str, ticket_id: int) -> str:
+    """Return the address of a ticket's page at an installation."""
+    return f"{origin}/desk/tickets/{ticket_id:d}"
+
+
 def is_list(value: Any) -> TypeGuard[list[Any]]:
     """Return whether a value from JSON is an array."""
     return type(value) is list

@@ -18,6 +18,7 @@ from ._attach import check_files, convert_with_files, upload_progress
 from ._console import console_on
 from ._convert_many import convert_many
 from ._ids import ids
+from ._ledger_verbs import ledger
 from ._names import ids_for_names, kinds_named, list_kinds
 from ._options import with_options_of_convert
 from ._shell import TOKEN, URL, Url, VerifyFirst, ask_for_token, print_json, run, ticket_url
@@ -123,6 +124,7 @@ def convert(
 
 app.command("convert-many")(convert_many)
 app.command()(ids)
+app.add_typer(ledger)
 
 
 @app.command()

@@ -12,7 +12,7 @@ from collections.abc import Generator, Iterable
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import attrs
 import httpx
@@ -30,6 +30,7 @@ from ._ledger import Ledger
 from ._names import kinds_named, lines_with_ids, list_kinds
 from ._place import LedgerLostError
 from ._run import Kind, Report, Result, Run
+from ._settle import way_on
 from ._shell import (
     DONE,
     FAILED,
@@ -92,6 +93,10 @@ def convert_many(
             help="Stop after so many failures in a row that every job may share, such as no connection.",
         ),
     ] = 10,
+    only: Annotated[
+        Literal["failed"] | None,
+        typer.Option(help="Try only the jobs that are failed in the ledger, and skip all others."),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Send nothing, change no ledger, and show what would be converted.")
     ] = False,
@@ -125,7 +130,7 @@ def convert_many(
             with Ledger.in_memory(ledger) as copy, _reporting(jobs, total, results, None) as (report, display):
                 if names := sorted(kinds - {"tags"}):
                     display.note(f"a dry run does not look up names of {', '.join(names)}")
-                await convert_in_memory(copy, lines_with_ids(lines, None), report)
+                await convert_in_memory(copy, lines_with_ids(lines, None), report, only_failed=only is not None)
             return _status_of_all(display.counts)
         gate = Gate()
         async with AsyncDesk(url, token=token, event_hooks={"request": [gate.before_request]}) as desk:
@@ -146,12 +151,13 @@ def convert_many(
                     settle=settle,
                     verify_first=verify_first,
                     desk=desk,
+                    only_failed=only is not None,
                     max_failures=max_failures,
                     give_up=give_up,
                 )
                 gate.leave = backlog.leave
                 status, is_lost, came = DONE, False, Interrupts()
-                if settle and (left := opened.unsettled()):
+                if settle and only is None and (left := opened.unsettled()):
                     display.note(
                         f"left open or unknown by an earlier run: {shortened(left)}. Waiting {settle:g} s before "
                         "retrying them, because their requests may still be running."
@@ -174,6 +180,8 @@ def convert_many(
                 finally:
                     if left := opened.unsettled():
                         display.note(f"{ledger}: open or unknown, may have been converted: {shortened(left)}")
+                        if not is_lost:
+                            display.note(way_on(ledger))
         if came.number or display.hidden:
             display.note(f"To go on, run the same command again: {shlex.join(['teamwork-desk', *sys.argv[1:]])}")
         if came.number:

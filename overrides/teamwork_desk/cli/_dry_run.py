@@ -38,16 +38,20 @@ async def check(conversation_id: int, **arguments: Any) -> ConvertedConversation
     return ConvertedConversation(id=conversation_id, created=True)
 
 
-async def convert_in_memory(ledger: Ledger, lines: Iterable[Line], report: Report) -> None:
+async def convert_in_memory(
+    ledger: Ledger, lines: Iterable[Line], report: Report, *, only_failed: bool = False
+) -> None:
     """Do everything that a run does, except for the requests.
 
     Args:
         ledger: A copy of the ledger in memory.
         lines: The jobs.
         report: Called with the result of each line. A job that would be converted is `planned`.
+        only_failed: Whether only the jobs would be tried that are `failed` in the ledger.
     """
 
     def report_as_planned(result: Result) -> None:
         report(attrs.evolve(result, state="planned", created=None) if result.state == "done" else result)
 
-    await Run(check, ledger, report_as_planned, settle=0, verify_first=False).convert_all(lines, concurrency=1)
+    run = Run(check, ledger, report_as_planned, settle=0, verify_first=False, only_failed=only_failed)
+    await run.convert_all(lines, concurrency=1)

@@ -28,10 +28,11 @@ from ._errors import CommandError
 from ._failures import Failures
 from ._gate import RefusedError
 from ._jobs import Line
-from ._ledger import Entry, Ledger, State
+from ._ledger import Ledger
+from ._records import Entry, State
 
-JobState: TypeAlias = Literal["planned", "done", "skipped", "failed", "unknown"]
-Kind: TypeAlias = Literal["planned", "created", "already", "skipped", "failed", "unknown"]
+JobState: TypeAlias = Literal["planned", "done", "skipped", "excluded", "failed", "unknown"]
+Kind: TypeAlias = Literal["planned", "created", "already", "skipped", "excluded", "failed", "unknown"]
 
 
 class NotStartedError(NotSentError):
@@ -60,8 +61,8 @@ class Result:
     Attributes:
         line: The number of the line.
         conversation_id: The conversation, if the line has a valid id.
-        state: `done`, or `planned` in a dry run; `skipped`, because an earlier run has converted it; `failed`; or
-            `unknown`.
+        state: `done`, or `planned` in a dry run; `skipped`, because an earlier run has converted it; `excluded`,
+            because only the jobs that failed are tried; `failed`; or `unknown`.
         created: Whether this run made the ticket; False if the conversation had its ticket before; None if there is no
             ticket.
         ticket_id: The ticket, if it is known.
@@ -109,6 +110,7 @@ class Run:
         verify_first: Whether to look a conversation up first if its job does not say so. A conversation that is open or
             unknown is always looked up first.
         desk: The client that uploads the attachments of the jobs; None uploads nothing.
+        only_failed: Whether only the jobs are tried that are `failed` in the ledger.
         max_failures: After how many failures in a row that may have a shared reason the run stops. The default is no
             limit.
         give_up: Called with the last failure and the number of failures in a row when the run stops by itself.
@@ -123,6 +125,7 @@ class Run:
         settle: float,
         verify_first: bool,
         desk: AsyncDesk | None = None,
+        only_failed: bool = False,
         max_failures: float = math.inf,
         give_up: Callable[[DeskError, int], None] = lambda _error, _in_a_row: None,
     ) -> None:
@@ -134,6 +137,7 @@ class Run:
         self._settled_at = anyio.current_time() + settle
         self._verify_first = verify_first
         self._desk = desk
+        self._only_failed = only_failed
         self._lines: dict[int, int] = {}
         self._files: dict[int, tuple[Path, ...]] = {}
         self._attached: dict[int, set[int]] = {}
@@ -241,6 +245,8 @@ class Run:
                         ticket_id=entry.ticket_id,
                     )
                 )
+            elif self._only_failed and (entry is None or entry.state != "failed"):
+                self._report(Result(line=line.number, conversation_id=conversation_id, state="excluded"))
             else:
                 if line.attach:
                     self._files[conversation_id] = line.attach
