@@ -10,10 +10,10 @@ COMPILE := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.1
 	--no-strip-extras --no-emit-index-url --no-emit-find-links --custom-compile-command 'make pin' --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test campaigns check bench pace soak contract diff docs matrix release generate format build pin clean
+.PHONY: help demo test test-project campaigns check bench pace soak contract diff docs matrix release generate format build pin clean
 
 help: ## List the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 $(READY): requirements-dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.11 ...") if sys.version_info < (3, 11) else None'
@@ -34,8 +34,11 @@ demo: $(READY) ## Regenerate, start a fake Desk, convert a handful of conversati
 	@$(BIN)/python openapi/generate.py
 	@$(BIN)/python examples/demo.py
 
-test: $(READY) ## Run the tests, with branch coverage
-	$(BIN)/python -m pytest -m 'not campaign' -n auto --dist loadfile --cov
+test: $(READY) ## Run the tests of the SDK, with branch coverage
+	$(BIN)/python -m pytest -m 'not campaign and not project' -n auto --dist loadfile --cov
+
+test-project: $(READY) ## Run the tests of the generator, the documentation, the examples and the distribution
+	$(BIN)/python -m pytest -m 'project and not campaign' -n auto --dist loadfile
 
 campaigns: $(READY) ## Run the campaigns: thousands of calls with random faults
 	$(BIN)/python -m pytest -m campaign -n auto

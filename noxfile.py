@@ -1,8 +1,9 @@
 """The tests on every supported Python, with the newest and with the oldest dependencies that pyproject.toml allows.
 
-`nox` runs what `make test` does not: the other Pythons, the oldest dependencies, httpx2 in place of httpx, and the
-tools that patch or inspect the SDK, such as mocks and tracers. `nox -s tests` runs every Python with both sets of
-dependencies. `nox -s full` also runs the campaigns and the tests of the project's own tools. The arguments after `--`
+`nox` runs what `make test` does not: the oldest Python with the oldest dependencies, the newest Python, the one between
+them with httpx2 in place of httpx, and the tools that patch or inspect the SDK, such as mocks and tracers.
+`nox -s tests` runs every Python with both sets of dependencies. `nox -s full` also runs the campaigns and the tests of
+the project itself. The arguments after `--`
 are passed to pytest: `nox -s "tests-3.12(oldest)" -- tests/test_retry.py`. `nox -s foreign` tries the generator on
 contracts that we did not write.
 """
@@ -20,18 +21,13 @@ from nox.project import load_toml, python_versions
 PROJECT = load_toml("pyproject.toml")
 PYTHONS = python_versions(PROJECT)
 EXTRAS = ",".join(PROJECT["project"]["optional-dependencies"])
-# These tests run the generator, the benchmark, mkdocs, nginx, schemathesis, the type checkers or a build. Each is slow,
-# and tests the tools of developers, for which one Python is enough.
-TOOLS = (
-    *("benchmarks", "diff", "docs", "foreign", "gateway", "generate", "judges", "packaging", "recipe", "release"),
-    "typing",
-)
-WITHOUT_TOOLS = [f"--ignore=tests/test_{name}.py" for name in TOOLS]
+# Tests of the project itself do not depend on the Python, and `make test-project` runs them.
+OF_THE_SDK = ("-m", "not campaign and not project")
 
 nox.needs_version = ">=2025.5.1"
 nox.options.sessions = [
     f"tests-{PYTHONS[0]}(oldest)",
-    *(f"tests-{python}(newest)" for python in PYTHONS[1:]),
+    f"tests-{PYTHONS[-1]}(newest)",
     "httpx2",
     "tools",
 ]
@@ -72,18 +68,18 @@ def run(session: nox.Session, *options: str, **variables: str) -> None:
 @nox.session(python=PYTHONS)
 @nox.parametrize("dependencies", ["newest", "oldest"], ids=["newest", "oldest"])
 def tests(session: nox.Session, dependencies: str) -> None:
-    """Test the SDK, without the campaigns and without the slow tests of the project's tools."""
+    """Test the SDK, without the campaigns."""
     install(session, "tests", dependencies)
-    run(session, "-m", "not campaign", *WITHOUT_TOOLS)
+    run(session, *OF_THE_SDK)
 
 
-@nox.session(python=PYTHONS[0])
+@nox.session(python=PYTHONS[1])
 def httpx2(session: nox.Session) -> None:
     """Test the SDK with httpx2 in place of httpx."""
     install(session, "tests", "newest")
     session.install("httpx2")
     options = ("-p", "replace_httpx", "-W", "ignore:Module already imported:pytest.PytestAssertRewriteWarning")
-    run(session, "-m", "not campaign", *options, *WITHOUT_TOOLS, PYTHONPATH="tests")
+    run(session, *OF_THE_SDK, *options, PYTHONPATH="tests")
 
 
 @nox.session(python=PYTHONS)

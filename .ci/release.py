@@ -21,7 +21,7 @@ from pathlib import Path
 from zipfile import ZipFile
 
 ROOT = Path(__file__).resolve().parents[1]
-CHECKS = (("make", "check"), ("make", "test"))
+CHECKS = (("make", "check"), ("make", "test"), ("make", "test-project"))
 PACKAGES = ("generated/", "overrides/")
 SMOKE = """
 import asyncio, sys, warnings

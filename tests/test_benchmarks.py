@@ -13,6 +13,8 @@ import httpx
 import pytest
 import yaml
 
+pytestmark = pytest.mark.project
+
 ROOT = Path(__file__).resolve().parents[1]
 
 

@@ -804,6 +804,7 @@ def test_a_lost_ledger_has_status_2_and_unknown_conversations_are_named(command:
     assert result.exit_code == 2
     assert "run.sqlite: the ledger of this run was moved, removed or replaced" in result.stderr
     assert "run.sqlite: open or unknown, may have been converted: 1\n" in result.stderr
+    assert "ledger settle" not in result.stderr
     assert fake.tickets == []
 
 

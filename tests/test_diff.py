@@ -14,6 +14,8 @@ import pytest
 import yaml
 from packaging.version import Version
 
+pytestmark = pytest.mark.project
+
 ROOT = Path(__file__).resolve().parents[1]
 
 

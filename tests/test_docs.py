@@ -18,6 +18,8 @@ import teamwork_desk
 import teamwork_desk.fleet
 import teamwork_desk.testing
 
+pytestmark = pytest.mark.project
+
 PAGES = ROOT / "docs" / "pages"
 BLOCKS = {
     f"{page.relative_to(PAGES)}-{number}": block

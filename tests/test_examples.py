@@ -25,6 +25,8 @@ from raw_server import RawServer, http, read_request
 from teamwork_desk import AsyncDesk
 from teamwork_desk.testing import FakeDesk
 
+pytestmark = pytest.mark.project
+
 Json: TypeAlias = dict[str, Any]
 
 EXAMPLES = ROOT / "examples"

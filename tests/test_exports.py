@@ -8,7 +8,7 @@ import json
 import subprocess
 import sys
 from functools import cache
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from importlib.util import resolve_name
 from pathlib import Path
 from types import FunctionType
@@ -18,6 +18,7 @@ import pytest
 
 import teamwork_desk
 from teamwork_desk import AsyncDesk
+from teamwork_desk._version import version as installed_version
 
 PUBLIC = [
     "AsyncDesk",
@@ -63,7 +64,7 @@ PACKAGE = Path(teamwork_desk.__file__).parent
 COMPANIONS = sorted(path.stem for path in PACKAGE.iterdir() if path.suffix in ("", ".py") and path.stem[0] != "_")
 ALLOWED = {
     "backlog": {"_backlog", "_conversations", "_tickets"},  # its public names are defined there
-    "cli": {"_arguments", "_checks", "_references", "_values"},
+    "cli": {"_arguments", "_checks", "_lookup", "_references", "_values"},
     "fleet": {"_arguments", "_checks"},
     "otel": {"_observe", "_version"},  # it implements the core's observer
     "probe": {"_checks"},
@@ -185,6 +186,17 @@ def test_a_member_and_its_arguments_are_documented(name: str) -> None:
 
 def test_the_version_is_that_of_the_distribution() -> None:
     assert teamwork_desk.__version__ == version("teamwork-desk")
+
+
+@pytest.mark.parametrize("error", [PackageNotFoundError, KeyError])
+def test_the_version_is_unknown_without_readable_metadata(
+    monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    def fail(name: str) -> str:
+        raise error(name)
+
+    monkeypatch.setattr("importlib.metadata.version", fail)
+    assert installed_version() == "unknown"
 
 
 @pytest.mark.parametrize("name", ["nothing"])

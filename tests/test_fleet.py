@@ -174,6 +174,25 @@ async def test_the_result_of_a_job_is_the_ticket_id(harness: Harness) -> None:
     assert await poison.wait(10) is None
 
 
+async def test_a_producer_waits_until_its_job_has_ended(harness: Harness) -> None:
+    fleet = await harness.worker()
+    fleet.broker.with_result_backend(InMemoryBroker().result_backend)
+    task = await fleet.enqueue("acme", 42)
+    with pytest.raises(TimeoutError):
+        await task.wait(0)
+    waiting = asyncio.create_task(task.wait())
+    await work(fleet)
+    assert await waiting == harness.fake.tickets[0].id
+
+
+async def test_a_job_cannot_be_followed_without_a_result_backend(harness: Harness) -> None:
+    fleet = await harness.worker()
+    task = await fleet.enqueue("acme", 42)
+    for look in (task.status, task.wait):
+        with pytest.raises(ConfigurationError, match=r"^fleet\.broker has no result backend"):
+            await look()
+
+
 async def test_a_worker_opens_one_client_per_account_and_closes_it_at_shutdown(harness: Harness) -> None:
     desks: list[AsyncDesk] = []
 
@@ -1086,7 +1105,7 @@ async def test_a_cancellation_that_redis_py_swallows_still_ends_the_listening(
 async def test_a_job_whose_end_cannot_be_recorded_is_delivered_again(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fleet = await harness.worker()
+    fleet = await harness.worker(settle=0.1)
     fleet.broker.with_result_backend(InMemoryBroker().result_backend)
     task = await fleet.enqueue("acme", 42)
 

@@ -10,6 +10,7 @@ import socket
 import traceback
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ import trustme
 from fleet_harness import QUEUE, Harness, HoldingTransport, next_delivery, run_delivery, until, work
 from raw_server import RawServer, server_tls
 from redis.asyncio import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis_server import Proxy, free_port, redis_server
@@ -26,7 +28,7 @@ from taskiq import SendTaskError
 
 from teamwork_desk import AsyncDesk, ConfigurationError
 from teamwork_desk.fleet import Fleet
-from teamwork_desk.fleet._redis import Trouble, explain
+from teamwork_desk.fleet._redis import Fault, Trouble, explain
 from teamwork_desk.fleet._setup import check_server
 
 LOST = "Redis has lost the queue jobs"
@@ -714,6 +716,22 @@ async def test_a_server_of_another_protocol_is_refused_at_the_start() -> None:
 def test_an_error_of_redis_is_explained_without_its_text() -> None:
     error = RedisError("redis://:hush@localhost")
     assert explain(error).words == "Redis does not serve the queue (RedisError)"
+
+
+REASONS: dict[str, tuple[Exception, ...]] = {
+    "redis_url: a socket or a file of certificates cannot be opened": (FileNotFoundError(),),
+    "Redis cannot be reached: the name of the host is not known": (socket.gaierror(),),
+    "Redis cannot be reached (ConnectionRefusedError)": (ValueError(), ConnectionRefusedError()),
+    "Redis cannot be reached (ConnectionError)": (ValueError(),),
+}
+
+
+@pytest.mark.parametrize(("words", "reasons"), REASONS.items())
+def test_a_lost_connection_is_explained_by_what_led_to_it(words: str, reasons: tuple[Exception, ...]) -> None:
+    error: Exception = RedisConnectionError("redis://:hush@localhost")
+    for later, earlier in pairwise([error, *reasons]):
+        later.__cause__ = earlier
+    assert explain(error) == Fault(words, passes=True)
 
 
 async def test_the_check_of_a_server_changes_nothing(harness: Harness) -> None:

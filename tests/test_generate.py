@@ -23,6 +23,8 @@ import pytest
 import yaml
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
+pytestmark = pytest.mark.project
+
 ROOT = Path(__file__).resolve().parents[1]
 HARD = ROOT / "tests" / "hard_spec" / "hard.yaml"
 GOLDEN = ROOT / "tests" / "hard_spec" / "golden" / "hard_api"

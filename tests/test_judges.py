@@ -43,6 +43,8 @@ from teamwork_desk import (
 )
 from teamwork_desk.testing import FakeDesk
 
+pytestmark = pytest.mark.project
+
 ROOT = Path(__file__).resolve().parents[1]
 JUDGES = ROOT / "openapi" / "judges"
 CONTRACT: dict[str, Any] = yaml.safe_load((ROOT / "openapi" / "desk.yaml").read_text("utf-8"))

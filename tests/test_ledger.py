@@ -32,8 +32,9 @@ from teamwork_desk import (
 )
 from teamwork_desk.cli._errors import CommandError
 from teamwork_desk.cli._jobs import Line
-from teamwork_desk.cli._ledger import Entry, Ledger, State
+from teamwork_desk.cli._ledger import Ledger
 from teamwork_desk.cli._place import LedgerLostError
+from teamwork_desk.cli._records import Entry, State
 from teamwork_desk.cli._result import Result
 from teamwork_desk.cli._run import Run
 from teamwork_desk.testing import VirtualTimeLoop

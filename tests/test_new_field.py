@@ -30,6 +30,8 @@ from teamwork_desk.testing import FakeDesk
 from teamwork_desk_api.api.conversations.convert_conversation import convert_conversation
 from teamwork_desk_api.models import ConvertConversation
 
+pytestmark = pytest.mark.project
+
 ROOT = Path(__file__).resolve().parents[1]
 CONTRACT = Path("openapi/desk.yaml")
 HANDWRITTEN = Path("overrides/teamwork_desk/_conversations.py")

@@ -33,6 +33,8 @@ from teamwork_desk import (
     ValidationError,
 )
 
+pytestmark = pytest.mark.project
+
 ROOT = Path(__file__).resolve().parents[1]
 
 PATHS = """

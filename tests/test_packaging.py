@@ -17,6 +17,8 @@ from installed import lay_out, required, requirements, run, run_python
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+pytestmark = pytest.mark.project
+
 ROOT = Path(__file__).parents[1]
 CONSUMER = ROOT / "tests" / "typing" / "consumer.py"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]

@@ -12,6 +12,8 @@ from code_blocks import ROOT, blocks, fake_desk, run
 
 import teamwork_desk
 
+pytestmark = pytest.mark.project
+
 README = (ROOT / "README.md").read_text("utf-8")
 BLOCKS = blocks(ROOT / "README.md")
 

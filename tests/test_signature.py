@@ -247,7 +247,8 @@ async def test_a_wrong_value_is_rejected_before_anything_is_sent(argument: str, 
         ),
         (
             {"customfields": {7: 1, 8: b"gold"}},
-            "customfields: the value of 8 has no JSON form: use plain values, finite numbers and valid text",
+            "customfields[8]: the value has no JSON form (it is of the type bytes): use plain values, finite numbers "
+            "and valid text",
         ),
         (
             {"customfields": [CustomField(id=7, meta=wrong("gold"))]},

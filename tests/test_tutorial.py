@@ -9,7 +9,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from code_blocks import ROOT
+
+pytestmark = pytest.mark.project
 
 PAGE = ROOT / "docs" / "pages" / "tutorial.md"
 WAIT = """\

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.project
+
 TYPING = Path(__file__).parent / "typing"
 
 

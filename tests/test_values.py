@@ -8,11 +8,12 @@ from __future__ import annotations
 import datetime
 import enum
 import json
+import math
 from collections import OrderedDict, UserDict, UserList, UserString, defaultdict, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from types import MappingProxyType, NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from types import MappingProxyType, NoneType, SimpleNamespace, UnionType
+from typing import Any, Literal, SupportsIndex, Union, get_args, get_origin, get_type_hints
 
 import anyio
 import httpx
@@ -108,7 +109,7 @@ def pairs_of(hint: Any) -> st.SearchStrategy[Pair]:
     if origin is Mapping:
         return st.tuples(
             st.sampled_from(MAPPINGS),
-            st.dictionaries(st.integers(1, 9) if inner[0] is int else text, JSON, min_size=1, max_size=3),
+            st.dictionaries(st.integers(1, 9) if inner[0] is int else text, pairs_of(inner[1]), min_size=1, max_size=3),
         ).map(
             lambda drawn: (
                 drawn[0]({wrapped(key): value for key, (value, _) in drawn[1].items()}),
@@ -126,6 +127,9 @@ INT = st.tuples(st.sampled_from(INTS), st.integers(1, 2**63 - 1) | st.just(7)).m
     lambda drawn: (drawn[0](drawn[1]), drawn[1])
 )
 STR = st.tuples(st.sampled_from(STRS), text | st.just("html")).map(lambda drawn: (drawn[0](drawn[1]), drawn[1]))
+FLOATS: st.SearchStrategy[Pair] = st.one_of(
+    st.floats().map(lambda value: (Float(value), value)), st.integers(-1, 99).map(lambda value: (Int(value), value))
+)
 NOON = datetime.datetime(2026, 1, 1, 12, tzinfo=datetime.UTC)
 JSON: st.SearchStrategy[Pair] = st.one_of(
     INT,
@@ -141,6 +145,7 @@ JSON: st.SearchStrategy[Pair] = st.one_of(
     ),
 )
 KINDS: dict[Any, st.SearchStrategy[Pair]] = {
+    Any: JSON,
     bool: st.booleans().map(lambda value: (value, value)),
     int: INT,
     str: STR,
@@ -265,6 +270,35 @@ class NumpyInt:
         return 7
 
 
+def anything(value: Any) -> Any:
+    """Hide a type from the type checkers."""
+    return value
+
+
+class Array(UserList[Any]):
+    """An array or a table, as in numpy and pandas. tests/tools has the real ones."""
+
+    def __init__(self, values: Iterable[Any], *, kind: str = "O", ndim: int = 1) -> None:
+        super().__init__(values)
+        self.dtype = SimpleNamespace(kind=kind)
+        self.ndim = ndim
+
+    def tolist(self) -> list[Any]:
+        return [int(each) if isinstance(each, SupportsIndex) else each for each in self]
+
+    def to_dict(self) -> dict[str, Any]:
+        return dict.fromkeys(map(str, self))
+
+
+MISSING = type("NAType", (), {})()
+numpy_bool = type("bool", (), {"__module__": "numpy"})()
+
+
+def test_an_array_of_integers_is_sent_as_ints() -> None:
+    numbers = Array([NumpyInt(), NumpyInt()], kind="i")
+    assert json.loads(sent({"tags": numbers})) == {"tags": [{"id": 7}, {"id": 7}]}
+
+
 WRONG: list[Any] = [object(), 7.5, True, b"a", NumpyInt(), {1}, (each for each in [1]), iter(["a"]), 1j, "\ud800"]
 
 
@@ -301,6 +335,21 @@ async def test_a_message_names_the_argument_and_every_type_of_its_hint(argument:
         ({"edit_method": 7}, 'edit_method: expected "html" or "markdown" or a str, got int'),
         ({"scheduled_email": {"at": {1}}}, "scheduled_email.at: set has no JSON form; pass list(...)"),
         ({"message": "\ud800"}, "message: the value has no JSON form: use plain values, finite numbers and valid text"),
+        ({"inbox": 7.0}, "inbox: expected an EntityRef or an int, got float; pass int(...)"),
+        ({"inbox": {"id": 7}}, "inbox: expected an EntityRef or an int, got dict"),
+        ({"subject": MISSING}, "subject: expected a str, got NAType; pass None for a missing value"),
+        ({"cc": ["a@b.c", math.nan]}, "cc[1]: expected a str, got float; leave out missing values"),
+        ({"cc": Array([], ndim=2)}, "cc: expected a list or tuple of str, got Array; pass a single column of it"),
+        ({"cc": Array([], ndim=0)}, "cc: expected a list or tuple of str, got Array; pass a list, also for a single"),
+        ({"notify_customer": numpy_bool}, "notify_customer: expected a bool, got numpy.bool; pass bool(...)"),
+        ({"customfields": {7: MISSING}}, "customfields[7]: NAType has no JSON form; pass None for a missing value"),
+        ({"customfields": {7: Array([1], kind="i")}}, "customfields[7]: Array has no JSON form; pass .tolist()"),
+        ({"customfields": {7: Array([1], ndim=2)}}, "customfields[7]: the value has no JSON form (it is of the type A"),
+        ({"scheduled_email": {"at": {(): 1}}}, "scheduled_email.at: expected a dict with str keys"),
+        (
+            {"customer": CustomerRef(id=anything(NumpyInt()))},
+            "customer.id: expected an int, got NumpyInt; pass int(...)",
+        ),
         ({"customer": 7.5}, "customer: expected a CustomerRef, an int (an id) or a str (an email address), got float"),
     ],
     ids=lambda value: "" if isinstance(value, str) else next(iter(value)),
@@ -309,11 +358,6 @@ async def test_a_message_says_what_helps(arguments: dict[str, Any], message: str
     with pytest.raises(RequestError) as caught:
         await desk.conversations.convert(42, **arguments)
     assert str(caught.value).startswith(message)
-
-
-def anything(value: Any) -> Any:
-    """Hide a type from the type checkers."""
-    return value
 
 
 @pytest.mark.parametrize(
@@ -355,6 +399,11 @@ def test_a_backlog_that_is_not_a_list_of_jobs_is_rejected_at_once(jobs: Any, des
     for start in starts:
         with pytest.raises(RequestError, match=f"^jobs: expected a list .*, got {type(jobs).__name__}$"):
             start(anything(jobs))
+
+
+def test_a_table_is_not_a_backlog(desk: AsyncDesk) -> None:
+    with pytest.raises(RequestError, match=r"^jobs: expected a list .*, got Array; pass its rows as dicts$"):
+        desk.conversations.convert_many(Array(["id"], ndim=2))
 
 
 def test_a_generator_of_pauses_is_rejected() -> None:

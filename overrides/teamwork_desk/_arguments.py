@@ -14,10 +14,10 @@ from teamwork_desk_api.api.conversations.convert_conversation import convert_con
 from teamwork_desk_api.models import Conversation, ConvertConversation, CustomField, CustomFieldMeta, EntityRef
 from teamwork_desk_api.types import DecodeError, Hook, Request, encode
 
-from ._checks import is_id, name_only, not_an_id, unknown_names
+from ._checks import how_to_pass_an_int, is_id, name_only, not_an_id, type_name, unknown_names
 from ._email_fallback import resolve_customer
 from ._errors import RequestError
-from ._values import as_dict, as_list, check, is_sequence, kind_of, problem_of
+from ._values import as_dict, as_list, check, is_sequence, kind_of, plain_items, problem_of
 from ._wire import decoded_by, encode_json
 
 _DIGITS = re.compile("[1-9][0-9]{0,18}")
@@ -53,7 +53,7 @@ def reference(value: Any) -> Any:
 
 def references(values: Any) -> Any:
     """Return a sequence with its plain ids as references. Any other value is returned as it is."""
-    return [reference(value) for value in values] if is_sequence(values) else values
+    return [reference(value) for value in plain_items(values)] if is_sequence(values) else values
 
 
 def custom_fields(fields: Any) -> Any:
@@ -79,16 +79,16 @@ def custom_fields(fields: Any) -> Any:
 def _checked_field(field: CustomField) -> CustomField:
     if not is_id(field.id):
         # Show an int, so that the caller finds the field. Another value may be misplaced personal data.
-        shown = str(field.id) if type(field.id) is int else type(field.id).__name__
+        shown = str(field.id) if type(field.id) is int else type_name(field.id) + how_to_pass_an_int(field.id)
         raise RequestError(f"customfields: expected positive ints of at most 64 bits as ids, got {shown}")
     field = attrs.evolve(field, id=int.__int__(field.id))
     with suppress(TypeError, ValueError):
         encode_json(field.to_dict())
         return field
     # Raise outside the handler: the original exception may hold the value.
-    raise RequestError(
-        f"customfields: the value of {field.id} has no JSON form: use plain values, finite numbers and valid text"
-    )
+    where = f"customfields[{field.id}]"
+    value: Any = getattr(field.meta, "value", None)
+    raise RequestError(problem_of(where, value, Any) or f"{where}: the field has no JSON form")
 
 
 def convert_body(*, customer: Any = None, email: Any = None, **fields: Any) -> ConvertConversation:
@@ -103,13 +103,17 @@ def convert_body(*, customer: Any = None, email: Any = None, **fields: Any) -> C
         RequestError: An argument is invalid. `convert_request` checks the rest.
     """
     for name, value in fields.items():
+        if value is None:
+            continue
         if name == "customfields":
             fields[name] = custom_fields(value)
         elif _models_of(ConvertConversation).get(name) is EntityRef:
             _reject_name(name, value)
             fields[name] = references(value) if name in _lists() else reference(value)
+        elif name in _lists():
+            fields[name] = as_list(value)
         else:
-            fields[name] = as_dict(as_list(value))
+            fields[name] = as_dict(value)
     return ConvertConversation(customer=resolve_customer(customer, email), **fields)
 
 
@@ -150,8 +154,7 @@ def check_verify_first(verify_first: object) -> None:
     Raises:
         RequestError: It is neither a bool nor None.
     """
-    if not isinstance(verify_first, bool | None):
-        raise RequestError("verify_first: expected True, False or None")
+    check("verify_first", verify_first, bool | None)
 
 
 def convert_request(conversation_id: int, body: ConvertConversation, fields: type) -> Request[Conversation]:
@@ -182,12 +185,12 @@ def convert_request(conversation_id: int, body: ConvertConversation, fields: typ
 
 
 def _reject_other_models(body: ConvertConversation) -> None:
-    """Reject an object such as an `Inbox` as a reference: its other fields may be personal data, and would be sent."""
+    """Reject a dict or an object such as an `Inbox` as a reference: its other fields may be personal data."""
     for name, model in _models_of(ConvertConversation).items():
         value: Any = getattr(body, name)
         each: Any
         for each in cast("Sequence[Any]", value if isinstance(value, (list, tuple)) else [value]):
-            if hasattr(each, "to_dict") and not isinstance(each, model):
+            if isinstance(each, Mapping) or (hasattr(each, "to_dict") and not isinstance(each, model)):
                 raise TypeError
 
 

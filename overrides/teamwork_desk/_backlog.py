@@ -11,9 +11,10 @@ from typing import Any, TypeAlias, cast
 
 import anyio
 
-from ._checks import is_count, is_id, unknown_names
+from ._checks import is_count, is_id, type_name, unknown_names
 from ._errors import DeadlineExceeded, DeskError, RateLimitedError, RequestError
 from ._tickets import Converted, ConvertedConversation, Failed, Outcome
+from ._values import dimensions, plain_items
 
 Convert: TypeAlias = Callable[..., Coroutine[Any, Any, ConvertedConversation]]
 """`desk.conversations.convert`, or a function that wraps it."""
@@ -42,16 +43,18 @@ def convert_many(
     if not is_count(concurrency):
         raise RequestError("concurrency: expected an int of at least 1")
     _check_jobs(jobs)
-    return _convert_many(convert, jobs, names, concurrency)
+    return _convert_many(convert, plain_items(jobs), names, concurrency)
 
 
 def _check_jobs(jobs: object) -> None:
-    got = type(jobs).__name__
+    expected = "a list or another iterable of ints (ids) and dicts, or an async iterable"
+    problem = f"jobs: expected {expected}, got {type_name(jobs)}"
+    if dimensions(jobs) != 1:
+        raise RequestError(f"{problem}; pass its rows as dicts")
     if isinstance(jobs, (str, bytes, bytearray, memoryview, UserString, Mapping)) or not isinstance(
         jobs, (Iterable, AsyncIterable)
     ):
-        expected = "a list or another iterable of ints (ids) and dicts, or an async iterable"
-        raise RequestError(f"jobs: expected {expected}, got {got}")
+        raise RequestError(problem)
 
 
 async def _convert_many(

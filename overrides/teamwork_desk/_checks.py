@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import builtins
 import io
 import math
 import os
 import re
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Sized
 from difflib import get_close_matches
-from typing import Any, TypeGuard
+from typing import Any, SupportsIndex, TypeGuard
 
 LARGEST_ID = 2**63 - 1
 LARGEST_FILE = 20 * 1024 * 1024
@@ -38,8 +39,26 @@ def is_id(value: object) -> TypeGuard[int]:
 def not_an_id(argument: str, value: object) -> str:
     """Word the message about an argument that is not an id. It does not quote the value: it may be personal data."""
     is_int = isinstance(value, int) and not isinstance(value, bool)
-    got = "" if is_int else f", got {type(value).__name__}"
+    got = "" if is_int else f", got {type_name(value)}{how_to_pass_an_int(value)}"
     return f"{argument}: expected a positive int of at most 64 bits{got}"
+
+
+def type_name(value: object) -> str:
+    """Return the name of a value's type, with its module if a builtin type has the same name, as `numpy.bool` has."""
+    kind = type(value)
+    is_unambiguous = getattr(builtins, kind.__name__, kind) is kind
+    return kind.__name__ if is_unambiguous else f"{kind.__module__}.{kind.__name__}"
+
+
+def how_to_pass_an_int(value: object) -> str:
+    """Return the advice for a whole number that is not an int, such as a `numpy.int64` or 7.0; otherwise nothing."""
+    is_index = isinstance(value, SupportsIndex) and not isinstance(value, (int, Sized))
+    return "; pass int(...)" if is_index or (isinstance(value, float) and value.is_integer()) else ""
+
+
+def ticket_page(origin: str, ticket_id: int) -> str:
+    """Return the address of a ticket's page at an installation."""
+    return f"{origin}/desk/tickets/{ticket_id:d}"
 
 
 def is_list(value: Any) -> TypeGuard[list[Any]]:

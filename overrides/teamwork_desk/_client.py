@@ -24,7 +24,7 @@ from teamwork_desk_api.types import Request
 
 from ._auth import BearerAuth, TokenProvider
 from ._call import Call
-from ._checks import is_id, is_seconds, not_an_id
+from ._checks import is_id, is_seconds, not_an_id, ticket_page
 from ._connections import HttpxOptions, connect
 from ._conversations import Conversations
 from ._conversion import ConversationOptions
@@ -217,7 +217,7 @@ class AsyncDesk:
         """
         if not is_id(ticket_id):
             raise RequestError(not_an_id("ticket_id", ticket_id))
-        return f"{self._session.origin}/desk/tickets/{ticket_id:d}"
+        return ticket_page(self._session.origin, ticket_id)
 
     async def aclose(self) -> None:
         """Close the connections, which all views share. What a transport raises meanwhile is ignored.

@@ -99,8 +99,14 @@ def _check_types(options: Mapping[str, Any]) -> None:
     Raises:
         ConfigurationError: An option has another type.
     """
-    for name, hint in get_type_hints(_Options).items():
-        if problem := type_problem_of(name, options.get(name), hint | None):
+    hints = get_type_hints(_Options)
+    for name, value in options.items():
+        if problem := type_problem_of(name, value, hints[name]):
+            raise ConfigurationError(problem)
+    for pattern, transport in cast("Mapping[object, object]", options.get("mounts") or {}).items():
+        if not isinstance(pattern, str) or "://" not in pattern:
+            raise ConfigurationError('mounts: expected patterns of URLs as keys, such as "https://"')
+        if problem := type_problem_of("mounts", transport, hints["transport"]):
             raise ConfigurationError(problem)
     hooks = cast("Mapping[str, object]", options.get("event_hooks") or {})
     for name, functions in hooks.items():

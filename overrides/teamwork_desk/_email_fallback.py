@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import NoneType
 from typing import Literal, TypeAlias, TypeVar, cast
 
 from attrs import evolve
@@ -10,7 +11,9 @@ from attrs import evolve
 from teamwork_desk_api.models import CustomerRef
 from teamwork_desk_api.types import Request
 
+from ._checks import type_name
 from ._errors import RequestError
+from ._values import advice
 
 T = TypeVar("T")
 
@@ -38,19 +41,19 @@ def resolve_customer(customer: CustomerRef | int | str | None, email: str | None
         case CustomerRef():
             if {"email", "id"} <= _named_by(customer):
                 raise RequestError("customer: pass an id or an email address, not both")
-            if not customer.to_dict():
+            if not _named_by(customer):
                 raise RequestError("customer: pass an id or an email address")
         case None:
             pass
         case _:
             raise RequestError(
                 f"customer: expected a CustomerRef, an int (an id) or a str (an email address), "
-                f"got {type(customer).__name__}"
+                f"got {type_name(customer)}{advice(customer, (CustomerRef, int, str, NoneType))}"
             )
     if email is None:
         return customer
     if not isinstance(cast("object", email), str):
-        raise RequestError(f"email: expected a str, got {type(email).__name__}")
+        raise RequestError(f"email: expected a str, got {type_name(email)}{advice(email, (str, NoneType))}")
     if customer is None:
         return CustomerRef(email=email)
     if customer.id is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import math
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, TypeAlias, cast
 
@@ -39,6 +40,7 @@ ALONE_FOR = 300.0
 
 Found: TypeAlias = dict[int, Conversation]
 """The conversations that a listing shows, by their ids."""
+Send: TypeAlias = Callable[[Request[Found]], Awaitable[Found]]
 
 
 @define(eq=False)
@@ -178,6 +180,35 @@ class Lookup:
             is_refused = isinstance(error, StatusError) and error.status_code < 500
             self._alone_until = math.inf if is_refused else anyio.current_time() + ALONE_FOR
             return found
+
+
+async def look_up(send: Send, ids: Sequence[int]) -> AsyncGenerator[tuple[int, Conversation | DeskError]]:
+    """Look many conversations up, one listing after the other. `send` is `AsyncDesk.send`.
+
+    Yields:
+        Each id with its conversation, if a listing proves whether it has a ticket; otherwise with the reason.
+
+    Raises:
+        DeskError: A listing is not available.
+    """
+    goes_alone = False
+    for start in range(0, len(ids), PAGE_SIZE):
+        batch, found = ids[start : start + PAGE_SIZE], Found()
+        if len(batch) > 1 and not goes_alone:
+            try:
+                found = await send(_strict_listing(set(batch)))
+            except (StatusError, TransportError, ResponseDecodeError) as error:
+                if isinstance(error, _SAY_NOTHING_ABOUT_THE_FILTER):
+                    raise
+                goes_alone = True
+        for number in batch:
+            result: Conversation | DeskError | None = found.get(number)
+            try:
+                # A listing of many that does not show an id proves nothing, so ask for the id alone.
+                result = result or (await send(_strict_listing({number}))).get(number)
+            except ResponseDecodeError as error:
+                result = error
+            yield number, result or not_listed(number)
 
 
 _SAY_NOTHING_ABOUT_THE_FILTER = (AuthenticationError, RateLimitedError, NotSentError)

@@ -2,41 +2,32 @@
 
 from __future__ import annotations
 
+import math
 from collections import UserString
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import cache
 from types import NoneType, UnionType
-from typing import (
-    Any,
-    Literal,
-    Protocol,
-    SupportsIndex,
-    TypeVar,
-    Union,
-    cast,
-    get_args,
-    get_origin,
-    get_type_hints,
-    runtime_checkable,
-)
+from typing import Any, Literal, Protocol, TypeVar, Union, cast, get_args, get_origin, get_type_hints, runtime_checkable
 
 import attrs
 
 from teamwork_desk_api.types import encode
 
-from ._checks import name_only
+from ._checks import how_to_pass_an_int, name_only, type_name
 from ._errors import RequestError
 from ._wire import encode_json
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
-_NOT_SEQUENCES = (str, bytes, bytearray, memoryview, UserString, Mapping)
-"""Types that have the methods of a sequence, but are a single value or a mapping."""
+_NOT_SEQUENCES = (str, int, bytes, bytearray, memoryview, UserString, Mapping)
+"""Types of single values and of mappings. Some have the methods of a sequence, and for int the decision is fast."""
 _DEEPEST_PATH = 10
 """A value may contain itself, so that its path has no end."""
 _PLAIN_VALUES = "plain values, finite numbers and valid text"
+_PLAIN_DTYPES = frozenset("bfiuU")
+"""The kinds of numpy's types whose values `tolist` makes plain: bool, float, int and str. A date may become an int."""
 
 
 @runtime_checkable
@@ -62,12 +53,31 @@ def is_sequence(value: object) -> bool:
     """Return whether a value is a sequence of other values. A str and bytes are single values."""
     if isinstance(value, (list, tuple)):
         return True
-    return isinstance(value, SequenceNotStr) and not isinstance(value, _NOT_SEQUENCES)
+    # The check of the protocol is slow, so it comes after that of the types.
+    return not isinstance(value, _NOT_SEQUENCES) and isinstance(value, SequenceNotStr) and dimensions(value) == 1
+
+
+def dimensions(value: Any) -> int:
+    """Return the number of dimensions of an array or a table of numpy or pandas; 1 for any other value.
+
+    A loop over a table yields the names of its columns, so that a table must not pass for a sequence.
+    """
+    return getattr(value, "ndim", 1)
+
+
+def _is_plain_array(value: object) -> bool:
+    """Return whether `tolist` makes plain values of an array or a number of numpy or pandas."""
+    return getattr(getattr(value, "dtype", None), "kind", None) in _PLAIN_DTYPES
+
+
+def plain_items(values: Any) -> Any:
+    """Return an array of numpy or pandas as a list of plain values. Any other value is returned as it is."""
+    return values.tolist() if _is_plain_array(values) else values
 
 
 def as_list(values: Any) -> Any:
     """Return a sequence as a list. Any other value is returned as it is."""
-    return [*values] if is_sequence(values) else values
+    return [*plain_items(values)] if is_sequence(values) else values
 
 
 def as_dict(values: Any) -> Any:
@@ -136,7 +146,7 @@ def type_problem_of(path: str, value: Any, hint: Any) -> str | None:
     members = _members(hint)
     if any(_fits(value, member) for member in members) or (value is None and NoneType in members):
         return None
-    return f"{path}: expected {_named(members)}, got {type(value).__name__}{_advice(value, members)}"
+    return f"{path}: expected {_named(members)}, got {type_name(value)}{advice(value, members)}"
 
 
 def _members(hint: Any) -> tuple[Any, ...]:
@@ -165,7 +175,7 @@ def _problem_inside(path: str, value: Any, hint: Any) -> str | None:
     problems: Iterable[str | None] = ()
     if _is_sequence_hint(hint):
         (item,) = get_args(hint)
-        problems = (problem_of(f"{path}[{index}]", each, item) for index, each in enumerate(value))
+        problems = (problem_of(f"{path}[{index}]", each, item) for index, each in enumerate(plain_items(value)))
     elif attrs.has(hint):
         hints = _hints_of(value)
         problems = (problem_of(f"{path}.{name}", getattr(value, name), hints[name]) for name in _fields_of(hint))
@@ -193,23 +203,35 @@ def _has_json_form(value: object) -> bool:
 
 def _without_json_form(path: str, value: object, depth: int = 0) -> str:
     """Return the path of the innermost part that has no JSON form, and what is wrong with it."""
-    kind = type(value).__name__
-    parts: Iterable[tuple[str, object]] = ()
+    kind, parts = type_name(value), cast("Iterable[tuple[str, Any]]", ())
     if isinstance(value, Mapping):
         mapping = cast("Mapping[object, object]", value)
         parts = ((f"{path}.{name_only(key)}", part) for key, part in mapping.items())
+        if depth < _DEEPEST_PATH and not all(isinstance(key, str) for key in mapping):
+            return f"{path}: expected a dict with str keys"
     elif isinstance(value, (list, tuple)):
-        items = cast("Sequence[object]", value)
+        items = cast("Sequence[Any]", value)
         parts = ((f"{path}[{index}]", part) for index, part in enumerate(items))
     for where, part in parts if depth < _DEEPEST_PATH else ():
         if not _has_json_form(part):
             return _without_json_form(where, part, depth + 1)
-    if isinstance(value, datetime) and value.tzinfo is None:
+    if isinstance(value, datetime) and value.tzinfo is None and not _is_missing(value):
         return f"{path}: the datetime needs a time zone, such as datetime.timezone.utc"
-    if isinstance(value, Iterable) and not isinstance(value, (str, bytes, Mapping)):
-        return f"{path}: {kind} has no JSON form; pass list(...)"
+    if instead := _in_json(value):
+        return f"{path}: {kind} has no JSON form; pass {instead}"
     got = "" if isinstance(value, (str, float, Mapping, list)) else f" (it is of the type {kind})"
     return f"{path}: the value has no JSON form{got}: use {_PLAIN_VALUES}"
+
+
+def _in_json(value: Any) -> str | None:
+    """Return what to pass instead of a value without a JSON form, if that is plain from its type."""
+    if isinstance(value, (str, bytes, float, Mapping)):
+        return None
+    if _is_missing(value):
+        return "None for a missing value"
+    if _is_plain_array(value):
+        return ".tolist()"
+    return "list(...)" if isinstance(value, Iterable) and dimensions(value) == 1 else None
 
 
 def _named(members: tuple[Any, ...]) -> str:
@@ -246,16 +268,29 @@ _NAMES: Mapping[Any, Callable[[Any], str]] = {
 }
 
 
-def _advice(value: object, members: tuple[Any, ...]) -> str:
-    """Return how to make the value fit, if that is plain from its type."""
+def _is_missing(value: object) -> bool:
+    """Return whether a value stands for a missing value, as NaN and the values `NA` and `NaT` of pandas do."""
+    return type(value).__name__ in ("NAType", "NaTType") or (isinstance(value, float) and math.isnan(value))
+
+
+def advice(value: Any, members: tuple[Any, ...]) -> str:
+    """Return how to make a value fit one of several types, if that is plain from the value's type."""
+    if _is_missing(value):
+        return "; pass None for a missing value" if NoneType in members else "; leave out missing values"
     if any(map(_is_sequence_hint, members)):
-        if isinstance(value, Mapping):
-            return ""
-        if isinstance(value, (str, int)) or attrs.has(type(value)):
-            return "; pass a list, also for a single value"
-        return "; pass list(...)" if isinstance(value, Iterable) else ""
-    if int in members and isinstance(value, SupportsIndex) and not isinstance(value, bool):
-        return "; pass int(...)"
+        return _advice_on_sequences(value)
+    if bool in members and type_name(value).startswith("numpy.bool"):
+        return "; pass bool(...)"
     if any(map(attrs.has, members)) and hasattr(value, "id"):
         return "; pass its id"
-    return ""
+    return how_to_pass_an_int(value) if int in members else ""
+
+
+def _advice_on_sequences(value: object) -> str:
+    if attrs.has(type(value)) or isinstance(value, (str, int)) or dimensions(value) == 0:
+        return "; pass a list, also for a single value"
+    if isinstance(value, Mapping):
+        return ""
+    if dimensions(value) > 1:
+        return "; pass a single column of it"
+    return "; pass list(...)" if isinstance(value, Iterable) else ""

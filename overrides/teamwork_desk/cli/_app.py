@@ -20,6 +20,7 @@ from ._console import console_on
 from ._convert_many import convert_many
 from ._gate import Gate
 from ._ids import ids
+from ._ledger_verbs import ledger
 from ._names import ids_for_names, kinds_named, list_kinds
 from ._options import with_options_of_convert
 from ._shell import TOKEN, URL, AlwaysJson, Url, VerifyFirst, ask_for_token, print_json, run, ticket_url
@@ -160,6 +161,7 @@ def convert(
 
 app.command("convert-many")(convert_many)
 app.command()(ids)
+app.add_typer(ledger)
 
 
 @app.command()

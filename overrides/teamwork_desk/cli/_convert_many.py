@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import httpx
 import typer
@@ -30,6 +30,7 @@ from ._place import LedgerLostError
 from ._reporting import Reports, reporting
 from ._result import Kind
 from ._run import Run
+from ._settle import way_on
 from ._shell import (
     DONE,
     FAILED,
@@ -100,6 +101,10 @@ def convert_many(
             help="Stop after so many failures in a row that every job may share, such as no connection.",
         ),
     ] = 10,
+    only: Annotated[
+        Literal["failed"] | None,
+        typer.Option(help="Try only the jobs that are failed in the ledger, and skip all others."),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Send nothing, change no ledger, and show what would be converted.")
     ] = False,
@@ -131,8 +136,7 @@ def convert_many(
     _check_paths(jobs, ledger, results)
     if not math.isfinite(settle):
         raise typer.BadParameter("expected a number of seconds", param_hint="--settle")
-    most = math.inf if limit is None else limit
-    gate = Gate()
+    gate, most = Gate(), math.inf if limit is None else limit
     interrupted = partial(_say_if_nothing_was_sent, gate)
     # The jobs may need a long time until they end, and without a token the command cannot do anything with them.
     token = ask_for_token(is_stdin_used=True) if is_stdin(jobs) and not dry_run else None
@@ -143,7 +147,7 @@ def convert_many(
 
     async def work() -> int:
         if dry_run:
-            return await _plan(ledger, lines, kinds, reporting_to(None), most)
+            return await _plan(ledger, lines, kinds, reporting_to(None), most, only_failed=only is not None)
         async with AsyncDesk(url, token=token, event_hooks={"request": [gate.before_request]}) as desk:
             listed = await list_kinds(desk, kinds)
             with (
@@ -162,13 +166,14 @@ def convert_many(
                     settle=settle,
                     verify_first=verify_first,
                     desk=desk,
+                    only_failed=only is not None,
                     max_failures=max_failures,
                     give_up=give_up,
                     limit=most,
                 )
                 gate.leave = backlog.leave
                 status, is_lost, came = DONE, False, Interrupts()
-                if settle and (left := opened.unsettled()):
+                if settle and only is None and (left := opened.unsettled()):
                     display.remark(
                         f"left open or unknown by an earlier run: {shortened(left)}. Waiting {settle:g} s before "
                         "retrying them, because their requests may still be running."
@@ -191,6 +196,8 @@ def convert_many(
                 finally:
                     if left := opened.unsettled():
                         display.note(f"{ledger}: open or unknown, may have been converted: {shortened(left)}")
+                        if not is_lost:
+                            display.note(way_on(ledger))
         if came.number or display.hidden:
             display.note(_to_go_on(jobs))
         elif limit is not None and display.not_started:
@@ -203,12 +210,14 @@ def convert_many(
     run(work(), interrupted)
 
 
-async def _plan(ledger: Path, lines: Iterable[Line], kinds: set[str], reports: Reports, limit: float) -> int:
+async def _plan(
+    ledger: Path, lines: Iterable[Line], kinds: set[str], reports: Reports, limit: float, *, only_failed: bool
+) -> int:
     """Do a dry run; return the exit status."""
     with Ledger.in_memory(ledger) as copy, reports as (report, display):
         if names := sorted(kinds - {"tags"}):
             display.remark(f"a dry run does not look up names of {', '.join(names)}")
-        await convert_in_memory(copy, lines_with_ids(lines, None), report, limit=limit)
+        await convert_in_memory(copy, lines_with_ids(lines, None), report, limit=limit, only_failed=only_failed)
     return _status_of_all(display.counts)
 
 

@@ -40,7 +40,9 @@ async def check(conversation_id: int, **arguments: Any) -> ConvertedConversation
     return ConvertedConversation(id=conversation_id, created=True)
 
 
-async def convert_in_memory(ledger: Ledger, lines: Iterable[Line], report: Report, *, limit: float = math.inf) -> None:
+async def convert_in_memory(
+    ledger: Ledger, lines: Iterable[Line], report: Report, *, limit: float = math.inf, only_failed: bool = False
+) -> None:
     """Do everything that a run does, except for the requests.
 
     Args:
@@ -48,11 +50,11 @@ async def convert_in_memory(ledger: Ledger, lines: Iterable[Line], report: Repor
         lines: The jobs.
         report: Called with the result of each line. A job that would be converted is `planned`.
         limit: How many jobs would be tried.
+        only_failed: Whether only the jobs would be tried that are `failed` in the ledger.
     """
 
     def report_as_planned(result: Result) -> None:
         report(attrs.evolve(result, state="planned", created=None) if result.state == "done" else result)
 
-    await Run(check, ledger, report_as_planned, settle=0, verify_first=False, limit=limit).convert_all(
-        lines, concurrency=1
-    )
+    run = Run(check, ledger, report_as_planned, settle=0, verify_first=False, limit=limit, only_failed=only_failed)
+    await run.convert_all(lines, concurrency=1)

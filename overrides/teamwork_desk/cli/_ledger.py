@@ -13,18 +13,15 @@ on the name (on Linux), and `begin` first checks that the ledger is still at its
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self, TypeAlias, cast
-
-from attrs import frozen
+from typing import Self, cast
 
 from ._errors import CommandError
 from ._place import IN_USE, Place, lock_name
-
-State: TypeAlias = Literal["open", "done", "failed", "unknown"]
+from ._records import Entry, Record, State
 
 APPLICATION_ID = 0x54444C47  # "TDLG"
 FORMAT = 1
@@ -55,27 +52,6 @@ CREATE TABLE IF NOT EXISTS upload (
 );
 """
 _NOW = "strftime('%Y-%m-%dT%H:%M:%fZ')"
-
-
-@frozen(kw_only=True)
-class Entry:
-    """The record of a conversation in the ledger.
-
-    Attributes:
-        state: `open` from the moment when its request leaves until its outcome is known; `done`; `failed`, which the
-            next run retries; or `unknown`.
-        ticket_id: The ticket, if the state is `done`.
-        attempts: How many requests have left to convert it.
-    """
-
-    state: State
-    ticket_id: int | None
-    attempts: int
-
-    @property
-    def may_be_converted(self) -> bool:
-        """Whether it may have been converted, so that it must be looked up first."""
-        return self.state in ("open", "unknown")
 
 
 class Ledger:
@@ -121,7 +97,7 @@ class Ledger:
         # SQLite locks the file at the first write, and the lock must exist before the first conversion.
         self._connection.execute("BEGIN EXCLUSIVE")
         self._connection.execute(_UPLOADS)
-        (known,) = self._connection.execute("SELECT max(origin) FROM installation").fetchone()
+        known = self.origin
         if origin is not None and known is None:
             self._connection.execute("INSERT INTO installation VALUES (?)", (origin,))
         self._connection.execute("COMMIT")
@@ -191,6 +167,23 @@ class Ledger:
                 "SELECT state, ticket_id, attempts FROM conversation WHERE id = ?", (conversation_id,)
             ).fetchone()
         return None if row is None else Entry(state=row[0], ticket_id=row[1], attempts=row[2])
+
+    @property
+    def origin(self) -> str | None:
+        """The installation that the ledger belongs to; None if no run has used it."""
+        with self._command_errors():
+            (origin,) = self._connection.execute("SELECT max(origin) FROM installation").fetchone()
+        return cast("str | None", origin)
+
+    def records(self) -> list[Record]:
+        """Return the records of all conversations, in the order of their ids."""
+        with self._command_errors():
+            cursor = self._connection.execute(
+                "SELECT id AS conversation_id, state, ticket_id, error, attempts, opened_at, closed_at"
+                " FROM conversation ORDER BY id"
+            )
+            names = [column[0] for column in cursor.description]
+            return [Record(**dict(zip(names, row, strict=True))) for row in cursor]
 
     def unsettled(self) -> list[int]:
         """Return the conversations that are open or unknown."""
@@ -264,6 +257,20 @@ class Ledger:
         """Forget the files of a conversation, because they are attached, or Desk does not accept them."""
         with self._command_errors():
             self._connection.execute("DELETE FROM upload WHERE conversation_id = ?", (conversation_id,))
+
+    def forget(self, conversation_ids: Iterable[int]) -> None:
+        """Remove all that is recorded about some conversations: either of all of them, or of none.
+
+        Raises:
+            CommandError: The ledger cannot be written, or is no longer at its path.
+        """
+        self.check_place()
+        ids = [(conversation_id,) for conversation_id in conversation_ids]
+        with self._command_errors():
+            self._connection.execute("BEGIN")
+            self._connection.executemany("DELETE FROM conversation WHERE id = ?", ids)
+            self._connection.executemany("DELETE FROM upload WHERE conversation_id = ?", ids)
+            self._connection.execute("COMMIT")
 
     def __enter__(self) -> Self:
         return self

@@ -9,10 +9,10 @@ import attrs
 from attrs import frozen
 
 from ._jobs import Line
-from ._ledger import Entry
+from ._records import Entry
 
-JobState: TypeAlias = Literal["planned", "done", "skipped", "failed", "unknown"]
-Kind: TypeAlias = Literal["planned", "created", "already", "skipped", "failed", "unknown"]
+JobState: TypeAlias = Literal["planned", "done", "skipped", "excluded", "failed", "unknown"]
+Kind: TypeAlias = Literal["planned", "created", "already", "skipped", "excluded", "failed", "unknown"]
 
 
 @frozen(kw_only=True)
@@ -22,8 +22,8 @@ class Result:
     Attributes:
         line: The number of the line.
         conversation_id: The conversation, if the line has a valid id.
-        state: `done`, or `planned` in a dry run; `skipped`, because an earlier run has converted it; `failed`; or
-            `unknown`.
+        state: `done`, or `planned` in a dry run; `skipped`, because an earlier run has converted it; `excluded`,
+            because only the jobs that failed are tried; `failed`; or `unknown`.
         created: Whether this run made the ticket; False if the conversation had its ticket before; None if there is no
             ticket.
         ticket_id: The ticket, if it is known.
@@ -66,6 +66,17 @@ def rejected(line: Line, problem: str, state: JobState = "failed") -> Result:
         state=state,
         error="RequestError",
         message=problem,
+    )
+
+
+def skipped(line: Line, entry: Entry) -> Result:
+    """Return the result of a job that an earlier run has converted."""
+    return Result(
+        line=line.number,
+        conversation_id=line.conversation_id,
+        state="skipped",
+        created=False,
+        ticket_id=entry.ticket_id,
     )
 
 

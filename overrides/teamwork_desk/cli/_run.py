@@ -19,8 +19,9 @@ from ._errors import CommandError
 from ._failures import Failures, got_no_turn
 from ._gate import RefusedError
 from ._jobs import Line
-from ._ledger import Ledger, State
-from ._result import Report, Result, rejected, state_of
+from ._ledger import Ledger
+from ._records import State
+from ._result import Report, Result, rejected, skipped, state_of
 from ._uploads import Uploads
 
 
@@ -56,6 +57,7 @@ class Run:
         verify_first: Whether to look a conversation up first if its job does not say so. A conversation that is open or
             unknown is always looked up first.
         desk: The client that uploads the attachments of the jobs; None uploads nothing.
+        only_failed: Whether only the jobs are tried that are `failed` in the ledger.
         max_failures: After how many failures in a row that may have a shared reason the run stops. The default is no
             limit.
         give_up: Called with the last failure and the number of failures in a row when the run stops by itself.
@@ -71,6 +73,7 @@ class Run:
         settle: float,
         verify_first: bool,
         desk: AsyncDesk | None = None,
+        only_failed: bool = False,
         max_failures: float = math.inf,
         give_up: Callable[[DeskError, int], None] = lambda _error, _in_a_row: None,
         limit: float = math.inf,
@@ -83,6 +86,7 @@ class Run:
         self._settled_at = anyio.current_time() + settle
         self._verify_first = verify_first
         self._limit = limit
+        self._only_failed = only_failed
         self._uploads = Uploads(desk, ledger)
         self._lines: dict[int, int] = {}
         self._running: dict[int, _Running] = {}
@@ -181,15 +185,9 @@ class Run:
             elif line.job is None:
                 self._report(rejected(line, line.problem, state_of(entry)))
             elif entry is not None and entry.state == "done":
-                self._report(
-                    Result(
-                        line=line.number,
-                        conversation_id=conversation_id,
-                        state="skipped",
-                        created=False,
-                        ticket_id=entry.ticket_id,
-                    )
-                )
+                self._report(skipped(line, entry))
+            elif self._only_failed and (entry is None or entry.state != "failed"):
+                self._report(Result(line=line.number, conversation_id=conversation_id, state="excluded"))
             elif entry is not None and entry.state == "failed" and left < math.inf and conversation_id not in later:
                 # It comes last: otherwise, jobs that always fail would be the only ones that are ever tried.
                 later[conversation_id] = line

@@ -82,13 +82,18 @@ def exit_on_error(interrupted: Callable[[], None] | None = None) -> Generator[No
         if isinstance(error, BrokenPipeError):
             # Typer ends silently if the reader of standard output has gone away.
             raise
-        kind = f"{type(error).__name__}: " if isinstance(error, DeskError) else ""
-        request = f", request id {error.request_id}" if isinstance(error, DeskError) and error.request_id else ""
-        typer.echo(printable(f"{kind}{error}{request}"), err=True)
+        print_error(error)
         status = _status_of(error)
     else:
         return
     raise typer.Exit(status)
+
+
+def print_error(error: Exception) -> None:
+    """Print an expected error as a line on standard error."""
+    kind = f"{type(error).__name__}: " if isinstance(error, DeskError) else ""
+    request = f", request id {error.request_id}" if isinstance(error, DeskError) and error.request_id else ""
+    typer.echo(printable(f"{kind}{error}{request}"), err=True)
 
 
 def _status_of(error: Exception) -> int:

@@ -24,12 +24,14 @@ MEANINGS: dict[Kind, str] = {
     "created": "converted",
     "already": "had a ticket already",
     "skipped": "converted by an earlier run",
+    "excluded": "not failed in the ledger, so not tried",
     "failed": "not converted; correct the job or retry",
     "unknown": "may have been converted; the next run looks first",
 }
 DRY_RUN_MEANINGS: dict[Kind, str] = {
     "planned": "would be converted",
     "skipped": "converted by an earlier run",
+    "excluded": "not failed in the ledger, so not tried",
     "failed": "would be refused",
     "unknown": "may have been converted, and would be refused",
 }
@@ -42,6 +44,7 @@ _STYLES: dict[Kind, str] = {
     "created": "green",
     "already": "green",
     "skipped": "dim",
+    "excluded": "dim",
     "failed": "red",
     "unknown": "yellow",
 }
@@ -181,8 +184,9 @@ class _Speed(ProgressColumn):
         self._counts = counts
 
     def render(self, task: Task) -> Text:
-        # The jobs of an earlier run are skipped at once, so that they say nothing about the speed.
-        completed, elapsed = task.completed - self._counts["skipped"], task.elapsed or 0
+        # Jobs that are not tried take no time, so that they say nothing about the speed.
+        completed = task.completed - self._counts["skipped"] - self._counts["excluded"]
+        elapsed = task.elapsed or 0
         if task.remaining is None or not completed or not elapsed:
             return Text("")
         rate_limit = self._desk.rate_limit if self._desk else None

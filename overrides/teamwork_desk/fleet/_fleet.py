@@ -143,8 +143,6 @@ class Fleet:
             # Taskiq has limits of its own, such as the depth. Check them here, because `kiq` would report an error of
             # the encoder as if Redis had failed.
             self.broker.formatter.dumps(TaskiqMessage(task_id="", task_name=TASK, labels={}, args=[fields], kwargs={}))
-        except RequestError:  # It is a ValueError, and its message names the argument.
-            raise
         except (TypeError, ValueError, RecursionError):
             raise RequestError(
                 "account, arguments: expected values that JSON can encode, at most 200 levels deep"

@@ -392,7 +392,8 @@ def encode(value: object) -> Any:
 
 
 def _encode_other(value: Any) -> Any:
-    if hasattr(value, "to_dict"):
+    # Only a model is a class of attrs: the tables of pandas, for example, also have this method.
+    if hasattr(value, "to_dict") and hasattr(value, "__attrs_attrs__"):
         return value.to_dict()
     for kind, encoder in _ENCODERS.items():
         if isinstance(value, kind):
@@ -408,13 +409,13 @@ def encode_values(values: Mapping[str, Any]) -> dict[str, Any]:
     """Turn the values of an object into plain JSON values."""
     if _PLAIN.issuperset(map(type, values.values())):
         return {**values}
-    return {key: entry.to_dict() if hasattr(entry, "to_dict") else encode(entry) for key, entry in values.items()}
+    return {key: encode(entry) for key, entry in values.items()}
 
 
 def _encode_items(values: Collection[Any]) -> list[Any]:
     if _PLAIN.issuperset(map(type, values)):
         return [*values]
-    return [entry.to_dict() if hasattr(entry, "to_dict") else encode(entry) for entry in values]
+    return [encode(entry) for entry in values]
 
 
 def encode_datetime(value: Any) -> Any:

@@ -1,0 +1,52 @@
+"""What a ledger says about a conversation."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+from attrs import frozen
+
+State: TypeAlias = Literal["open", "done", "failed", "unknown"]
+
+
+@frozen(kw_only=True)
+class Entry:
+    """The record of a conversation in the ledger.
+
+    Attributes:
+        state: `open` from the moment when its request leaves until its outcome is known; `done`; `failed`, which the
+            next run retries; or `unknown`.
+        ticket_id: The ticket, if the state is `done`.
+        attempts: How many requests have left to convert it.
+    """
+
+    state: State
+    ticket_id: int | None
+    attempts: int
+
+    @property
+    def may_be_converted(self) -> bool:
+        """Whether it may have been converted, so that it must be looked up first."""
+        return self.state in ("open", "unknown")
+
+
+@frozen(kw_only=True)
+class Record(Entry):
+    """The whole record of a conversation.
+
+    Attributes:
+        conversation_id: The conversation.
+        error: The name of the error's class, if it failed or its outcome is unknown.
+        opened_at: When its last request left, in ISO 8601.
+        closed_at: When its outcome was recorded, in ISO 8601; None while it is open.
+    """
+
+    conversation_id: int
+    error: str | None
+    opened_at: str
+    closed_at: str | None
+
+    @property
+    def since(self) -> str:
+        """When its last request left, if that is still to be looked up; otherwise when its outcome was recorded."""
+        return self.opened_at if self.may_be_converted or self.closed_at is None else self.closed_at
