@@ -140,6 +140,7 @@ def test_json_has_all_conversations_or_those_of_one_state() -> None:
         "ticket_id": 1001,
         "ticket_url": f"{ORIGIN}/desk/tickets/1001",
         "attempts": 1,
+        "is_scheduled": False,
         "error": None,
         "opened_at": None,
         "closed_at": None,
@@ -593,6 +594,39 @@ def test_a_run_that_leaves_something_open_names_the_command_that_settles_it(fake
     assert result.stderr.count("To look them up without converting: teamwork-desk ledger settle run.sqlite\n") == 1
     assert command("ledger", "settle", "run.sqlite").exit_code == 0
     assert convert_many(3, 5).exit_code == 0
+
+
+def test_a_job_that_may_have_scheduled_an_email_is_never_sent_again(fake: FakeDesk) -> None:
+    Path("job.json").write_text('[{"conversation_id": 5, "scheduled_email": {"sendAt": "2030-01-01T09:00:00Z"}}]')
+    run = ("convert-many", "job.json", "--ledger", "run.sqlite", "--settle", "0")
+    fake.fail(status=504, method="POST")  # Desk may have accepted the request, and the ticket appears in 2030
+    assert command(*run).exit_code == 3
+    for _ in range(2):
+        result = command(*run)
+        assert "an earlier run may have scheduled an email" in result.stderr
+        assert (result.exit_code, states()) == (3, {5: "unknown"})
+    # A job without the email is a second conversion of the same conversation, and is not sent either.
+    assert "OutcomeUnknownError" in convert_many(5, options=("--settle", "0")).stderr
+    with closing(sqlite3.connect(LEDGER)) as connection:
+        connection.execute("UPDATE conversation SET opened_at = ?", (in_ledger(OLD),))
+        connection.commit()
+    result = command("ledger", "settle", "run.sqlite")
+    assert "its request scheduled an email, and the ticket appears later" in result.stdout
+    assert (result.exit_code, states()) == (3, {5: "unknown"})
+    assert [request.method for request in fake.requests].count("POST") == 1
+
+    assert command("ledger", "forget", "run.sqlite", "5", "--yes").exit_code == 0
+    assert command(*run).exit_code == 0
+    assert [ticket.conversation_id for ticket in fake.tickets] == [5]
+
+
+def test_a_scheduled_email_whose_conversion_failed_for_certain_is_sent_again(fake: FakeDesk) -> None:
+    Path("job.json").write_text('[{"conversation_id": 5, "scheduled_email": {"sendAt": "2030-01-01T09:00:00Z"}}]')
+    run = ("convert-many", "job.json", "--ledger", "run.sqlite", "--settle", "0")
+    fake.fail(status=403, method="POST")
+    assert (command(*run).exit_code, states()) == (1, {5: "failed"})
+    assert (command(*run).exit_code, states()) == (0, {5: "done"})
+    assert len(fake.tickets) == 1
 
 
 # Help

@@ -145,7 +145,7 @@ async def test_a_view_may_have_another_default(fake_desk: FakeDesk, desk: AsyncD
 
 
 async def test_verify_first_must_be_a_bool(fake_desk: FakeDesk, desk: AsyncDesk) -> None:
-    with pytest.raises(RequestError, match="verify_first: expected True, False or None"):
+    with pytest.raises(RequestError, match="verify_first: expected a bool, got int"):
         await desk.conversations.convert(42, verify_first=0)  # type: ignore[arg-type]
     with pytest.raises(ConfigurationError, match="verify_first: expected True or False"):
         open_desk(fake_desk, verify_first="no")

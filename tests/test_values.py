@@ -192,7 +192,8 @@ def sent(arguments: Mapping[str, Any], conversation_id: int = 42) -> bytes:
 def test_a_value_of_a_subclass_is_sent_as_the_plain_value(argument: str, data: st.DataObject) -> None:
     value, plain = data.draw(pairs_of(HINTS[argument]))
     assert problem_of(argument, value, HINTS[argument]) is None
-    assert sent({argument: value}, Int(42)) == sent({argument: plain})
+    # orjson and json write some floats differently, and orjson does not encode subclasses of float.
+    assert json.loads(sent({argument: value}, Int(42))) == json.loads(sent({argument: plain}))
 
 
 @given(JSON)

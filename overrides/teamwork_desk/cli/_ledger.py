@@ -42,15 +42,13 @@ PRAGMA application_id = {APPLICATION_ID};
 PRAGMA user_version = {FORMAT};
 COMMIT;
 """
-# An older version of this package knows nothing of this table, and leaves it alone. So the format is still the same.
-_UPLOADS = """
-CREATE TABLE IF NOT EXISTS upload (
-    conversation_id INTEGER NOT NULL,
-    fingerprint TEXT NOT NULL,
-    file_id INTEGER NOT NULL,
-    PRIMARY KEY (conversation_id, fingerprint)
-);
-"""
+# An older version of this package knows nothing of these tables, and ignores them. So the format is still the same.
+_LATER_TABLES = (
+    "CREATE TABLE IF NOT EXISTS upload (conversation_id INTEGER NOT NULL, fingerprint TEXT NOT NULL,"
+    " file_id INTEGER NOT NULL, PRIMARY KEY (conversation_id, fingerprint))",
+    "CREATE TABLE IF NOT EXISTS scheduled (conversation_id INTEGER PRIMARY KEY)",
+)
+_IS_SCHEDULED = "EXISTS (SELECT 1 FROM scheduled WHERE conversation_id = id)"
 _NOW = "strftime('%Y-%m-%dT%H:%M:%fZ')"
 
 
@@ -96,13 +94,17 @@ class Ledger:
             self._connection.executescript(_SCHEMA)
         # SQLite locks the file at the first write, and the lock must exist before the first conversion.
         self._connection.execute("BEGIN EXCLUSIVE")
-        self._connection.execute(_UPLOADS)
+        self._add_later_tables()
         known = self.origin
         if origin is not None and known is None:
             self._connection.execute("INSERT INTO installation VALUES (?)", (origin,))
         self._connection.execute("COMMIT")
         if origin is not None and known not in (None, origin):
             raise CommandError(f"{self._path}: this ledger belongs to {known}, not to {origin}")
+
+    def _add_later_tables(self) -> None:
+        for statement in _LATER_TABLES:
+            self._connection.execute(statement)
 
     def _is_new(self) -> bool:
         """Return whether the database is empty. Reject a database that is not a ledger of this format."""
@@ -128,6 +130,13 @@ class Ledger:
             is_locked = error.sqlite_errorcode == sqlite3.SQLITE_BUSY
             reason = IN_USE if is_locked else f"cannot be used: {error}"
             raise CommandError(f"{self._path}: {reason}") from None
+
+    @contextmanager
+    def _transaction(self) -> Generator[None]:
+        """Write everything of a block, or nothing."""
+        with self._command_errors(), self._connection:
+            self._connection.execute("BEGIN")
+            yield
 
     @classmethod
     def in_memory(cls, path: Path) -> Ledger:
@@ -158,15 +167,16 @@ class Ledger:
         with self._command_errors():
             if self._is_new():
                 self._connection.executescript(_SCHEMA)
-            self._connection.execute(_UPLOADS)
+            self._add_later_tables()
 
     def entry(self, conversation_id: int) -> Entry | None:
         """Return the record of a conversation; None if no run has tried to convert it."""
         with self._command_errors():
             row = self._connection.execute(
-                "SELECT state, ticket_id, attempts FROM conversation WHERE id = ?", (conversation_id,)
+                f"SELECT state, ticket_id, attempts, {_IS_SCHEDULED} FROM conversation WHERE id = ?",  # noqa: S608
+                (conversation_id,),
             ).fetchone()
-        return None if row is None else Entry(state=row[0], ticket_id=row[1], attempts=row[2])
+        return None if row is None else Entry(state=row[0], ticket_id=row[1], attempts=row[2], is_scheduled=row[3])
 
     @property
     def origin(self) -> str | None:
@@ -179,8 +189,8 @@ class Ledger:
         """Return the records of all conversations, in the order of their ids."""
         with self._command_errors():
             cursor = self._connection.execute(
-                "SELECT id AS conversation_id, state, ticket_id, error, attempts, opened_at, closed_at"
-                " FROM conversation ORDER BY id"
+                "SELECT id AS conversation_id, state, ticket_id, error, attempts, opened_at, closed_at,"  # noqa: S608
+                f" {_IS_SCHEDULED} AS is_scheduled FROM conversation ORDER BY id"
             )
             names = [column[0] for column in cursor.description]
             return [Record(**dict(zip(names, row, strict=True))) for row in cursor]
@@ -202,14 +212,20 @@ class Ledger:
         if self._place is not None:
             self._place.check()
 
-    def begin(self, conversation_id: int) -> None:
+    def begin(self, conversation_id: int, *, is_scheduled: bool = False) -> None:
         """Record that the request for a conversation leaves now.
+
+        Args:
+            conversation_id: The conversation.
+            is_scheduled: Whether the request schedules an email, so that the ticket may appear much later.
 
         Raises:
             CommandError: The ledger cannot be written, or is no longer at its path: nothing must be sent.
         """
         self.check_place()
-        with self._command_errors():
+        with self._transaction():
+            if is_scheduled:
+                self._connection.execute("INSERT OR IGNORE INTO scheduled VALUES (?)", (conversation_id,))
             self._connection.execute(
                 f"INSERT INTO conversation (id, state, attempts, opened_at) VALUES (?, 'open', 1, {_NOW})"  # noqa: S608
                 " ON CONFLICT (id) DO UPDATE SET state = 'open', error = NULL, closed_at = NULL,"
@@ -228,7 +244,9 @@ class Ledger:
             ticket_id: Its ticket, if it has one.
             error: The name of the error's class, if it failed.
         """
-        with self._command_errors():
+        with self._transaction():
+            if state in ("done", "failed"):
+                self._connection.execute("DELETE FROM scheduled WHERE conversation_id = ?", (conversation_id,))
             self._connection.execute(
                 "INSERT INTO conversation (id, state, ticket_id, error, attempts, opened_at, closed_at)"  # noqa: S608
                 f" VALUES (?, ?, ?, ?, 0, {_NOW}, {_NOW})"
@@ -266,11 +284,10 @@ class Ledger:
         """
         self.check_place()
         ids = [(conversation_id,) for conversation_id in conversation_ids]
-        with self._command_errors():
-            self._connection.execute("BEGIN")
+        with self._transaction():
             self._connection.executemany("DELETE FROM conversation WHERE id = ?", ids)
-            self._connection.executemany("DELETE FROM upload WHERE conversation_id = ?", ids)
-            self._connection.execute("COMMIT")
+            for table in ("upload", "scheduled"):
+                self._connection.executemany(f"DELETE FROM {table} WHERE conversation_id = ?", ids)  # noqa: S608
 
     def __enter__(self) -> Self:
         return self

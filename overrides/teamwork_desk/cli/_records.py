@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
-from attrs import frozen
+from attrs import field, frozen
 
 State: TypeAlias = Literal["open", "done", "failed", "unknown"]
 
@@ -18,11 +18,14 @@ class Entry:
             next run retries; or `unknown`.
         ticket_id: The ticket, if the state is `done`.
         attempts: How many requests have left to convert it.
+        is_scheduled: Whether a request that may have converted it scheduled an email. The ticket appears only after the
+            email was sent, so a listing without a ticket proves nothing, and no request may be sent again.
     """
 
     state: State
     ticket_id: int | None
     attempts: int
+    is_scheduled: bool = field(default=False, converter=bool)
 
     @property
     def may_be_converted(self) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 import anyio
 from attrs import define, field
 
-from teamwork_desk import AsyncDesk, ConvertedConversation, DeskError, NotSentError
+from teamwork_desk import AsyncDesk, ConvertedConversation, DeskError, NotSentError, OutcomeUnknownError
 from teamwork_desk.backlog import Convert, Job, Outcome, convert_many
 
 from ._errors import CommandError
@@ -37,11 +37,15 @@ class _Running:
         scope: Cancels the job.
         has_files: Whether its files, if it has any, are uploaded.
         has_left: Whether a request that converts its conversation has left.
+        is_scheduled: Whether its request schedules an email.
+        is_only_looked_up: Whether an earlier request may have scheduled an email, so that none may be sent again.
     """
 
     scope: anyio.CancelScope = field(factory=anyio.CancelScope)
     has_files: bool = False
     has_left: bool = False
+    is_scheduled: bool = False
+    is_only_looked_up: bool = False
 
 
 class Run:
@@ -118,16 +122,19 @@ class Run:
         """Record that the request for a conversation leaves now.
 
         Raises:
-            RefusedError: The run is stopped, or the ledger cannot be written: the request must not leave.
+            RefusedError: The request must not leave.
         """
         if self._is_stopping:
             raise RefusedError("the run was stopped")
+        job = self._running[conversation_id]
+        if job.is_only_looked_up:
+            raise RefusedError("an earlier run may have scheduled an email")
         try:
-            self._ledger.begin(conversation_id)
+            self._ledger.begin(conversation_id, is_scheduled=job.is_scheduled)
         except CommandError as error:
             self._fail(error)
             raise RefusedError("the ledger cannot be written") from None
-        self._running[conversation_id].has_left = True
+        job.has_left = True
         self._awaited.add(conversation_id)
 
     def _fail(self, error: CommandError) -> None:
@@ -220,19 +227,27 @@ class Run:
         self._ledger.check_place()
         before = self._ledger.entry(conversation_id)
         may_be_converted = before is not None and before.may_be_converted
+        job.is_scheduled = arguments.get("scheduled_email") is not None
+        job.is_only_looked_up = may_be_converted and before is not None and before.is_scheduled
         if may_be_converted:
             await anyio.sleep_until(self._settled_at)
             arguments["verify_first"] = True
         elif arguments.get("verify_first") is None:
             arguments["verify_first"] = self._verify_first
         try:
-            conversation = await self._uploads.attach(conversation_id, arguments)
-            job.has_files = True
+            conversation = None
+            if not job.is_only_looked_up:
+                conversation = await self._uploads.attach(conversation_id, arguments)
+                job.has_files = True
             conversation = conversation or await self._convert(conversation_id, **arguments)
         except DeskError as error:
-            if isinstance(error, RefusedError) and not job.has_left:
+            if (
+                isinstance(error, RefusedError)
+                and not job.has_left
+                and (self._is_stopping or not job.is_only_looked_up)
+            ):
                 raise NotStartedError(str(error)) from None
-            final = self._final(error)
+            final = self._final(error, job)
             self._record_failure(job, conversation_id, final, may_be_converted=may_be_converted)
             # A job that got no turn has no result yet, because it is tried again.
             (self._awaited.discard if got_no_turn(final) else self._awaited.add)(conversation_id)
@@ -244,8 +259,15 @@ class Run:
         self._uploads.forget(conversation_id)
         return conversation
 
-    def _final(self, error: DeskError) -> DeskError:
-        """Return the error of a job that has ended. It is another one if the job only ends because the run stops."""
+    def _final(self, error: DeskError, job: _Running) -> DeskError:
+        """Return the error of a job that has ended. It is another one if the run has stopped the job."""
+        if job.is_only_looked_up and isinstance(error, RefusedError):
+            unknown = OutcomeUnknownError(
+                "an earlier run may have scheduled an email; the ticket appears only after it was sent, "
+                "so nothing is sent again"
+            )
+            unknown.maybe_applied, unknown.request_id = True, error.request_id
+            return unknown
         if not self._is_stopping or not (isinstance(error, RefusedError) or got_no_turn(error)):
             return error
         stopped = NotSentError("the run was stopped before the request was sent again")

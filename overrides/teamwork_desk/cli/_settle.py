@@ -97,4 +97,8 @@ def _settled(record: Record, found: Conversation | DeskError, desk: AsyncDesk, *
         return attrs.evolve(settled, message=f"{reason}, and its request may still be running")
     if isinstance(found, DeskError):
         return attrs.evolve(settled, message=reason)
+    if record.is_scheduled:
+        return attrs.evolve(
+            settled, message=f"{reason}, but its request scheduled an email, and the ticket appears later"
+        )
     return attrs.evolve(settled, state="failed", message=f"{reason}, so it was not converted")
