@@ -129,11 +129,14 @@ async def test_a_filter_without_a_json_form_is_rejected(filter: dict[str, Any]) 
     [
         ({"proxy": "bad://proxy"}, "proxy: expected a proxy"),
         ({"verify": "no/such/file"}, "verify, cert: the certificates cannot be read"),
+        ({"cert": "a\0b"}, "verify, cert: the certificates cannot be read: embedded null byte"),
+        ({"mounts": {"https://": 3}}, "mounts: expected an AsyncBaseTransport, got int"),
         ({"limits": 3}, "limits: expected a Limits, got int"),
         ({"event_hooks": 3}, "event_hooks: expected a dict with str keys, got int"),
     ],
 )
 @pytest.mark.filterwarnings("ignore:`verify=<str>` is deprecated")
+@pytest.mark.filterwarnings("ignore:`cert=.*` is deprecated")
 def test_an_option_that_httpx_rejects_is_rejected_at_construction(options: Any, message: str) -> None:
     with pytest.raises(ConfigurationError, match=f"^{message}"):
         AsyncDesk("https://desk.example", token="t", **options)

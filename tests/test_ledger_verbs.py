@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 import sys
 import termios
+import threading
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
@@ -269,20 +270,30 @@ def on_a_terminal(*arguments: str, width: int = 100, types: bytes = b"") -> tupl
     ours, theirs = pty.openpty()
     termios.tcsetwinsize(theirs, (24, width))
     os.write(ours, types)
-    shown = b""
-    with subprocess.Popen(
-        [sys.executable, "-m", "teamwork_desk.cli", *arguments],
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-        env={**os.environ, "TERM": "xterm"},
-    ) as running:
-        os.close(theirs)
+    shown: list[bytes] = []
+
+    def read() -> None:
         with suppress(OSError):  # Linux reports the end of a terminal as an error.
             while chunk := os.read(ours, 10_000):
-                shown += chunk
+                shown.append(chunk)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        os.fdopen(theirs, closefd=False) as typed,
+        os.fdopen(theirs, "w") as screen,
+    ):
+        for name, stream in {"stdin": typed, "stdout": screen, "stderr": screen}.items():
+            patch.setattr(sys, name, stream)
+        patch.setenv("TERM", "xterm")
+        patch.setenv("COLUMNS", "7")  # the width of the terminal counts
+        with pytest.raises(SystemExit) as stopped:
+            _app.app(arguments)
+    reader.join()
     os.close(ours)
-    return running.returncode, [line.rstrip() for line in re.sub(CONTROL, "", shown.decode()).splitlines()]
+    lines = re.sub(CONTROL, "", b"".join(shown).decode()).splitlines()
+    return int(stopped.value.code or 0), [line.rstrip() for line in lines]
 
 
 @pytest.mark.parametrize("width", [60, 100])
@@ -291,7 +302,7 @@ def test_a_terminal_shows_tables_with_the_first_conversations_of_each_state(widt
     status, lines = on_a_terminal("ledger", "run.sqlite", width=width)
     assert status == 0
     assert max(map(len, lines[:-1])) <= width
-    rows = [match.groups() for line in lines if (match := re.fullmatch(r" *(\d+)   \d+ s ago +(\w+) +1", line))]
+    rows = [match.groups() for line in lines if (match := re.fullmatch(r" *(\d+)   \d+ (?:s|min) ago +(\w+) +1", line))]
     assert rows == [
         *((str(number), "NotFoundError") for number in range(9700001, 9700021)),
         ("9700030", "OutcomeUnknownError"),

@@ -90,8 +90,9 @@ def explained(error: Exception, options: Mapping[str, Any]) -> ConfigurationErro
     variable = _certificates(options)
     if variable and isinstance(error, ssl.SSLError):
         return ConfigurationError(f"{variable}: its certificates cannot be read: {error}")
-    if isinstance(error, OSError):
-        return ConfigurationError(f"verify, cert: the certificates cannot be read: {error.strerror or error}")
+    if isinstance(error, OSError) or "null byte" in str(error):  # in a path
+        reason = getattr(error, "strerror", None) or error
+        return ConfigurationError(f"verify, cert: the certificates cannot be read: {reason}")
     return ConfigurationError(f"httpx rejected an option: {error}")
 
 

@@ -123,14 +123,13 @@ def convert(
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--attach") from None
     token = ask_for_token()
-    gate, is_printed = Gate(lambda _: None), False
+    gate = Gate(lambda _: None)
 
     async def work() -> None:
         with upload_progress(console_on("stderr"), is_used=bool(files)) as hooks:
             await convert_one(hooks)
 
     async def convert_one(hooks: list[Any]) -> None:
-        nonlocal is_printed
         async with AsyncDesk(url, token=token, event_hooks={"request": [*hooks, gate.before_request]}) as desk:
             fields = ids_for_names(arguments, await list_kinds(desk, kinds_named(arguments)))
             fields["verify_first"] = verify_first
@@ -142,10 +141,9 @@ def convert(
         except OSError:
             # The conversation is converted, so the exit status must be 0. Otherwise a user would convert it again.
             typer.echo(f"conversation {conversation_id}: converted, ticket {ticket_id}, {page}", err=True)
-        is_printed = True
 
     def interrupted() -> None:
-        if gate.has_passed and not is_printed:
+        if gate.has_passed:
             look = shlex.join(["teamwork-desk", "get", str(conversation_id), *(["--url", url] if url else [])])
             again = ", or run the same command again, which looks first" if verify_first else ""
             typer.echo(
@@ -153,7 +151,7 @@ def convert(
                 f" and run: {look}{again}",
                 err=True,
             )
-        elif not is_printed:
+        else:
             typer.echo(f"interrupted: {'the conversion was not' if files else 'nothing was'} sent", err=True)
 
     run(work(), interrupted)

@@ -161,6 +161,4 @@ def _explained(error: csv.Error) -> str:
     text = str(error)
     if "unexpected end" in text:
         return "this row has a quote that is never closed, or the file is cut within the row"
-    if "expected after" in text:
-        return 'text follows the closing quote of a cell; write a quote within a cell as ""'
-    return text
+    return 'text follows the closing quote of a cell; write a quote within a cell as ""' if "after" in text else text
