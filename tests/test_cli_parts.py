@@ -14,9 +14,9 @@ from teamwork_desk import AsyncDesk, cli
 from teamwork_desk._values import Kind
 from teamwork_desk.cli import _app, _options
 from teamwork_desk.cli._console import console_on
-from teamwork_desk.cli._convert_many import _say_if_nothing_was_sent
+from teamwork_desk.cli._convert_many import say_if_nothing_was_sent
 from teamwork_desk.cli._gate import Gate
-from teamwork_desk.cli._jobs import _find_format
+from teamwork_desk.cli._jobs import find_format
 from teamwork_desk.cli._json_jobs import json_jobs
 from teamwork_desk.cli._show import Display
 from teamwork_desk.testing import FakeDesk
@@ -70,7 +70,7 @@ def test_an_interrupted_conversion_says_what_may_have_happened(
 def test_an_early_interrupt_says_that_nothing_was_sent(has_passed: bool, capsys: pytest.CaptureFixture[str]) -> None:
     gate = Gate(lambda _: None)
     gate.has_passed = has_passed
-    _say_if_nothing_was_sent(gate)
+    say_if_nothing_was_sent(gate)
     assert capsys.readouterr().err == ("" if has_passed else "interrupted: nothing was sent\n")
 
 
@@ -86,7 +86,7 @@ def test_the_help_of_a_new_argument_derives_from_its_type(
     name: str, kind: Kind, text: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_options, "_TEXTS", {})
-    assert _options._help(name, "The editor. It is new.", kind) == text
+    assert _options.help_of(name, "The editor. It is new.", kind) == text
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_the_help_of_a_new_argument_derives_from_its_type(
     ],
 )
 def test_the_format_of_a_pipe_is_found_in_its_first_line(lines: list[str], is_csv: bool, has_hint: bool) -> None:
-    found, hint, rest = _find_format(iter(lines))
+    found, hint, rest = find_format(iter(lines))
     assert (found, bool(hint), list(rest)) == (is_csv, has_hint, lines)
 
 
@@ -123,7 +123,12 @@ def test_columns_count_only_if_the_terminal_has_no_size(
 ) -> None:
     monkeypatch.setenv("COLUMNS", "70")
     monkeypatch.setattr(sys, "stdout", Terminal())
-    monkeypatch.setattr(os, "get_terminal_size", lambda *_: os.terminal_size((columns, 24)))
+    size = os.terminal_size((columns, 24))
+
+    def get_terminal_size(_: int) -> os.terminal_size:
+        return size
+
+    monkeypatch.setattr(os, "get_terminal_size", get_terminal_size)
     assert console_on("stdout").width == width
 
 

@@ -137,7 +137,7 @@ def convert_many(
     if not math.isfinite(settle):
         raise typer.BadParameter("expected a number of seconds", param_hint="--settle")
     gate, most = Gate(), math.inf if limit is None else limit
-    interrupted = partial(_say_if_nothing_was_sent, gate)
+    interrupted = partial(say_if_nothing_was_sent, gate)
     # The jobs may need a long time until they end, and without a token the command cannot do anything with them.
     token = ask_for_token(is_stdin_used=True) if is_stdin(jobs) and not dry_run else None
     with exit_on_error(interrupted):
@@ -221,7 +221,7 @@ async def _plan(
     return _status_of_all(display.counts)
 
 
-def _say_if_nothing_was_sent(gate: Gate) -> None:
+def say_if_nothing_was_sent(gate: Gate) -> None:
     # Otherwise, the run has said at its end what is open.
     if not gate.has_passed:
         typer.echo("interrupted: nothing was sent", err=True)

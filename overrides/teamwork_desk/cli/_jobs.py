@@ -101,7 +101,7 @@ def _read(
         with _open(path) as opened:
             lines = _with_warning_about_end(opened, lambda text: warn(f"{source}: {text}"))
             if is_csv is None:
-                is_csv, hint, lines = _find_format(lines)
+                is_csv, hint, lines = find_format(lines)
             if is_csv:
                 rows = csv_jobs(
                     lines,
@@ -136,7 +136,7 @@ def _folder(path: Path) -> Path:
     return Path() if is_stdin(path) or path.parts[1:2] in (("dev",), ("proc",)) else path.parent
 
 
-def _find_format(lines: Iterator[str]) -> tuple[bool, str, Iterator[str]]:
+def find_format(lines: Iterator[str]) -> tuple[bool, str, Iterator[str]]:
     """Return whether lines are CSV, a hint for messages if that is not certain, and the lines."""
     begin: list[str] = []
     for line in lines:

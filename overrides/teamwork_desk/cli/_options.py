@@ -64,7 +64,7 @@ def _options() -> Iterator[inspect.Parameter]:
         option = typer.Option(
             None,
             _flag(name, form),
-            help=_help(name, descriptions.get(name, ""), kind_of(hint)),
+            help=help_of(name, descriptions.get(name, ""), kind_of(hint)),
             metavar=_METAVARS.get(form),
             parser=id_or_text if form == "id or text" else None,
         )
@@ -85,7 +85,7 @@ def _flag(name: str, form: Form) -> str:
     return f"--{flag}/--no-{flag}" if form == "boolean" else f"--{flag}"
 
 
-def _help(name: str, description: str, kind: Kind) -> str:
+def help_of(name: str, description: str, kind: Kind) -> str:
     """Return the help of an option: its text, or the description with the choices and the form of the value added."""
     if name in _TEXTS:
         return f"{_TEXTS[name]}."
