@@ -54,9 +54,7 @@ def convert_many(
     jobs: Annotated[
         Path,
         typer.Argument(
-            exists=True,
             dir_okay=False,
-            allow_dash=True,
             help="The jobs file: .jsonl, .json, .csv or .tsv, in UTF-8; - is standard input.",
             show_default=False,
         ),
@@ -201,7 +199,7 @@ def convert_many(
         if came.number or display.hidden:
             display.note(_to_go_on(jobs))
         elif limit is not None and display.not_started:
-            display.remark(f"--limit {limit}: {display.not_started} of the jobs not tried. {_to_go_on(jobs)}")
+            display.remark(f"--limit {limit}: {_not_tried(display.not_started)}. {_to_go_on(jobs)}")
         if came.number:
             return INTERRUPTED
         # UNKNOWN means that the same command will look the conversations up, but its ledger would not know them.
@@ -243,6 +241,10 @@ def _interrupted(leaving: int) -> str:
     return f"interrupted: {sent}, and nothing more is sent; press Ctrl-C again to stop at once and leave them open"
 
 
+def _not_tried(jobs: int) -> str:
+    return "1 job was not tried" if jobs == 1 else f"{jobs} jobs were not tried"
+
+
 def _to_go_on(jobs: Path) -> str:
     with_jobs = "" if can_be_read_again(jobs) else " with the same jobs"
     with_jobs += " on standard input" * is_stdin(jobs)
@@ -256,6 +258,9 @@ def _with_json(results: str | None) -> str:
 
 
 def _check_paths(jobs: Path, ledger: Path, results: str | None) -> None:
+    # Typer 0.29 refuses - as a file that must exist.
+    if not is_stdin(jobs) and not jobs.exists():
+        raise typer.BadParameter(f"file '{jobs}' does not exist", param_hint="jobs")
     source = Path("/dev/stdin") if is_stdin(jobs) else jobs
     paths = [source, ledger, *([] if results in (None, "-") else [Path(results)])]
     if len({path.resolve() for path in paths}) < len(paths):
