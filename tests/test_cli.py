@@ -1299,9 +1299,11 @@ def test_the_width_of_a_terminal_has_precedence_over_columns() -> None:
 
 @two_jobs
 def test_results_on_a_terminal_are_printed_above_the_progress_bar() -> None:
-    _, shown = on_a_terminal(*MANY, "--results", "-")
-    lines = [line for line in shown.splitlines() if '{"line": ' in line]
+    _, shown = on_a_terminal(*MANY, "--results", "-", width=60)
+    lines = [line for line in re.sub(CONTROL, "", shown).splitlines() if '{"line": ' in line]
     assert len(lines) == 2
+    # A line is longer than the terminal is wide, and is not broken in two.
+    assert {json.loads(line[line.index("{") :])["conversation_id"] for line in lines} == {1, 404}
     assert not [line for line in lines if "done" in line.partition("{")[0]]
 
 

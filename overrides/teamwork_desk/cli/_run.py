@@ -15,7 +15,7 @@ from attrs import define, field
 from teamwork_desk import AsyncDesk, ConvertedConversation, DeskError, NotSentError, OutcomeUnknownError
 from teamwork_desk.backlog import Convert, Job, Outcome, convert_many
 
-from ._errors import CommandError
+from ._errors import CommandError, message_of
 from ._failures import Failures, got_no_turn
 from ._gate import RefusedError
 from ._jobs import Line
@@ -313,6 +313,6 @@ class Run:
             conversation_id=conversation_id,
             state=state_of(entry),
             error=type(error).__name__,
-            message=f"{error}{self._uploads.describe(conversation_id)}",
+            message=f"{message_of(error)}{self._uploads.describe(conversation_id)}",
             request_id=error.request_id,
         )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TextIO
 
 from rich.console import RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task
@@ -19,6 +20,7 @@ from teamwork_desk._checks import printable
 
 from ._console import console_on, is_a_terminal
 from ._result import Kind, Result
+from ._shell import print_json
 
 MEANINGS: dict[Kind, str] = {
     "created": "converted",
@@ -124,6 +126,19 @@ class Display:
             self._console.print(printable(text), soft_wrap=True)
         else:  # Without a bar, rich would only take time.
             print(printable(text), file=self._console.file)
+
+    def print_json(self, value: Any, file: TextIO | None) -> None:
+        """Print a value as one line of JSON.
+
+        Args:
+            value: The value.
+            file: The file; None is standard output.
+        """
+        if file is None and self._has_bar and is_a_terminal("stdout"):
+            # rich would break the line at the terminal's width, and a copy of it would not be JSON.
+            self._console.print(json.dumps(value), soft_wrap=True)
+        else:
+            print_json(value, file)
 
     def report(self, result: Result) -> None:
         """Count a result, and print a line about it unless the progress bar suffices."""
