@@ -69,7 +69,14 @@ def convert_many(
         ),
     ],
     url: Url = None,
-    concurrency: Annotated[int, typer.Option(min=1, metavar="<int>", help="How many jobs run at the same time.")] = 8,
+    concurrency: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            metavar="<int>",
+            help="How many jobs run at the same time. More are faster, because jobs that run together share lookups.",
+        ),
+    ] = 8,
     results: Annotated[
         str | None, typer.Option(help="The file for the result of each job, as JSONL; - is standard output.")
     ] = None,
@@ -87,8 +94,8 @@ def convert_many(
         typer.Option(
             min=1,
             metavar="<int>",
-            help="Try at most so many jobs in this run; those that failed before come last. Jobs that the ledger has as"
-            " done do not count.",
+            help="Try at most so many jobs in this run; those that failed before come last. Jobs that are done in the"
+            " ledger do not count.",
         ),
     ] = None,
     max_failures: Annotated[
