@@ -291,7 +291,7 @@ def test_a_terminal_shows_tables_with_the_first_conversations_of_each_state(widt
     status, lines = on_a_terminal("ledger", "run.sqlite", width=width)
     assert status == 0
     assert max(map(len, lines[:-1])) <= width
-    rows = [match.groups() for line in lines if (match := re.fullmatch(r" *(\d+)   \d+ s ago +(\w+) +1", line))]
+    rows = [match.groups() for line in lines if (match := re.fullmatch(r" *(\d+)   \d+ \w+ ago +(\w+) +1", line))]
     assert rows == [
         *((str(number), "NotFoundError") for number in range(9700001, 9700021)),
         ("9700030", "OutcomeUnknownError"),

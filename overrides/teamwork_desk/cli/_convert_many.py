@@ -267,7 +267,7 @@ def _with_json(results: str | None) -> str:
 def _check_paths(jobs: Path, ledger: Path, results: str | None) -> None:
     # Typer 0.29 refuses - as a file that must exist.
     if not is_stdin(jobs) and not jobs.exists():
-        raise typer.BadParameter(f"file '{jobs}' does not exist", param_hint="jobs")
+        raise typer.BadParameter(f"file '{jobs}' does not exist.", param_hint="'jobs'")
     source = Path("/dev/stdin") if is_stdin(jobs) else jobs
     paths = [source, ledger, *([] if results in (None, "-") else [Path(results)])]
     if len({path.resolve() for path in paths}) < len(paths):
