@@ -1042,6 +1042,9 @@ def test_the_second_interrupt_stops_at_once_and_names_what_it_leaves_open(
         _, errors = process.communicate()
     assert process.returncode == 130
     assert "run.sqlite: open or unknown, may have been converted: 2\n" in errors
+    assert re.search(r"open +│ +1 │ may have been converted; the next run looks first +│\n", errors)
+    assert re.search(r"not started +│ +17 │ nothing was sent for them +│\n", errors)
+    assert re.search(r"total +│ +19 │", errors)
     assert states_in_ledger() == {1: "done", 2: "open"}
     assert command_again() == 0
     assert len(fake.tickets) == 19

@@ -139,8 +139,7 @@ def convert_many(
     """
     results = _with_json(results) if as_json else results
     _check_paths(jobs, ledger, results)
-    if not math.isfinite(settle):
-        raise typer.BadParameter("expected a number of seconds", param_hint="--settle")
+    _check_settle(settle)
     gate, most = Gate(), math.inf if limit is None else limit
     interrupted = partial(_say_if_nothing_was_sent, gate)
     # The jobs may need a long time until they end, and without a token the command cannot do anything with them.
@@ -199,6 +198,7 @@ def convert_many(
                     traceback.print_exc()
                     status = FAILED
                 finally:
+                    display.left_open = backlog.left_open
                     if left := opened.unsettled():
                         display.note(f"{ledger}: open or unknown, may have been converted: {shortened(left)}")
                         if not is_lost:
@@ -240,12 +240,12 @@ def _interrupted(leaving: int) -> str:
     """
     if not leaving:
         return "interrupted: nothing more is sent"
-    sent = (
-        "1 conversion that was sent comes to its end"
+    sent, them = (
+        ("1 conversion that was sent comes to its end", "it")
         if leaving == 1
-        else (f"{leaving} conversions that were sent come to their end")
+        else (f"{leaving} conversions that were sent come to their end", "them")
     )
-    return f"interrupted: {sent}, and nothing more is sent; press Ctrl-C again to stop at once and leave them open"
+    return f"interrupted: {sent}, and nothing more is sent; press Ctrl-C again to stop at once and leave {them} open"
 
 
 def _not_tried(jobs: int) -> str:
@@ -262,6 +262,11 @@ def _with_json(results: str | None) -> str:
     if results not in (None, "-"):
         raise typer.BadParameter("--json prints the results to standard output, so that --results cannot be a file")
     return "-"
+
+
+def _check_settle(settle: float) -> None:
+    if not math.isfinite(settle):
+        raise typer.BadParameter("expected a number of seconds", param_hint="--settle")
 
 
 def _check_paths(jobs: Path, ledger: Path, results: str | None) -> None:

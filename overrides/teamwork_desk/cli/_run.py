@@ -105,6 +105,11 @@ class Run:
         """The conversations whose request has left, and whose outcome is not known yet."""
         return [conversation_id for conversation_id, job in self._running.items() if job.has_left]
 
+    @property
+    def left_open(self) -> int:
+        """How many jobs have sent their conversion, and have no result."""
+        return len(self._awaited)
+
     def stop(self) -> None:
         """Stop every job whose conversion has not left, and start no more. The others come to their end."""
         self._is_stopping = True

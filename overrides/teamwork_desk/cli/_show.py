@@ -66,6 +66,7 @@ class Display:
     Attributes:
         counts: How many results of each kind there are.
         hidden: The class of the errors that are only counted, because enough of them were shown.
+        left_open: How many jobs have sent their conversion, and have no result, because the run was stopped at once.
     """
 
     def __init__(
@@ -80,6 +81,7 @@ class Display:
     ) -> None:
         self.counts: Counter[Kind] = Counter()
         self.hidden: str | None = None
+        self.left_open = 0
         self._source = source
         self._console = console_on(stream)
         self._meanings = DRY_RUN_MEANINGS if desk is None else MEANINGS
@@ -112,8 +114,8 @@ class Display:
 
     @property
     def not_started(self) -> int:
-        """How many jobs have no result, so that nothing was sent for them."""
-        return max(0, self._total - self.counts.total())
+        """How many jobs have no result, and nothing was sent for them."""
+        return max(0, self._total - self.counts.total() - self.left_open)
 
     def remark(self, text: str) -> None:
         """Print a message that asks for nothing: it is left out if the display is quiet."""
@@ -156,10 +158,12 @@ class Display:
         for kind, meaning in self._meanings.items():
             if self.counts[kind]:
                 table.add_row(Text(kind, _STYLES[kind]), str(self.counts[kind]), meaning)
+        if self.left_open:
+            table.add_row(Text("open", _STYLES["unknown"]), str(self.left_open), MEANINGS["unknown"])
         if self.not_started:
             table.add_row("not started", str(self.not_started), "nothing was sent for them")
         table.add_section()
-        table.add_row("total", str(self.counts.total() + self.not_started), "")
+        table.add_row("total", str(self.counts.total() + self.left_open + self.not_started), "")
         self._console.print(table)
 
 
