@@ -187,7 +187,7 @@ def test_jobs_attach_files_relative_to_the_jobs_file(command: Command, fake: Fak
 @pytest.mark.parametrize(
     ("attach", "problem"),
     [
-        (["nothing.txt"], "file 1 cannot be read (FileNotFoundError)"),
+        (["nothing.txt"], "file 1 does not exist"),
         (["a.txt", "a\0b"], "file 2 cannot be read (ValueError)"),
         (["large.bin"], "file 1 is larger than 20971520 bytes (20 MB)"),
         (["."], "file 1 is not a regular file"),

@@ -1042,6 +1042,9 @@ def test_the_second_interrupt_stops_at_once_and_names_what_it_leaves_open(
         _, errors = process.communicate()
     assert process.returncode == 130
     assert "run.sqlite: open or unknown, may have been converted: 2\n" in errors
+    assert re.search(r"open +│ +1 │ may have been converted; the next run looks first +│\n", errors)
+    assert re.search(r"not started +│ +17 │ nothing was sent for them +│\n", errors)
+    assert re.search(r"total +│ +19 │", errors)
     assert states_in_ledger() == {1: "done", 2: "open"}
     assert command_again() == 0
     assert len(fake.tickets) == 19
@@ -1299,9 +1302,11 @@ def test_the_width_of_a_terminal_has_precedence_over_columns() -> None:
 
 @two_jobs
 def test_results_on_a_terminal_are_printed_above_the_progress_bar() -> None:
-    _, shown = on_a_terminal(*MANY, "--results", "-")
-    lines = [line for line in shown.splitlines() if '{"line": ' in line]
+    _, shown = on_a_terminal(*MANY, "--results", "-", width=60)
+    lines = [line for line in re.sub(CONTROL, "", shown).splitlines() if '{"line": ' in line]
     assert len(lines) == 2
+    # A line is longer than the terminal is wide, and is not broken in two.
+    assert {json.loads(line[line.index("{") :])["conversation_id"] for line in lines} == {1, 404}
     assert not [line for line in lines if "done" in line.partition("{")[0]]
 
 

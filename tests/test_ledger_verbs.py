@@ -194,7 +194,7 @@ def test_what_a_killed_run_wrote_is_shown() -> None:
 def test_a_missing_file_has_status_2_and_is_not_created(arguments: list[str]) -> None:
     result = command("ledger", *arguments)
     assert result.exit_code == 2
-    assert "File 'run.sqlite' does not exist." in result.stderr
+    assert "ile 'run.sqlite' does not exist." in result.stderr  # Typer 0.29 writes "file"
     assert not [*Path().iterdir()]
 
 
@@ -302,7 +302,7 @@ def test_a_terminal_shows_tables_with_the_first_conversations_of_each_state(widt
     status, lines = on_a_terminal("ledger", "run.sqlite", width=width)
     assert status == 0
     assert max(map(len, lines[:-1])) <= width
-    rows = [match.groups() for line in lines if (match := re.fullmatch(r" *(\d+)   \d+ (?:s|min) ago +(\w+) +1", line))]
+    rows = [match.groups() for line in lines if (match := re.fullmatch(r" *(\d+)   \d+ \w+ ago +(\w+) +1", line))]
     assert rows == [
         *((str(number), "NotFoundError") for number in range(9700001, 9700021)),
         ("9700030", "OutcomeUnknownError"),

@@ -94,6 +94,21 @@ def converted(fake: FakeDesk) -> list[int]:
     return sorted(ticket.conversation_id for ticket in fake.tickets)
 
 
+def test_a_jobs_file_that_does_not_exist_is_refused(command: Command) -> None:
+    result = command("convert-many", "nothing.jsonl", "--ledger", "run.sqlite")
+    assert result.exit_code == 2
+    assert "file 'nothing.jsonl' does not exist" in result.stderr
+    assert not Path("run.sqlite").exists()
+
+
+def test_messages_name_the_options_of_the_command(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "it has no ticket, convert it with --no-verify-first\n" in command("convert", "404").stderr
+    jobs_for(404)
+    assert "it has no ticket, convert it with --no-verify-first\n" in command(*MANY).stderr
+    monkeypatch.delenv("TEAMWORK_DESK_URL")
+    assert command("convert", "1").stderr == "ConfigurationError: url: pass --url, or set TEAMWORK_DESK_URL\n"
+
+
 # --limit
 
 
@@ -102,7 +117,7 @@ def test_a_limit_bounds_the_jobs_that_a_run_tries_and_the_next_run_goes_on(comma
     result = command(*MANY, "--limit", "2")
     assert (result.exit_code, converted(fake)) == (0, [1, 2])
     assert re.search(r"not started +│ +3 │ nothing was sent for them", result.stderr)
-    assert "\n--limit 2: 3 of the jobs not tried. To go on, run the same command again: " in result.stderr
+    assert "\n--limit 2: 3 jobs were not tried. To go on, run the same command again: " in result.stderr
     assert command(*MANY, "--limit", "2").exit_code == 0
     assert converted(fake) == [1, 2, 3, 4]
     result = command(*MANY, "--limit", "2")

@@ -59,11 +59,11 @@ class AsyncDesk:
             callable is called again when Desk rejects its token. The default is the environment variable
             `TEAMWORK_DESK_TOKEN`.
         timeout: Seconds for each phase of one attempt (connecting, waiting for a connection, sending, and each wait
-            for more of the response), or an `httpx.Timeout`.
-        deadline: Seconds for a whole call: attempts, pauses, pacing and verification.
+            for more of the response), or an `httpx.Timeout`. A conversion whose response times out is not sent again.
+        deadline: Seconds for a whole call: attempts, pauses, pacing and lookups. Keep it below your caller's timeout.
         retry: How often and how patiently a call is retried.
         verify_first: Whether `convert` looks a conversation up first, and returns it as it is if it already has a
-            ticket. Calls that wait at the same time share a lookup. With False, `convert` sends at once.
+            ticket. Calls that wait together share a lookup. With False, it sends at once, and may make a second ticket.
         email_fallback: What to do for installations that do not know `customer.email`: `"auto"` sends the deprecated
             `email` if Desk says that the customer is missing, `"always"` sends it at once, `"never"` never sends it.
         headers: Further headers of every request to Desk, such as those that a gateway in front of it needs. The

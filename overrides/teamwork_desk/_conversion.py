@@ -194,7 +194,7 @@ class Conversion(Call):
         if isinstance(failure, _NO_PROOF) and not (isinstance(failure, StatusError) and not failure.from_desk):
             failure.args = (
                 f"{failure}; so it is not known whether the conversation has a ticket, and nothing was sent; "
-                "if you know that it has none, convert it with verify_first=False",
+                "check the id, or, if you know that it has no ticket, convert it with verify_first=False",
             )
 
     async def _convert(self, request: Request[Conversation]) -> Conversation:

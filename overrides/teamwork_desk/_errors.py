@@ -88,7 +88,11 @@ class NotSentError(TransportError):
 
 
 class OutcomeUnknownError(DeskError):
-    """The request was sent, and its outcome cannot be found out: look it up before you call again."""
+    """The request was sent, and its outcome cannot be found out.
+
+    Call `convert` again later: it looks the conversation up first, unless another client with `verify_first=False`
+    makes the call. After any other operation, look before you call again.
+    """
 
 
 class DeadlineExceeded(DeskError):  # noqa: N818 - it reads like the standard library's TimeoutError

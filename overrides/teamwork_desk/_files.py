@@ -50,8 +50,8 @@ class Files:
         """Upload a file, and return the reference that `convert(files=[...])` takes.
 
         Desk names another host for the bytes, which gets them without the token, and over https only. A file is read
-        in pieces while it is sent. A failure that may pass starts the whole upload again; a file that was uploaded and
-        never attached harms nobody. The bytes do not count for Desk's rate limit.
+        in pieces while it is sent. After a temporary failure, the whole upload starts again; a file that was uploaded
+        and never attached mails nobody. The bytes do not count for Desk's rate limit.
 
         Args:
             path_or_bytes: The path of a file, or its content. At most 20 MB.

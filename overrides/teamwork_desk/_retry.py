@@ -17,14 +17,17 @@ class RetryPolicy:
     Raises `ConfigurationError` for an invalid value.
 
     Attributes:
-        max_attempts: How many requests a call sends at most, the first one included. A request with a fresh token after
-            a 401, and the request with the deprecated email, are not counted: each is sent once at most.
+        max_attempts: How many requests a call sends at most, the first one included; 1 never retries. A request with a
+            fresh token after a 401, and the request with the deprecated email, are not counted: each is sent once at
+            most.
         backoff_base: Seconds. The pause before the n-th retry is random, between 0 and `backoff_base * 2**(n-1)`.
         backoff_cap: Seconds. A random pause is never longer.
         max_retry_after: Seconds. If Desk asks for a longer pause than this, the error is raised at once instead.
         on_unknown: What to do when a request may have been carried out, and no readable response shows it. `"verify"`
             looks the outcome up; `"raise"` raises `OutcomeUnknownError` without a lookup.
-        settle: Seconds to pause before each further lookup, because the server may finish its work late.
+        settle: Seconds to pause before each further lookup after an unknown outcome, because the server may finish its
+            work late. Their sum is how late a ticket may appear and still be found. With longer pauses, a call whose
+            response was lost takes longer.
     """
 
     max_attempts: int = 4

@@ -105,7 +105,10 @@ def convert(
     attach: Annotated[
         list[Path] | None,
         typer.Option(
-            exists=True, dir_okay=False, help="A file to upload and attach, of at most 20 MB; may be repeated."
+            exists=True,
+            dir_okay=False,
+            metavar="<file>",
+            help="A file to upload and attach, of at most 20 MB; may be repeated.",
         ),
     ] = None,
     _json: AlwaysJson = False,
@@ -127,20 +130,21 @@ def convert(
 
     async def work() -> None:
         with upload_progress(console_on("stderr"), is_used=bool(files)) as hooks:
-            await convert_one(hooks)
-
-    async def convert_one(hooks: list[Any]) -> None:
-        async with AsyncDesk(url, token=token, event_hooks={"request": [*hooks, gate.before_request]}) as desk:
-            fields = ids_for_names(arguments, await list_kinds(desk, kinds_named(arguments)))
-            fields["verify_first"] = verify_first
-            conversation = await convert_with_files(desk, conversation_id, files, fields)
-            ticket_id, page = conversation.ticket_id, ticket_url(desk, conversation.ticket_id)
-        result = {"conversation_id": conversation_id, "created": conversation.created}
+            created, ticket_id, page = await convert_one(hooks)
+        # The progress has ended: rich would break the line at the terminal's width, and a copy of it would not be JSON.
+        result = {"conversation_id": conversation_id, "created": created}
         try:
             print_json({**result, "ticket_id": ticket_id, "ticket_url": page})
         except OSError:
             # The conversation is converted, so the exit status must be 0. Otherwise a user would convert it again.
             typer.echo(f"conversation {conversation_id}: converted, ticket {ticket_id}, {page}", err=True)
+
+    async def convert_one(hooks: list[Any]) -> tuple[bool, int | None, str | None]:
+        async with AsyncDesk(url, token=token, event_hooks={"request": [*hooks, gate.before_request]}) as desk:
+            fields = ids_for_names(arguments, await list_kinds(desk, kinds_named(arguments)))
+            fields["verify_first"] = verify_first
+            conversation = await convert_with_files(desk, conversation_id, files, fields)
+            return conversation.created, conversation.ticket_id, ticket_url(desk, conversation.ticket_id)
 
     def interrupted() -> None:
         if gate.has_passed:

@@ -55,7 +55,10 @@ def _check_file(folder: Path, number: int, path: object) -> Path:
     try:
         found = (folder / path).stat()
     except (OSError, ValueError) as error:
-        raise ValueError(f"{ATTACH}: file {number} cannot be read ({type(error).__name__})") from None
+        problem = (
+            "does not exist" if isinstance(error, FileNotFoundError) else f"cannot be read ({type(error).__name__})"
+        )
+        raise ValueError(f"{ATTACH}: file {number} {problem}") from None
     if not stat.S_ISREG(found.st_mode):
         raise ValueError(f"{ATTACH}: file {number} is not a regular file")
     if not is_file_name(Path(path).name):

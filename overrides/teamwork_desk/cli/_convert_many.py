@@ -54,9 +54,7 @@ def convert_many(
     jobs: Annotated[
         Path,
         typer.Argument(
-            exists=True,
             dir_okay=False,
-            allow_dash=True,
             help="The jobs file: .jsonl, .json, .csv or .tsv, in UTF-8; - is standard input.",
             show_default=False,
         ),
@@ -71,7 +69,14 @@ def convert_many(
         ),
     ],
     url: Url = None,
-    concurrency: Annotated[int, typer.Option(min=1, metavar="<int>", help="How many jobs run at the same time.")] = 8,
+    concurrency: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            metavar="<int>",
+            help="How many jobs run at the same time. More are faster, because jobs that run together share lookups.",
+        ),
+    ] = 8,
     results: Annotated[
         str | None, typer.Option(help="The file for the result of each job, as JSONL; - is standard output.")
     ] = None,
@@ -89,8 +94,8 @@ def convert_many(
         typer.Option(
             min=1,
             metavar="<int>",
-            help="Try at most so many jobs in this run; those that failed before come last. Jobs that the ledger has as"
-            " done do not count.",
+            help="Try at most so many jobs in this run; those that failed before come last. Jobs that are done in the"
+            " ledger do not count.",
         ),
     ] = None,
     max_failures: Annotated[
@@ -134,8 +139,7 @@ def convert_many(
     """
     results = _with_json(results) if as_json else results
     _check_paths(jobs, ledger, results)
-    if not math.isfinite(settle):
-        raise typer.BadParameter("expected a number of seconds", param_hint="--settle")
+    _check_settle(settle)
     gate, most = Gate(), math.inf if limit is None else limit
     interrupted = partial(say_if_nothing_was_sent, gate)
     # The jobs may need a long time until they end, and without a token the command cannot do anything with them.
@@ -194,6 +198,7 @@ def convert_many(
                     traceback.print_exc()
                     status = FAILED
                 finally:
+                    display.left_open = backlog.left_open
                     if left := opened.unsettled():
                         display.note(f"{ledger}: open or unknown, may have been converted: {shortened(left)}")
                         if not is_lost:
@@ -201,7 +206,7 @@ def convert_many(
         if came.number or display.hidden:
             display.note(_to_go_on(jobs))
         elif limit is not None and display.not_started:
-            display.remark(f"--limit {limit}: {display.not_started} of the jobs not tried. {_to_go_on(jobs)}")
+            display.remark(f"--limit {limit}: {_not_tried(display.not_started)}. {_to_go_on(jobs)}")
         if came.number:
             return INTERRUPTED
         # UNKNOWN means that the same command will look the conversations up, but its ledger would not know them.
@@ -235,12 +240,16 @@ def _interrupted(leaving: int) -> str:
     """
     if not leaving:
         return "interrupted: nothing more is sent"
-    sent = (
-        "1 conversion that was sent comes to its end"
+    sent, them = (
+        ("1 conversion that was sent comes to its end", "it")
         if leaving == 1
-        else (f"{leaving} conversions that were sent come to their end")
+        else (f"{leaving} conversions that were sent come to their end", "them")
     )
-    return f"interrupted: {sent}, and nothing more is sent; press Ctrl-C again to stop at once and leave them open"
+    return f"interrupted: {sent}, and nothing more is sent; press Ctrl-C again to stop at once and leave {them} open"
+
+
+def _not_tried(jobs: int) -> str:
+    return "1 job was not tried" if jobs == 1 else f"{jobs} jobs were not tried"
 
 
 def _to_go_on(jobs: Path) -> str:
@@ -255,7 +264,15 @@ def _with_json(results: str | None) -> str:
     return "-"
 
 
+def _check_settle(settle: float) -> None:
+    if not math.isfinite(settle):
+        raise typer.BadParameter("expected a number of seconds", param_hint="--settle")
+
+
 def _check_paths(jobs: Path, ledger: Path, results: str | None) -> None:
+    # Typer 0.29 refuses - as a file that must exist.
+    if not is_stdin(jobs) and not jobs.exists():
+        raise typer.BadParameter(f"file '{jobs}' does not exist.", param_hint="'jobs'")
     source = Path("/dev/stdin") if is_stdin(jobs) else jobs
     paths = [source, ledger, *([] if results in (None, "-") else [Path(results)])]
     if len({path.resolve() for path in paths}) < len(paths):

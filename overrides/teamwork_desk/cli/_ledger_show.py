@@ -140,7 +140,7 @@ def _table(state: State, records: Sequence[Record], url: TicketUrl) -> Table:
         for record in records:
             table.add_row(str(record.conversation_id), printable(url(record.ticket_id) or ""))
         return table
-    for column in ("since", "error"):
+    for column in ("changed", "error"):
         table.add_column(column)
     table.add_column("attempts", justify="right")
     for record in records:

@@ -13,7 +13,7 @@ from teamwork_desk import AsyncDesk
 
 from ._jobs import name_of
 from ._result import Report, Result
-from ._shell import print_json, ticket_url
+from ._shell import ticket_url
 from ._show import Display
 
 Reports: TypeAlias = AbstractContextManager[tuple[Report, Display]]
@@ -38,7 +38,7 @@ def reporting(
                 display.report(result)
                 if is_written:
                     try:
-                        print_json(result.to_dict(), file)
+                        display.print_json(result.to_dict(), file)
                     except OSError as error:
                         is_written = False
                         display.note(

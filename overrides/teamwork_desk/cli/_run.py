@@ -15,7 +15,7 @@ from attrs import define, field
 from teamwork_desk import AsyncDesk, ConvertedConversation, DeskError, NotSentError, OutcomeUnknownError
 from teamwork_desk.backlog import Convert, Job, Outcome, convert_many
 
-from ._errors import CommandError
+from ._errors import CommandError, message_of
 from ._failures import Failures, got_no_turn
 from ._gate import RefusedError
 from ._jobs import Line
@@ -104,6 +104,11 @@ class Run:
     def leaving(self) -> list[int]:
         """The conversations whose request has left, and whose outcome is not known yet."""
         return [conversation_id for conversation_id, job in self._running.items() if job.has_left]
+
+    @property
+    def left_open(self) -> int:
+        """How many jobs have sent their conversion, and have no result."""
+        return len(self._awaited)
 
     def stop(self) -> None:
         """Stop every job whose conversion has not left, and start no more. The others come to their end."""
@@ -313,6 +318,6 @@ class Run:
             conversation_id=conversation_id,
             state=state_of(entry),
             error=type(error).__name__,
-            message=f"{error}{self._uploads.describe(conversation_id)}",
+            message=f"{message_of(error)}{self._uploads.describe(conversation_id)}",
             request_id=error.request_id,
         )

@@ -15,7 +15,7 @@ import typer
 from teamwork_desk import AsyncDesk, ConfigurationError, DeskError, RequestError
 from teamwork_desk._checks import is_id, printable
 
-from ._errors import CommandError
+from ._errors import CommandError, message_of
 from ._interrupts import sigterm_as_ctrl_c
 
 URL, TOKEN = "TEAMWORK_DESK_URL", "TEAMWORK_DESK_TOKEN"
@@ -93,7 +93,7 @@ def print_error(error: Exception) -> None:
     """Print an expected error as a line on standard error."""
     kind = f"{type(error).__name__}: " if isinstance(error, DeskError) else ""
     request = f", request id {error.request_id}" if isinstance(error, DeskError) and error.request_id else ""
-    typer.echo(printable(f"{kind}{error}{request}"), err=True)
+    typer.echo(printable(f"{kind}{message_of(error)}{request}"), err=True)
 
 
 def _status_of(error: Exception) -> int:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TextIO
 
 from rich.console import RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task
@@ -19,6 +20,7 @@ from teamwork_desk._checks import printable
 
 from ._console import console_on, is_a_terminal
 from ._result import Kind, Result
+from ._shell import print_json
 
 MEANINGS: dict[Kind, str] = {
     "created": "converted",
@@ -64,6 +66,7 @@ class Display:
     Attributes:
         counts: How many results of each kind there are.
         hidden: The class of the errors that are only counted, because enough of them were shown.
+        left_open: How many jobs have sent their conversion, and have no result, because the run was stopped at once.
     """
 
     def __init__(
@@ -78,6 +81,7 @@ class Display:
     ) -> None:
         self.counts: Counter[Kind] = Counter()
         self.hidden: str | None = None
+        self.left_open = 0
         self._source = source
         self._console = console_on(stream)
         self._meanings = DRY_RUN_MEANINGS if desk is None else MEANINGS
@@ -110,8 +114,8 @@ class Display:
 
     @property
     def not_started(self) -> int:
-        """How many jobs have no result, so that nothing was sent for them."""
-        return max(0, self._total - self.counts.total())
+        """How many jobs have no result, and nothing was sent for them."""
+        return max(0, self._total - self.counts.total() - self.left_open)
 
     def remark(self, text: str) -> None:
         """Print a message that asks for nothing: it is left out if the display is quiet."""
@@ -124,6 +128,19 @@ class Display:
             self._console.print(printable(text), soft_wrap=True)
         else:  # Without a bar, rich would only take time.
             print(printable(text), file=self._console.file)
+
+    def print_json(self, value: Any, file: TextIO | None) -> None:
+        """Print a value as one line of JSON.
+
+        Args:
+            value: The value.
+            file: The file; None is standard output.
+        """
+        if file is None and self._has_bar and is_a_terminal("stdout"):
+            # rich would break the line at the terminal's width, and a copy of it would not be JSON.
+            self._console.print(json.dumps(value), soft_wrap=True)
+        else:
+            print_json(value, file)
 
     def report(self, result: Result) -> None:
         """Count a result, and print a line about it unless the progress bar suffices."""
@@ -141,10 +158,12 @@ class Display:
         for kind, meaning in self._meanings.items():
             if self.counts[kind]:
                 table.add_row(Text(kind, _STYLES[kind]), str(self.counts[kind]), meaning)
+        if self.left_open:
+            table.add_row(Text("open", _STYLES["unknown"]), str(self.left_open), MEANINGS["unknown"])
         if self.not_started:
             table.add_row("not started", str(self.not_started), "nothing was sent for them")
         table.add_section()
-        table.add_row("total", str(self.counts.total() + self.not_started), "")
+        table.add_row("total", str(self.counts.total() + self.left_open + self.not_started), "")
         self._console.print(table)
 
 
