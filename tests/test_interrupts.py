@@ -47,6 +47,17 @@ async def test_the_second_signal_cancels_the_run_and_the_first_does_not() -> Non
     assert came.number == 2
 
 
+async def test_a_second_signal_at_the_end_of_the_run_cancels_nothing_that_follows() -> None:
+    came = Interrupts()
+    with interrupts(lambda: None, came):
+        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
+    # Closing the connections, for example, waits for the event loop.
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert came.number == 2
+
+
 async def test_a_cancellation_without_a_second_signal_is_passed_on() -> None:
     async def run() -> None:
         with interrupts(lambda: None, Interrupts()):
