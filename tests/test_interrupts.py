@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import subprocess
+import sys
 
 import httpx
 import pytest
@@ -88,3 +90,14 @@ def test_a_run_that_stops_by_itself_says_why(error: DeskError, in_a_row: int, re
 )
 def test_an_interrupted_run_says_what_is_left(leaving: int, text: str) -> None:
     assert text in _interrupted(leaving)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_the_process_ends_does_not_change_the_exit_status(number: signal.Signals) -> None:
+    # Python calls the function that was registered first at last.
+    code = (
+        f"import atexit, signal; atexit.register(signal.raise_signal, {int(number)});"
+        "from teamwork_desk.cli import main; main()"
+    )
+    ended = subprocess.run([sys.executable, "-c", code, "--version"], check=False, capture_output=True, text=True)
+    assert (ended.returncode, ended.stderr) == (0, "")
