@@ -431,3 +431,14 @@ def test_there_is_no_bar_without_a_terminal_or_without_files(is_used: bool) -> N
     console = Console(file=io.StringIO(), force_terminal=not is_used)
     with _attach.upload_progress(console, is_used=is_used) as hooks:
         assert hooks == []
+
+
+def test_a_listing_with_an_invalid_ticket_does_not_make_a_job_with_attachments_done(
+    command: Command, fake: FakeDesk
+) -> None:
+    fake.add_conversation(42, ticket_id=-1)
+    Path("jobs.jsonl").write_text('{"conversation_id": 42, "attach": ["a.txt"]}\n')
+    result = command("convert-many", "jobs.jsonl", "--ledger", "run.sqlite", "--json")
+    assert (result.exit_code, json.loads(result.stdout)["state"]) == (1, "failed")
+    assert "its ticket_id is not a positive integer" in result.stderr
+    assert (forms(fake), len(fake.tickets)) == (0, 0)

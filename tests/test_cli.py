@@ -690,6 +690,55 @@ def test_a_command_works_without_standard_streams(fake: FakeDesk, monkeypatch: p
     assert stopped.value.code == 1
 
 
+@pytest.mark.parametrize("results", ["link.jsonl", "run.sqlite-wal"])
+def test_the_results_do_not_overwrite_the_ledger_under_another_name(
+    command: Command, fake: FakeDesk, results: str
+) -> None:
+    jobs = jobs_for(1)
+    assert command("convert-many", jobs, "--ledger", "run.sqlite").exit_code == 0
+    before = Path("run.sqlite").read_bytes()
+    os.link("run.sqlite", "link.jsonl")
+    result = command("convert-many", jobs, "--ledger", "run.sqlite", "--results", results)
+    assert (result.exit_code, Path("run.sqlite").read_bytes()) == (2, before)
+    assert "must be different files" in result.stderr
+
+
+def test_a_ticket_is_named_even_if_standard_output_is_closed(
+    fake: FakeDesk, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["teamwork-desk", "convert", "42"])
+    monkeypatch.setattr(sys, "stdout", None)
+    with pytest.raises(SystemExit) as stopped:
+        cli.main()
+    assert stopped.value.code == 0
+    assert f"conversation 42: converted, ticket {fake.tickets[0].id}" in capsys.readouterr().err
+
+
+def test_a_pause_in_a_pipe_that_does_not_block_is_not_the_end_of_the_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
+    reading, writing = os.pipe()
+    os.set_blocking(reading, False)
+    os.write(writing, b'{"conversation_id": 1}\n')
+
+    def go_on() -> None:
+        os.write(writing, b'{"conversation_id": 2}\n')
+        os.close(writing)
+
+    writer = threading.Timer(0.2, go_on)
+    with os.fdopen(reading) as pipe:
+        monkeypatch.setattr(sys, "stdin", pipe)
+        writer.start()
+        ids = [line.conversation_id for line in read_jobs(Path("-"))]
+        writer.join()
+    assert ids == [1, 2]
+
+
+def test_a_dry_run_makes_no_ledger_beside_the_rest_of_another(command: Command) -> None:
+    jobs = jobs_for(1)
+    Path("run.sqlite-wal").write_bytes(b"the rest of a ledger that was removed")
+    assert command("convert-many", jobs, "--ledger", "run.sqlite", "--dry-run").exit_code == 0
+    assert {path.name for path in Path().iterdir()} == {jobs, "run.sqlite-wal"}
+
+
 def test_a_ledger_is_rejected_for_another_installation(
     command: Command, fake: FakeDesk, portal: BlockingPortal, monkeypatch: pytest.MonkeyPatch
 ) -> None:

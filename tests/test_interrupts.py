@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import subprocess
+import sys
 
 import httpx
 import pytest
@@ -47,6 +49,17 @@ async def test_the_second_signal_cancels_the_run_and_the_first_does_not() -> Non
     assert came.number == 2
 
 
+async def test_a_second_signal_at_the_end_of_the_run_cancels_nothing_that_follows() -> None:
+    came = Interrupts()
+    with interrupts(lambda: None, came):
+        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
+    # Closing the connections, for example, waits for the event loop.
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert came.number == 2
+
+
 async def test_a_cancellation_without_a_second_signal_is_passed_on() -> None:
     async def run() -> None:
         with interrupts(lambda: None, Interrupts()):
@@ -77,3 +90,14 @@ def test_a_run_that_stops_by_itself_says_why(error: DeskError, in_a_row: int, re
 )
 def test_an_interrupted_run_says_what_is_left(leaving: int, text: str) -> None:
     assert text in _interrupted(leaving)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_the_process_ends_does_not_change_the_exit_status(number: signal.Signals) -> None:
+    # Python calls the function that was registered first at last.
+    code = (
+        f"import atexit, signal; atexit.register(signal.raise_signal, {int(number)});"
+        "from teamwork_desk.cli import main; main()"
+    )
+    ended = subprocess.run([sys.executable, "-c", code, "--version"], check=False, capture_output=True, text=True)
+    assert (ended.returncode, ended.stderr) == (0, "")

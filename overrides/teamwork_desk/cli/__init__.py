@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import io
 import os
+import signal
 import sys
 from contextlib import suppress
 from typing import Any, TextIO, cast
@@ -47,12 +49,19 @@ def main() -> None:
             raise
         print('The command line needs the extra cli: pip install "teamwork-desk[cli]"', file=sys.stderr)  # noqa: T201
         sys.exit(2)
+    atexit.register(_ignore_interrupts)
     if sys.stderr is not None:
         sys.stderr = cast("TextIO", _StandardError(sys.stderr))
     try:
         app(prog_name="teamwork-desk")
     finally:
         _discard_unwritable_output()
+
+
+def _ignore_interrupts() -> None:
+    """Let the process end with the exit status of the command: all is done, and the last message was printed."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _discard_unwritable_output() -> None:

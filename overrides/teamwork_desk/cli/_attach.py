@@ -14,15 +14,16 @@ from pathlib import Path
 from typing import Any, cast
 
 import anyio.to_thread
-import attrs
 import httpx
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn
 
-from teamwork_desk import AsyncDesk, Conversation, ConvertedConversation, RequestError, StatusError
+from teamwork_desk import AsyncDesk, ConvertedConversation, DeskError, RequestError, StatusError
 from teamwork_desk._arguments import check_arguments
 from teamwork_desk._checks import LARGEST_FILE, is_file_name, open_file
+from teamwork_desk._lookup import look_up
+from teamwork_desk._tickets import converted
 from teamwork_desk.backlog import ConvertedFields
 
 from ._console import is_a_terminal
@@ -97,10 +98,12 @@ async def attach(
     """
     check_arguments(conversation_id, arguments, ConvertedFields)
     if arguments.get("verify_first") is not False:
-        found = await desk.conversations.get(conversation_id)
-        if found.ticket_id:
-            fields = {each.name: getattr(found, each.name) for each in attrs.fields(Conversation)}
-            return ConvertedConversation(**fields, created=False)
+        # Be as strict about its ticket as `convert` is, or a conversation could pass for converted.
+        async for _, found in look_up(desk.send, [conversation_id]):
+            if isinstance(found, DeskError):
+                raise found
+            if found is not None and found.ticket_id:
+                return converted(found, created=False)
     known, attached = {**known}, [*cast("Sequence[Any]", arguments.get("files") or ())]
     for number, path in enumerate(paths, 1):
         fingerprint = await anyio.to_thread.run_sync(fingerprint_of, path, abandon_on_cancel=True)

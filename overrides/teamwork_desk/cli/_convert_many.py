@@ -10,6 +10,7 @@ import traceback
 from collections import Counter
 from collections.abc import Iterable
 from functools import partial
+from itertools import combinations
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -26,7 +27,7 @@ from ._interrupts import Interrupts, interrupts
 from ._jobs import Line, can_be_read_again, is_stdin, read_jobs
 from ._ledger import Ledger
 from ._names import kinds_named, lines_with_ids, list_kinds
-from ._place import LedgerLostError
+from ._place import LedgerLostError, is_same_file
 from ._reporting import Reports, reporting
 from ._result import Kind
 from ._run import Run
@@ -275,7 +276,9 @@ def _check_paths(jobs: Path, ledger: Path, results: str | None) -> None:
         raise typer.BadParameter(f"file '{jobs}' does not exist.", param_hint="'jobs'")
     source = Path("/dev/stdin") if is_stdin(jobs) else jobs
     paths = [source, ledger, *([] if results in (None, "-") else [Path(results)])]
-    if len({path.resolve() for path in paths}) < len(paths):
+    of_ledger = {ledger.resolve().with_name(f"{ledger.resolve().name}-{part}") for part in ("wal", "shm", "journal")}
+    is_same = any(is_same_file(one, other) for one, other in combinations(paths, 2))
+    if is_same or any(path.resolve() in of_ledger for path in paths):
         raise typer.BadParameter(
             "the jobs, the ledger and the results must be different files, or one would overwrite another"
         )

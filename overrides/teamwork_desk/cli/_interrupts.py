@@ -32,16 +32,22 @@ def interrupts(stop: Callable[[], None], came: Interrupts) -> Generator[None]:
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     assert task is not None, "the run has a task"  # noqa: S101
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    has_ended = False
 
     def restore() -> None:
         for number, handler in before.items():
             signal.signal(number, handler)
 
+    def cancel() -> None:
+        # The block may have ended since the interrupt came, and then the code after it must run as usual.
+        if not has_ended:
+            task.cancel()
+
     def interrupted(*_: object) -> None:
         came.number += 1
         if came.number > 1:
             restore()
-        loop.call_soon_threadsafe(stop if came.number == 1 else task.cancel)
+        loop.call_soon_threadsafe(stop if came.number == 1 else cancel)
 
     for number, handler in before.items():
         # A shell starts background jobs with Ctrl-C ignored, and it must stay ignored.
@@ -54,6 +60,7 @@ def interrupts(stop: Callable[[], None], came: Interrupts) -> Generator[None]:
             raise
         task.uncancel()
     finally:
+        has_ended = True
         restore()
 
 

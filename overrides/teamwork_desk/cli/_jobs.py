@@ -6,9 +6,10 @@ A file whose shape is not that of jobs is refused as a whole, because a part of 
 from __future__ import annotations
 
 import io
+import os
 import sys
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import chain
 from pathlib import Path
 from typing import Any, cast
@@ -127,6 +128,9 @@ def _open(path: Path) -> Generator[Iterator[str]]:
         return
     if sys.stdin is None:
         raise CommandError("stdin: it is closed, so there are no jobs")
+    with suppress(OSError, ValueError):
+        # Otherwise, the first pause of the pipe's writer would pass for the end of the jobs.
+        os.set_blocking(sys.stdin.fileno(), True)
     # A pipe cannot be read from its start again, which finding the encoding needs.
     yield lines_of(io.BytesIO(sys.stdin.buffer.read()))
 

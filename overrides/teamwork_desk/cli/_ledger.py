@@ -152,7 +152,7 @@ class Ledger:
 
     def _copy_file(self) -> None:
         real = self._path.resolve()
-        if real.with_name(f"{real.name}-wal").exists():
+        if real.is_file() and real.with_name(f"{real.name}-wal").exists():
             # A run is using the ledger, or was killed, and then only SQLite can bring the -wal file into the copy.
             with Ledger(self._path, None) as ledger:
                 ledger._connection.backup(self._connection)

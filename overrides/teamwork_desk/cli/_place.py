@@ -59,6 +59,13 @@ def lock_name(path: Path) -> socket.socket | None:
     return lock
 
 
+def is_same_file(one: Path, other: Path) -> bool:
+    """Return whether two paths lead to one file, whether it exists or not. One file may have several names."""
+    with suppress(OSError):
+        return one.samefile(other)
+    return one.resolve() == other.resolve()
+
+
 class Place:
     """The files of an open ledger, as they are now.
 

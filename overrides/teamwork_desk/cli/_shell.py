@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 import sys
@@ -108,5 +109,12 @@ def ticket_url(desk: AsyncDesk, ticket_id: int | None) -> str | None:
 
 
 def print_json(value: Any, file: TextIO | None = None) -> None:
-    """Print a value as one line of JSON, to standard output by default."""
+    """Print a value as one line of JSON, to standard output by default.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    if file is None and sys.stdout is None:
+        # Python would print nothing, and nobody would learn of it.
+        raise OSError(errno.EBADF, "standard output is closed")
     print(json.dumps(value), file=file or sys.stdout, flush=True)
