@@ -23,7 +23,6 @@ from teamwork_desk import AsyncDesk, ConvertedConversation, DeskError, RequestEr
 from teamwork_desk._arguments import check_arguments
 from teamwork_desk._checks import LARGEST_FILE, is_file_name, open_file
 from teamwork_desk._lookup import look_up
-from teamwork_desk._tickets import converted
 from teamwork_desk.backlog import ConvertedFields
 
 from ._console import is_a_terminal
@@ -103,7 +102,7 @@ async def attach(
             if isinstance(found, DeskError):
                 raise found
             if found is not None and found.ticket_id:
-                return converted(found, created=False)
+                return ConvertedConversation(id=conversation_id, ticket_id=found.ticket_id, created=False)
     known, attached = {**known}, [*cast("Sequence[Any]", arguments.get("files") or ())]
     for number, path in enumerate(paths, 1):
         fingerprint = await anyio.to_thread.run_sync(fingerprint_of, path, abandon_on_cancel=True)
