@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import io
+import json
 import os
+import signal
 import sys
+from collections.abc import Callable
 from functools import partial
 
 import pytest
@@ -117,6 +121,19 @@ def test_a_variable_that_turns_colours_off_is_kept(monkeypatch: pytest.MonkeyPat
     assert os.environ["FORCE_COLOR"] == "0"
 
 
+def test_an_interrupt_at_exit_does_not_change_the_exit_status(monkeypatch: pytest.MonkeyPatch) -> None:
+    at_exit: list[Callable[[], None]] = []
+    ignored: list[tuple[int, object]] = []
+    monkeypatch.setattr(atexit, "register", at_exit.append)
+    monkeypatch.setattr(signal, "signal", lambda number, handler: ignored.append((number, handler)))
+    monkeypatch.setattr(sys, "argv", ["teamwork-desk", "--version"])
+    with pytest.raises(SystemExit):
+        cli.main()
+    del ignored[:]
+    at_exit[-1]()
+    assert ignored == [(signal.SIGINT, signal.SIG_IGN), (signal.SIGTERM, signal.SIG_IGN)]
+
+
 @pytest.mark.parametrize(("columns", "width"), [(60, 60), (0, 70)])
 def test_columns_count_only_if_the_terminal_has_no_size(
     columns: int, width: int, monkeypatch: pytest.MonkeyPatch
@@ -140,13 +157,17 @@ class Terminal(io.StringIO):
         return 1
 
 
-async def test_a_note_is_shown_above_the_progress_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_progress_bar_has_notes_above_and_does_not_break_json(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("COLUMNS", raising=False)
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setattr(sys, "stdout", terminal)
     async with AsyncDesk("https://acme.teamwork.com", token="any", transport=FakeDesk().transport) as desk:
         with Display("jobs.csv", 1, desk, "stderr") as display:
             display.note("a \x1b[31mnote")
+            display.print_json({"message": "word " * 100}, None)
     shown = terminal.getvalue()
     assert "a \\x1b[31mnote\n" in shown
     assert "0/1" in shown
+    assert json.dumps({"message": "word " * 100}) in shown

@@ -644,6 +644,23 @@ def stopped_run(
     return {result.conversation_id: (result.state, result.error) for result in reports}, seconds
 
 
+def test_a_stopped_run_does_not_try_again_what_had_no_turn(path: Path) -> None:
+    tried: list[int] = []
+
+    async def convert(running: Run, conversation_id: int, **_: Any) -> ConvertedConversation:
+        tried.append(conversation_id)
+        if conversation_id == 1:
+            running.leave(1)
+            await anyio.sleep(9)
+            return ConvertedConversation(id=1, ticket_id=1001, created=True)
+        asyncio.get_running_loop().call_soon(running.stop)
+        raise DeadlineExceeded("no turn", retry_after=2)
+
+    reported, seconds = stopped_run(path, convert, 2, concurrency=2)
+    assert (tried, reported) == ([1, 2], {1: ("done", None)})
+    assert seconds == pytest.approx(9)
+
+
 def test_a_stopped_run_ends_what_has_left_and_drops_what_waits(path: Path) -> None:
     with Ledger(path, ORIGIN) as ledger:
         ledger.begin(4)

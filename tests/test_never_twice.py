@@ -187,7 +187,7 @@ async def test_a_lookup_that_shows_nothing_sends_nothing_and_says_what_to_do(
 ) -> None:
     async with scripted_desk(fake_desk, look=lambda _: httpx.Response(status, content=body)) as desk:
         with pytest.raises(
-            kind, match=r"nothing was sent; if you know that it has none, .* verify_first=False"
+            kind, match=r"nothing was sent; check the id, or, if you know that it has no ticket, .* verify_first=False"
         ) as raised:
             await desk.conversations.convert(42)
         assert (raised.value.maybe_applied, raised.value.attempts) == (False, 0)

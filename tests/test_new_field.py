@@ -57,7 +57,7 @@ def add_line(source: str, before: str, line: str) -> str:
 def add_to_contract(contract: Path) -> None:
     source = yaml.safe_load(contract.read_text("utf-8"))
     source["components"]["schemas"]["ConvertConversation"]["properties"].update(yaml.safe_load(PROPERTIES))
-    contract.write_text(yaml.safe_dump(source), "utf-8")
+    contract.write_text(json.dumps(source, default=str), "utf-8")
 
 
 def add_to_conversations(module: Path) -> None:

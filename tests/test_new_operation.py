@@ -6,6 +6,7 @@ installed package on the path. Then this file runs as a script: a caller who use
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -96,7 +97,7 @@ def fresh(tmp_path_factory: pytest.TempPathFactory) -> Path:
     contract = yaml.safe_load((ROOT / "openapi" / "desk.yaml").read_text("utf-8"))
     contract["paths"].update(yaml.safe_load(PATHS))
     contract["components"]["schemas"].update(yaml.safe_load(SCHEMAS))
-    (folder / "desk.yaml").write_text(yaml.safe_dump(contract), "utf-8")
+    (folder / "desk.yaml").write_text(json.dumps(contract, default=str), "utf-8")
     command: list[str | Path] = [sys.executable, ROOT / "openapi" / "generate.py", "--contract", folder / "desk.yaml"]
     subprocess.run([*command, "--package", folder / "teamwork_desk_api"], check=True, capture_output=True)
     return folder

@@ -101,7 +101,7 @@ async def attach(
         async for _, found in look_up(desk.send, [conversation_id]):
             if isinstance(found, DeskError):
                 raise found
-            if found is not None and found.ticket_id:
+            if found.ticket_id:
                 return ConvertedConversation(id=conversation_id, ticket_id=found.ticket_id, created=False)
     known, attached = {**known}, [*cast("Sequence[Any]", arguments.get("files") or ())]
     for number, path in enumerate(paths, 1):
