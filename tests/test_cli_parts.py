@@ -123,15 +123,15 @@ def test_a_variable_that_turns_colours_off_is_kept(monkeypatch: pytest.MonkeyPat
 
 def test_an_interrupt_at_exit_does_not_change_the_exit_status(monkeypatch: pytest.MonkeyPatch) -> None:
     at_exit: list[Callable[[], None]] = []
-    ignored: list[tuple[int, object]] = []
+    ignored: dict[int, object] = {}
     monkeypatch.setattr(atexit, "register", at_exit.append)
-    monkeypatch.setattr(signal, "signal", lambda number, handler: ignored.append((number, handler)))
+    monkeypatch.setattr(signal, "signal", ignored.__setitem__)
     monkeypatch.setattr(sys, "argv", ["teamwork-desk", "--version"])
     with pytest.raises(SystemExit):
         cli.main()
-    del ignored[:]
+    ignored.clear()
     at_exit[-1]()
-    assert ignored == [(signal.SIGINT, signal.SIG_IGN), (signal.SIGTERM, signal.SIG_IGN)]
+    assert ignored == {signal.SIGINT: signal.SIG_IGN, signal.SIGTERM: signal.SIG_IGN}
 
 
 @pytest.mark.parametrize(("columns", "width"), [(60, 60), (0, 70)])
