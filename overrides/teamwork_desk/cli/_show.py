@@ -87,6 +87,8 @@ class Display:
         self._meanings = DRY_RUN_MEANINGS if desk is None else MEANINGS
         # The progress bar counts the successful jobs, so that only failed jobs need a line.
         self._has_bar = self._console.is_interactive and desk is not None and not is_quiet
+        # While the bar is shown, standard output may be an object of rich that knows nothing of terminals.
+        self._has_terminal_output = is_a_terminal("stdout")
         self._is_quiet = is_quiet
         self._total = total
         self._progress = _Progress(
@@ -96,19 +98,21 @@ class Display:
             below=lambda: _below(self.counts, desk, self._console.width),
             console=self._console,
             # On a terminal, rich prints the results above the bar. A file or a pipe must not pass through rich.
-            redirect_stdout=is_a_terminal("stdout"),
+            redirect_stdout=self._has_terminal_output,
             disable=not self._has_bar,
         )
         self._task = self._progress.add_task("", total=total)
 
     def __enter__(self) -> Self:
-        self._progress.start()
+        if self._has_bar:
+            self._progress.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._progress.stop()
+        if self._has_bar:  # rich 13 ends even a bar that is not shown with an empty line
+            self._progress.stop()
         if not self._is_quiet or self.counts["failed"] or self.counts["unknown"]:
             self._print_table()
 
@@ -136,7 +140,7 @@ class Display:
             value: The value.
             file: The file; None is standard output.
         """
-        if file is None and self._has_bar and is_a_terminal("stdout"):
+        if file is None and self._has_bar and self._has_terminal_output:
             # rich would break the line at the terminal's width, and a copy of it would not be JSON.
             self._console.print(json.dumps(value), soft_wrap=True)
         else:
