@@ -784,7 +784,8 @@ class RequestsWithAnAction(list[RecordedRequest]):
 
 
 def remove_ledger() -> None:
-    for file in Path().glob("run.sqlite*"):
+    # The ledger first: without its -wal file alone, the run would have another message.
+    for file in sorted(Path().glob("run.sqlite*")):
         file.unlink()
 
 
