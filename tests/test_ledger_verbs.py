@@ -631,6 +631,16 @@ def test_a_job_that_may_have_scheduled_an_email_is_never_sent_again(fake: FakeDe
     assert [ticket.conversation_id for ticket in fake.tickets] == [5]
 
 
+def test_a_ledger_of_an_older_version_does_not_send_a_scheduled_email_twice(fake: FakeDesk) -> None:
+    write_ledger({5: "open"}, os.environ["TEAMWORK_DESK_URL"])
+    with closing(sqlite3.connect(LEDGER)) as connection:
+        connection.execute("DROP TABLE scheduled")
+        connection.commit()
+    Path("job.json").write_text('[{"conversation_id": 5, "scheduled_email": {"sendAt": "2030-01-01T09:00:00Z"}}]')
+    result = command("convert-many", "job.json", "--ledger", "run.sqlite", "--settle", "0")
+    assert (result.exit_code, states(), fake.tickets) == (3, {5: "unknown"}, [])
+
+
 def test_a_scheduled_email_whose_conversion_failed_for_certain_is_sent_again(fake: FakeDesk) -> None:
     Path("job.json").write_text('[{"conversation_id": 5, "scheduled_email": {"sendAt": "2030-01-01T09:00:00Z"}}]')
     run = ("convert-many", "job.json", "--ledger", "run.sqlite", "--settle", "0")

@@ -233,7 +233,8 @@ class Run:
         before = self._ledger.entry(conversation_id)
         may_be_converted = before is not None and before.may_be_converted
         job.is_scheduled = arguments.get("scheduled_email") is not None
-        job.is_only_looked_up = may_be_converted and before is not None and before.is_scheduled
+        # A ledger of an older version has no mark, but then the job shows it.
+        job.is_only_looked_up = before is not None and may_be_converted and (before.is_scheduled or job.is_scheduled)
         if may_be_converted:
             await anyio.sleep_until(self._settled_at)
             arguments["verify_first"] = True
