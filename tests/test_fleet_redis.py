@@ -291,6 +291,20 @@ async def test_a_worker_that_waits_for_a_job_goes_on_after_its_redis_was_demoted
     assert LOST not in caplog.text
 
 
+async def test_a_job_that_is_added_while_the_idle_connections_are_closed_is_added(harness: Harness) -> None:
+    fleet = await harness.worker()
+    for turns in range(60):
+        await asyncio.gather(fleet.enqueue("acme", 1), fleet.enqueue("acme", 1))  # now two connections are idle
+
+        async def add(turns: int = turns % 12) -> None:
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            await fleet.enqueue("acme", 2)
+
+        await asyncio.gather(fleet.broker.suspect(RedisError()), add())
+    assert await harness.redis.xlen(QUEUE) == 180
+
+
 async def test_a_worker_and_a_producer_follow_the_address_to_the_new_primary(
     harness: Harness, proxy: Proxy, server: Any, replica: Any, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -123,7 +123,11 @@ class Queue(RedisStreamBroker):
 
         After a failover, an old connection may lead to the former primary, which would reject every write for ever.
         """
-        await self.connection_pool.disconnect(inuse_connections=False)
+        # The pool's own `disconnect` waits between its choice of the connections and their end. Another task could
+        # take one of them meanwhile, and its command would fail. With `nowait`, nothing here waits.
+        pool: Any = self.connection_pool
+        for connection in tuple(pool._available_connections):
+            await connection.disconnect(nowait=True)
 
     async def _receive(self) -> Any:
         if self._failure is not None:
