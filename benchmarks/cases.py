@@ -68,7 +68,8 @@ def hide_opentelemetry() -> None:
 async def raw(url: str, transport: httpx.AsyncBaseTransport | None = None) -> AsyncGenerator[Call]:
     """Bare httpx."""
     headers, numbers = {"Authorization": "Bearer t"}, count(FIRST_CONVERSATION)
-    async with httpx.AsyncClient(transport=transport) as client:
+    # At 256 callers on a slow machine, a caller waits longer for httpx's pool than the default of five seconds.
+    async with httpx.AsyncClient(transport=transport, timeout=httpx.Timeout(5, pool=None)) as client:
 
         async def call() -> Any:
             path = f"/desk/api/v2/conversations/{next(numbers)}/convert.json"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import Protocol, runtime_checkable
 from weakref import WeakValueDictionary
 
@@ -63,7 +64,8 @@ class Memory:
         self._locks: WeakValueDictionary[int, anyio.Lock] = WeakValueDictionary()
         self._unknown: dict[int, Unknown] = {}
         # What this client has converted, when, and for how many seconds the listing may not show it.
-        self._converted: dict[int, tuple[float, float, Conversation]] = {}
+        # A dict would search for its first key from the place of the first one that it ever had.
+        self._converted: OrderedDict[int, tuple[float, float, Conversation]] = OrderedDict()
         # The call that has the lock of each conversation.
         self.running: dict[int, RunningCall] = {}
         self._has_forgotten = False
@@ -73,10 +75,8 @@ class Memory:
         self.lookup = self.lookup.moved(change.seconds)
         self._locks = WeakValueDictionary()
         self.running = {}
-        self._converted = {
-            conversation_id: (made_at + change.seconds, settle, conversation)
-            for conversation_id, (made_at, settle, conversation) in self._converted.items()
-        }
+        for conversation_id, (made_at, settle, conversation) in self._converted.items():
+            self._converted[conversation_id] = made_at + change.seconds, settle, conversation
         self._unknown = {
             conversation_id: evolve(unknown, left_at=unknown.left_at + change.seconds)
             for conversation_id, unknown in self._unknown.items()
