@@ -13,6 +13,7 @@ import httpx
 import pytest
 from attrs import evolve
 from fault_server import Answer, Fault, FaultServer, Listing, Plan, Work
+from virtual_time import in_virtual_time
 
 from teamwork_desk import (
     AsyncDesk,
@@ -427,6 +428,7 @@ class EarlyResponse(httpx.AsyncBaseTransport, httpx.AsyncByteStream):
         await anyio.sleep_forever()
 
 
+@in_virtual_time
 async def test_the_outcome_is_unknown_if_a_response_began_before_the_request_was_read() -> None:
     async with AsyncDesk(
         "https://desk.example", token="t", deadline=1, transport=EarlyResponse(), verify_first=False
@@ -436,6 +438,7 @@ async def test_the_outcome_is_unknown_if_a_response_began_before_the_request_was
     assert (result.maybe_applied, result.attempts) == (True, 1)
 
 
+@in_virtual_time
 async def test_the_outcome_is_unknown_if_the_tasks_of_a_hook_fail_at_the_deadline() -> None:
     async def fail_when_cancelled() -> None:
         try:
@@ -448,12 +451,17 @@ async def test_the_outcome_is_unknown_if_the_tasks_of_a_hook_fail_at_the_deadlin
             tasks.start_soon(fail_when_cancelled)
             await anyio.sleep_forever()
 
-    with FaultServer() as server:
-        async with AsyncDesk(
-            server.url, token="t", deadline=0.3, event_hooks={"response": [wait]}, verify_first=False
-        ) as desk:
-            result = await convert(desk)
-        assert (type(result), server.converts[7]) == (OutcomeUnknownError, 1)
+    fake = FakeDesk()
+    async with AsyncDesk(
+        "https://desk.example",
+        token="t",
+        transport=fake.transport,
+        deadline=1,
+        event_hooks={"response": [wait]},
+        verify_first=False,
+    ) as desk:
+        result = await convert(desk)
+    assert (type(result), len(fake.tickets)) == (OutcomeUnknownError, 1)
 
 
 async def test_a_retry_pause_that_exceeds_the_deadline_raises_at_once() -> None:
@@ -568,6 +576,7 @@ async def test_the_error_of_a_lookup_names_the_deadline_of_the_whole_call() -> N
     assert "the deadline of 2 s" in str(result)
 
 
+@in_virtual_time
 async def test_the_cause_of_an_unknown_outcome_says_that_the_request_was_accepted() -> None:
     fake = FakeDesk()
     fake.inject("answer cut off")
@@ -700,6 +709,7 @@ async def test_a_deadline_after_a_lost_response_leaves_the_outcome_of_an_idempot
     assert (result.maybe_applied, result.attempts) == (True, 1)
 
 
+@in_virtual_time
 async def test_the_error_of_a_deadline_that_passes_while_an_idempotent_request_is_repeated_is_unknown() -> None:
     class LostThenHanging(Steps):
         async def handle_async_request(self, request: httpx.Request) -> httpx.Response:

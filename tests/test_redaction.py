@@ -24,6 +24,7 @@ import httpx
 import pytest
 from httpx_aiohttp import AiohttpTransport
 from raw_server import RawServer, http, hung_up, read_request
+from virtual_time import in_virtual_time
 
 from teamwork_desk import (
     AsyncDesk,
@@ -431,6 +432,7 @@ class Hanging(httpx.AsyncBaseTransport):
         raise AssertionError
 
 
+@in_virtual_time
 async def test_a_deadline_shows_nothing(caplog: pytest.LogCaptureFixture) -> None:
     async with a_desk(FakeDesk(), transport=Hanging(), deadline=0.05) as desk:
         with pytest.raises(OutcomeUnknownError) as raised:
@@ -678,6 +680,7 @@ class Failing(Hanging):
             return await super().handle_async_request(request)
 
 
+@in_virtual_time
 async def test_a_deadline_shows_nothing_of_the_failure_that_it_interrupts(caplog: pytest.LogCaptureFixture) -> None:
     async with a_desk(FakeDesk(), transport=Failing(), deadline=0.05) as desk:
         with pytest.raises(OutcomeUnknownError) as raised:
