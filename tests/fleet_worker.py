@@ -45,14 +45,17 @@ async def stop_before_body(request: httpx.Request) -> None:
 def make_fleet(environment: Mapping[str, str]) -> Fleet:
     """Build the fleet that these environment variables describe."""
     urls: dict[str, str] = json.loads(environment["FLEET_DESKS"])
+    deadline = float(environment.get("FLEET_DEADLINE", "4"))
 
     def open_desk(account: str, event_hooks: EventHooks) -> AsyncDesk:
         token = f"token-of-{account}"
         if "FLEET_STOP_BEFORE_BODY" in os.environ:
             event_hooks = {"request": [*event_hooks["request"], stop_before_body]}
-        return AsyncDesk(urls[account], token=token, timeout=1, retry=RETRY, trust_env=False, event_hooks=event_hooks)
+        return AsyncDesk(
+            urls[account], token=token, timeout=deadline / 4, retry=RETRY, trust_env=False, event_hooks=event_hooks
+        )
 
-    return Fleet(environment["FLEET_REDIS"], open_desk, rate=environment["FLEET_RATE"], deadline=4, settle=1.5)
+    return Fleet(environment["FLEET_REDIS"], open_desk, rate=environment["FLEET_RATE"], deadline=deadline, settle=1.5)
 
 
 if "FLEET_REDIS" in os.environ:
