@@ -107,7 +107,11 @@ class _Exchange:
 
 
 class FaultServer:
-    """Serves on a loopback port from its own thread, so that the client may run on any event loop."""
+    """Serves on a loopback port from its own thread, so that the client may run on any event loop.
+
+    Attributes:
+        bodies: How many convert requests have arrived as a whole.
+    """
 
     def __init__(
         self,
@@ -123,6 +127,7 @@ class FaultServer:
         # Plans are about single lookups, so by default this Desk refuses lists of ids.
         self._knows_in = knows_in
         self.tickets: defaultdict[int, list[int]] = defaultdict(list)
+        self.bodies = 0
         self.requests: list[str] = []
         self.converts: defaultdict[int, int] = defaultdict(int)
         self.url = ""
@@ -218,6 +223,7 @@ class FaultServer:
             _reset(writer)
             return False
         body = await reader.readexactly(int(length[1]) if length else 0)
+        self.bodies += 1
         match fault.work:
             case "before the response":
                 self._work(conversation_id)

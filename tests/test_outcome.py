@@ -13,7 +13,7 @@ import httpx
 import pytest
 from attrs import evolve
 from fault_server import Answer, Fault, FaultServer, Listing, Plan, Work
-from virtual_time import in_virtual_time
+from virtual_time import in_time_that_leaps, in_virtual_time, leap, leaping
 
 from teamwork_desk import (
     AsyncDesk,
@@ -313,6 +313,7 @@ async def test_concurrent_calls_convert_a_conversation_once() -> None:
     assert len({result.ticket_id for result in results}) == 2
 
 
+@in_time_that_leaps
 @pytest.mark.parametrize("verify_first", [True, False])
 @pytest.mark.parametrize("how", ["it is cancelled", "its deadline passes", "its policy forbids lookups"])
 async def test_a_call_waits_until_the_unknown_outcome_of_an_earlier_call_is_settled(
@@ -323,7 +324,7 @@ async def test_a_call_waits_until_the_unknown_outcome_of_an_earlier_call_is_sett
         async with AsyncDesk(server.url, token="t", retry=PATIENT) as desk:
             first = {
                 "it is cancelled": desk,
-                "its deadline passes": desk.with_options(deadline=1),
+                "its deadline passes": desk.with_options(deadline=10),
                 "its policy forbids lookups": desk.with_options(
                     timeout=SHORT_TIMEOUT, retry=evolve(PATIENT, on_unknown="raise")
                 ),
@@ -334,6 +335,8 @@ async def test_a_call_waits_until_the_unknown_outcome_of_an_earlier_call_is_sett
                     await anyio.sleep(0.001)
                 if how == "it is cancelled":
                     calls.cancel_scope.cancel()
+                elif how == "its deadline passes":
+                    leap(10)
             second = await desk.conversations.convert(7, verify_first=verify_first)
         assert server.tickets[7] == [second.ticket_id]
         assert not second.created
@@ -408,10 +411,14 @@ async def test_a_deadline_that_passes_before_the_request_is_sent_raises_deadline
     assert (result.maybe_applied, result.attempts) == (False, 0)
 
 
+@in_time_that_leaps
 @pytest.mark.parametrize("fault", [make_fault("hang", CONVERTED), make_fault("hang")], ids=str)
 async def test_a_deadline_that_passes_after_the_request_was_sent_raises_outcome_unknown(fault: Fault) -> None:
     with FaultServer({7: once(fault)}) as server:
-        async with AsyncDesk(server.url, token="t", retry=QUICK, deadline=1, verify_first=False) as desk:
+        async with (
+            AsyncDesk(server.url, token="t", retry=QUICK, deadline=10, verify_first=False) as desk,
+            leaping(10, when=lambda: server.bodies),
+        ):
             result = await convert(desk)
     assert type(result) is OutcomeUnknownError
     assert (result.maybe_applied, result.attempts) == (True, 1)
