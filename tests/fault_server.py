@@ -111,6 +111,7 @@ class FaultServer:
 
     Attributes:
         bodies: How many convert requests have arrived as a whole.
+        hangs: How many of them get no response.
     """
 
     def __init__(
@@ -127,7 +128,7 @@ class FaultServer:
         # Plans are about single lookups, so by default this Desk refuses lists of ids.
         self._knows_in = knows_in
         self.tickets: defaultdict[int, list[int]] = defaultdict(list)
-        self.bodies = 0
+        self.bodies = self.hangs = 0
         self.requests: list[str] = []
         self.converts: defaultdict[int, int] = defaultdict(int)
         self.url = ""
@@ -314,7 +315,7 @@ class FaultServer:
             "close": lambda: _write(writer, b"", then=_close),
             "half a status line": lambda: _write(writer, b"HTTP/1.1 20", then=_close),
             "not HTTP": lambda: _write(writer, b"\x00\x01 not HTTP at all\r\n\r\n", then=_close),
-            "hang": lambda: _hang(exchange.reader),
+            "hang": lambda: self._hang(exchange),
             "half a body": lambda: _write(writer, half, then=_close),
             "reset within the body": lambda: _write(writer, half, then=_reset),
             "HTML": lambda: self._send(exchange, 200, b"<html><body>Welcome to the proxy</body></html>"),
@@ -337,6 +338,11 @@ class FaultServer:
         if status != 204:
             lines.append(f"Content-Length: {length}")
         return "\r\n".join([*lines, "", ""]).encode()
+
+    async def _hang(self, exchange: _Exchange) -> bool:
+        self.hangs += 1
+        await exchange.reader.read()  # until the client closes the connection
+        return False
 
     async def _send_json(self, exchange: _Exchange, value: dict[str, Any]) -> bool:
         return await self._send(exchange, 200, json.dumps(value).encode())
@@ -361,12 +367,6 @@ async def _drip(writer: asyncio.StreamWriter, content: bytes) -> bool:
         await writer.drain()
         await asyncio.sleep(0)
     return True
-
-
-async def _hang(reader: asyncio.StreamReader) -> bool:
-    # Wait until the client closes the connection.
-    await reader.read()
-    return False
 
 
 def _close(writer: asyncio.StreamWriter) -> None:

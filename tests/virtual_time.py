@@ -61,12 +61,20 @@ def leap(seconds: float) -> None:
 
 
 @asynccontextmanager
-async def leaping(seconds: float, when: Callable[[], object]) -> AsyncGenerator[None]:
-    """Let this many seconds pass at once, as soon as a condition holds."""
+async def leaping(seconds: float, when: Callable[[], object], *, all_wait: bool = False) -> AsyncGenerator[None]:
+    """Let this many seconds pass at once, as soon as a condition holds.
+
+    Args:
+        seconds: How many seconds pass.
+        when: Returns whether the condition holds.
+        all_wait: Whether all other tasks must wait, too. A timeout begins when a task waits, but a deadline earlier.
+    """
 
     async def leap_in_time() -> None:
         while not when():
             await anyio.sleep(0.001)
+        if all_wait:
+            await anyio.wait_all_tasks_blocked()
         leap(seconds)
 
     async with anyio.create_task_group() as tasks:
