@@ -10,6 +10,7 @@ import ssl
 import sys
 from collections.abc import Iterator
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,13 @@ from installed import build_wheel
 
 # The plugin is loaded here and not through its entry point (addopts blocks that), so that coverage measures its lines.
 pytest_plugins = ["_teamwork_desk_pytest"]
+
+if find_spec("hypothesis"):  # The tests in tests/tools run without it.
+    from hypothesis import HealthCheck, settings
+
+    # By default, a test fails if an example takes 0.2 seconds, which happens to any test on a busy machine.
+    settings.register_profile("without time limits", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("without time limits")
 
 PACKAGES = ("teamwork_desk", "teamwork_desk_api")
 LEVELS = (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR, logging.CRITICAL)

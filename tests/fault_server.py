@@ -107,7 +107,12 @@ class _Exchange:
 
 
 class FaultServer:
-    """Serves on a loopback port from its own thread, so that the client may run on any event loop."""
+    """Serves on a loopback port from its own thread, so that the client may run on any event loop.
+
+    Attributes:
+        bodies: How many convert requests have arrived as a whole.
+        hangs: How many of them get no response.
+    """
 
     def __init__(
         self,
@@ -123,6 +128,7 @@ class FaultServer:
         # Plans are about single lookups, so by default this Desk refuses lists of ids.
         self._knows_in = knows_in
         self.tickets: defaultdict[int, list[int]] = defaultdict(list)
+        self.bodies = self.hangs = 0
         self.requests: list[str] = []
         self.converts: defaultdict[int, int] = defaultdict(int)
         self.url = ""
@@ -218,6 +224,7 @@ class FaultServer:
             _reset(writer)
             return False
         body = await reader.readexactly(int(length[1]) if length else 0)
+        self.bodies += 1
         match fault.work:
             case "before the response":
                 self._work(conversation_id)
@@ -308,7 +315,7 @@ class FaultServer:
             "close": lambda: _write(writer, b"", then=_close),
             "half a status line": lambda: _write(writer, b"HTTP/1.1 20", then=_close),
             "not HTTP": lambda: _write(writer, b"\x00\x01 not HTTP at all\r\n\r\n", then=_close),
-            "hang": lambda: _hang(exchange.reader),
+            "hang": lambda: self._hang(exchange),
             "half a body": lambda: _write(writer, half, then=_close),
             "reset within the body": lambda: _write(writer, half, then=_reset),
             "HTML": lambda: self._send(exchange, 200, b"<html><body>Welcome to the proxy</body></html>"),
@@ -331,6 +338,11 @@ class FaultServer:
         if status != 204:
             lines.append(f"Content-Length: {length}")
         return "\r\n".join([*lines, "", ""]).encode()
+
+    async def _hang(self, exchange: _Exchange) -> bool:
+        self.hangs += 1
+        await exchange.reader.read()  # until the client closes the connection
+        return False
 
     async def _send_json(self, exchange: _Exchange, value: dict[str, Any]) -> bool:
         return await self._send(exchange, 200, json.dumps(value).encode())
@@ -355,12 +367,6 @@ async def _drip(writer: asyncio.StreamWriter, content: bytes) -> bool:
         await writer.drain()
         await asyncio.sleep(0)
     return True
-
-
-async def _hang(reader: asyncio.StreamReader) -> bool:
-    # Wait until the client closes the connection.
-    await reader.read()
-    return False
 
 
 def _close(writer: asyncio.StreamWriter) -> None:

@@ -38,7 +38,7 @@ class Harness:
 
     async def worker(self, **options: Any) -> Fleet:
         """Start the broker of a new worker. It runs no job by itself: the test runs each delivery with `work`."""
-        options = {"rate": "1000/second", "deadline": DEADLINE, "settle": SETTLE, "queue": QUEUE, **options}
+        options = {"rate": "1000/hour", "deadline": DEADLINE, "settle": SETTLE, "queue": QUEUE, **options}
         fleet = Fleet(self.url, self.open_desk, **options)
         await fleet.broker.startup()
         self.stack.push_async_callback(fleet.broker.shutdown)

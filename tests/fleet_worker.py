@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -42,17 +43,30 @@ async def stop_before_body(request: httpx.Request) -> None:
         request.extensions["trace"] = trace
 
 
+async def stamp(request: httpx.Request) -> None:
+    """Note when the request is sent, because a busy machine may let it arrive later, together with others."""
+    request.headers["X-Sent-At"] = str(time.time())
+
+
 def make_fleet(environment: Mapping[str, str]) -> Fleet:
     """Build the fleet that these environment variables describe."""
     urls: dict[str, str] = json.loads(environment["FLEET_DESKS"])
+    deadline = float(environment.get("FLEET_DEADLINE", "4"))
 
     def open_desk(account: str, event_hooks: EventHooks) -> AsyncDesk:
-        token = f"token-of-{account}"
+        hooks = [*event_hooks["request"], stamp]
         if "FLEET_STOP_BEFORE_BODY" in os.environ:
-            event_hooks = {"request": [*event_hooks["request"], stop_before_body]}
-        return AsyncDesk(urls[account], token=token, timeout=1, retry=RETRY, trust_env=False, event_hooks=event_hooks)
+            hooks.append(stop_before_body)
+        return AsyncDesk(
+            urls[account],
+            token=f"token-of-{account}",
+            timeout=deadline / 4,
+            retry=RETRY,
+            trust_env=False,
+            event_hooks={"request": hooks},
+        )
 
-    return Fleet(environment["FLEET_REDIS"], open_desk, rate=environment["FLEET_RATE"], deadline=4, settle=1.5)
+    return Fleet(environment["FLEET_REDIS"], open_desk, rate=environment["FLEET_RATE"], deadline=deadline, settle=1.5)
 
 
 if "FLEET_REDIS" in os.environ:

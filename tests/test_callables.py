@@ -187,7 +187,7 @@ def outcome_of(call: Call, arguments: dict[str, Any]) -> tuple[DeskError | None,
 @pytest.mark.filterwarnings("ignore:email=:DeprecationWarning")
 @pytest.mark.filterwarnings("ignore:`cert=|`verify=:DeprecationWarning")  # httpx warns, and still reads them
 @pytest.mark.parametrize(("call", "argument", "hint"), ARGUMENTS)
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=6)
 @given(data=st.data())
 def test_a_value_of_a_valid_type_is_accepted_or_the_error_names_the_argument(
     call: Call, argument: str, hint: Any, data: st.DataObject

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from teamwork_desk_api import models, types
@@ -267,7 +267,6 @@ KNOWN = {
 conversations = st.dictionaries(st.sampled_from(sorted(KNOWN)) | st.text(), json_values, max_size=8)
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(payload=conversations)
 def test_decoding_never_raises_for_an_object_and_keeps_every_unknown_field(payload: dict[str, Any]) -> None:
     drift = Drift()

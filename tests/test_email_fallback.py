@@ -457,7 +457,7 @@ def leaves(value: Any) -> list[Any]:
     return [leaf for entry in cast("dict[str, Any]", value).values() for leaf in leaves(entry)]
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     customer=CUSTOMERS,
     email=st.none() | ADDRESSES,

@@ -607,7 +607,7 @@ FIELDS = ["contactId", "createdAt", "deletedAt", "id", "state", "ticket_id", "to
 OPERATORS = ["$eq", "$ne", "$lt", "$lte", "$gt", "$gte", "$in", "$nin", "$contains"]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     filter=JSON
     | st.dictionaries(

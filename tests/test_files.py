@@ -23,6 +23,7 @@ import trustme
 from attrs import frozen
 from httpx_aiohttp import AiohttpTransport
 from raw_server import RawServer, client_tls, http, hung_up, read_head, read_request, server_tls
+from virtual_time import in_virtual_time
 
 from teamwork_desk import (
     AsyncDesk,
@@ -483,6 +484,7 @@ class Slow(httpx.AsyncBaseTransport):
         self.is_closed = True
 
 
+@in_virtual_time
 async def test_a_deadline_limits_the_whole_upload(fake: FakeDesk) -> None:
     async with a_desk(Slow(fake)) as desk:
         with pytest.raises(DeadlineExceeded, match=re.escape(HOSTS[UPLOAD])) as raised:
@@ -729,6 +731,7 @@ async def test_a_cancelled_upload_closes_its_file_and_its_connection(
     assert str(path) not in open_files()
 
 
+@in_virtual_time
 async def test_the_callers_transport_is_used_and_stays_open(fake: FakeDesk) -> None:
     transport = Slow(fake)
     async with a_desk(transport, deadline=0.1) as desk:

@@ -12,7 +12,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import traceback
 import uuid
 from bisect import bisect_right
@@ -108,7 +107,7 @@ async def test_a_job_is_converted_and_deleted(harness: Harness) -> None:
     assert await harness.jobs_in_stream() == 0
     assert await harness.redis.xpending_range(QUEUE, QUEUE, "-", "+", 1) == []
     # Only the limiter's key and the empty stream remain: the lease and the count of attempts are deleted.
-    assert sorted(await harness.redis.keys()) == [b"LIMITS:LIMITER/teamwork-desk/acme/1000/1/second", b"jobs"]
+    assert sorted(await harness.redis.keys()) == [b"LIMITS:LIMITER/teamwork-desk/acme/1000/1/hour", b"jobs"]
 
 
 async def test_arguments_are_encoded_as_the_client_encodes_them(harness: Harness) -> None:
@@ -980,7 +979,8 @@ def test_the_repr_of_a_parked_job_shows_no_arguments() -> None:
 
 
 async def test_workers_share_the_rate_of_an_account(harness: Harness) -> None:
-    first, second = await harness.worker(rate="3/hour", deadline=1.5), await harness.worker(rate="3/hour", deadline=1.5)
+    # The second worker waits for its turn in vain, and the others have all the time that they need.
+    first, second = await harness.worker(rate="3/hour"), await harness.worker(rate="3/hour", deadline=0.5)
     for number in (1, 2):
         await first.enqueue("acme", number)
     await work(first)
@@ -1264,6 +1264,7 @@ async def test_a_worker_finishes_its_running_job_on_sigterm(harness: Harness, pr
     fake = FakeDesk(token="token-of-acme")
     async with fake.serve() as url:
         processes.environment |= {"FLEET_DESKS": json.dumps({"acme": url}), "FLEET_RATE": "1/second"}
+        processes.environment |= {"FLEET_DEADLINE": "120"}  # no response may come too late on a busy machine
         fleet = make_fleet(processes.environment)
         processes.start(1)
         await fleet.enqueue("acme", 42)
@@ -1287,7 +1288,7 @@ async def test_a_worker_that_is_stopped_after_it_renewed_its_lease_sends_nothing
     stopped = tmp_path / "stopped"
     async with fake.serve() as url:
         processes.environment |= {"FLEET_DESKS": json.dumps({"acme": url}), "FLEET_RATE": "100/second"}
-        other = make_fleet(processes.environment)
+        other = make_fleet({**processes.environment, "FLEET_DEADLINE": "120"})
         await other.broker.startup()
         harness.stack.push_async_callback(other.broker.shutdown)
         processes.environment |= {"FLEET_STOP_BEFORE_BODY": str(stopped)}
@@ -1331,7 +1332,7 @@ FAULTS: tuple[Fault, ...] = (
 
 
 class RequestsWithFaults(list[RecordedRequest]):
-    """The requests to a fake Desk, and when each arrived. Every 15th request injects a fault into a later request."""
+    """The requests to a fake Desk, and when each was sent. Every 15th request injects a fault into a later request."""
 
     def __init__(self, fake: FakeDesk, rng: random.Random) -> None:
         super().__init__()
@@ -1340,13 +1341,14 @@ class RequestsWithFaults(list[RecordedRequest]):
 
     def append(self, request: RecordedRequest) -> None:
         super().append(request)
-        self.times.append(time.monotonic())
+        self.times.append(float(request.headers["X-Sent-At"]))
         if len(self) < CONVERSATIONS * 2 and len(self) % 15 == 0:
             self.fake.inject(self.rng.choice(FAULTS), method="POST", lasts=1.0)
 
     def most_in_a_window(self) -> int:
-        """Return the largest number of requests that arrived within the length of a rate window."""
-        return max(bisect_right(self.times, begin + WINDOW) - i for i, begin in enumerate(self.times))
+        """Return the largest number of requests that were sent within the length of a rate window."""
+        times = sorted(self.times)
+        return max(bisect_right(times, begin + WINDOW) - i for i, begin in enumerate(times))
 
 
 @pytest.mark.campaign

@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from teamwork_desk._headers import RateReport, http_date, retry_after
@@ -99,7 +99,6 @@ HEADER_TEXT = st.text(st.characters(min_codepoint=32, max_codepoint=126)) | st.t
 )
 
 
-@settings(deadline=None)
 @given(HEADER_TEXT, st.none() | HEADER_TEXT)
 def test_no_header_makes_retry_after_raise_or_return_a_negative_or_infinite_pause(value: str, date: str | None) -> None:
     seconds = retry_after(httpx.Headers({"Retry-After": value} | ({} if date is None else {"Date": date})), NOON)
@@ -171,7 +170,6 @@ def test_a_year_of_two_digits_is_at_most_50_years_in_the_future(value: str, year
 FORMS = ("%a, %d %b %Y %H:%M:%S GMT", "%a %b %e %H:%M:%S %Y")
 
 
-@settings(deadline=None)
 @given(st.datetimes(min_value=datetime(1970, 1, 1), max_value=datetime(9999, 1, 1)), st.sampled_from(FORMS))  # noqa: DTZ001
 def test_http_date_reads_back_every_date_to_the_second(moment: datetime, form: str) -> None:
     moment = moment.replace(microsecond=0, tzinfo=UTC)

@@ -19,6 +19,7 @@ from typing import Any
 import httpx
 import pytest
 from raw_server import RawServer, Received, http, hung_up, read_head, read_request, send_all
+from virtual_time import in_time_that_leaps, leaping
 
 from teamwork_desk import (
     AsyncDesk,
@@ -555,7 +556,8 @@ async def peak_memory_of_a_read(response: bytes) -> tuple[float, DeskError | Non
     """Return the peak of the memory that reading a response took, without the response itself, and the error."""
     error: DeskError | None = None
     with HostileDesk(listing=response) as server:
-        async with client(server) as desk:
+        # Recording the memory makes it slow, and the time is not what this measures.
+        async with client(server, deadline=600) as desk:
             tracemalloc.start()
             try:
                 conversation = await desk.conversations.get(42)
@@ -704,10 +706,11 @@ ENDLESS: dict[str, Response] = {
 }
 
 
+@in_time_that_leaps
 @for_each(ENDLESS)
 async def test_the_deadline_ends_an_endless_response_and_the_outcome_is_unknown(response: Response) -> None:
     with HostileDesk(response) as server:
-        async with client(server, deadline=1) as desk:
+        async with client(server) as desk, leaping(20, when=lambda: server.converts):
             with pytest.raises(OutcomeUnknownError) as caught:
                 await desk.conversations.convert(42)
     assert (caught.value.maybe_applied, caught.value.attempts, server.converts) == (True, 1, 1)
@@ -716,19 +719,21 @@ async def test_the_deadline_ends_an_endless_response_and_the_outcome_is_unknown(
 TWO_ENDLESS = {name: ENDLESS[name] for name in ("silence", "a body byte by byte")}
 
 
+@in_time_that_leaps
 @for_each(TWO_ENDLESS)
 async def test_the_deadline_ends_an_endless_lookup_and_the_outcome_is_unknown(response: Response) -> None:
     with HostileDesk(http(500), listing=response) as server:
-        async with client(server, deadline=1) as desk:
+        async with client(server) as desk, leaping(20, when=lambda: server.lookups):
             with pytest.raises(OutcomeUnknownError) as caught:
                 await desk.conversations.convert(42)
     assert (caught.value.maybe_applied, caught.value.attempts, server.converts) == (True, 1, 1)
 
 
+@in_time_that_leaps
 @for_each(TWO_ENDLESS)
 async def test_the_deadline_ends_an_endless_read(response: Response) -> None:
     with HostileDesk(listing=response) as server:
-        async with client(server, deadline=1) as desk:
+        async with client(server) as desk, leaping(20, when=lambda: server.lookups):
             with pytest.raises(DeadlineExceeded) as caught:
                 await desk.conversations.get(42)
     assert not caught.value.maybe_applied

@@ -384,7 +384,7 @@ class World(httpx.AsyncBaseTransport):
                 return httpx.Response(200, json={"conversations": shown})
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     calls=CALLS,
     appears=st.lists(st.floats(0, 10), min_size=12, max_size=12),
@@ -442,7 +442,7 @@ class SteadyListing(httpx.AsyncBaseTransport):
         return httpx.Response(200, json={"conversations": [{"id": number, "ticket_id": None} for number in ids]})
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.integers(0, 60), min_size=1, max_size=40, unique=True))
 def test_each_listing_asks_for_all_that_was_asked_since_the_last_one_began(tenths: list[int]) -> None:
     begins = {number: tenth / 10 for number, tenth in enumerate(sorted(tenths), 1)}

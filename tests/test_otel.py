@@ -22,6 +22,7 @@ from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerPro
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, Sampler, SamplingResult
+from virtual_time import in_virtual_time
 
 from teamwork_desk import (
     AsyncDesk,
@@ -465,6 +466,7 @@ async def test_a_cancelled_call_ends_its_span(recorded: Recorded, caplog: pytest
     assert not [record for record in caplog.records if record.name.startswith("opentelemetry")]
 
 
+@in_virtual_time
 async def test_an_attempt_that_the_deadline_interrupts_is_recorded(recorded: Recorded) -> None:
     async with open_desk(FakeDesk(), transport=NeverResponds(), deadline=0.05) as desk:
         with pytest.raises(OutcomeUnknownError):

@@ -6,6 +6,7 @@ import itertools
 import json
 import logging
 from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 from typing import Any, cast
 
 import anyio
@@ -13,6 +14,7 @@ import httpx
 import pytest
 from attrs import evolve
 from fault_server import Answer, Fault, FaultServer, Listing, Plan, Work
+from virtual_time import in_time_that_leaps, in_virtual_time, leap, leaping
 
 from teamwork_desk import (
     AsyncDesk,
@@ -41,7 +43,8 @@ from teamwork_desk_api.types import Hook, Request
 QUICK = RetryPolicy(backoff_base=0.001, settle=(0.001, 0.001))
 PATIENT = RetryPolicy(settle=(0.001, 60))
 RAISE = RetryPolicy(backoff_base=0.001, settle=(0.001, 0.001), on_unknown="raise")
-SHORT_TIMEOUT = httpx.Timeout(30, read=0.3)
+PATIENCE = 10
+"""Seconds for which the client waits for a response. When the server gives none, the tests let them pass at once."""
 
 
 def status(code: int, work: Work = "never", *headers: str) -> Fault:
@@ -193,9 +196,9 @@ TABLE = {
 }  # fmt: skip
 
 
-def timeout_for(plan: Plan) -> httpx.Timeout:
-    """Return a short timeout only for a server that never responds: on a busy machine any response may be slow."""
-    return SHORT_TIMEOUT if any(fault.answer == "hang" for fault in plan.faults) else httpx.Timeout(30)
+def without_patience(server: FaultServer) -> AbstractAsyncContextManager[None]:
+    """Let the client's timeout pass as soon as it waits for a response that the server does not give."""
+    return leaping(PATIENCE, when=lambda: server.hangs, all_wait=True)
 
 
 async def convert(desk: AsyncDesk, conversation_id: int = 7, **arguments: object) -> Conversation | DeskError:
@@ -209,13 +212,17 @@ def methods_of(server: FaultServer) -> list[str]:
     return [request.partition(" ")[0] for request in server.requests]
 
 
+@in_time_that_leaps
 @pytest.mark.parametrize(("plan", "kind", "maybe_applied", "requests"), TABLE.values(), ids=TABLE.keys())
 async def test_a_call_follows_the_table(plan: Plan, kind: type, maybe_applied: bool, requests: int) -> None:
     tokens = (f"token-{number}" for number in itertools.count())
     with FaultServer({7: plan}) as server:
-        async with AsyncDesk(
-            server.url, token=lambda: next(tokens), retry=QUICK, timeout=timeout_for(plan), verify_first=False
-        ) as desk:
+        async with (
+            AsyncDesk(
+                server.url, token=lambda: next(tokens), retry=QUICK, timeout=PATIENCE, verify_first=False
+            ) as desk,
+            without_patience(server),
+        ):
             result = await convert(desk)
         assert type(result) is kind
         assert server.converts[7] == requests
@@ -229,6 +236,7 @@ async def test_a_call_follows_the_table(plan: Plan, kind: type, maybe_applied: b
             assert result.created
 
 
+@in_time_that_leaps
 @pytest.mark.parametrize(
     ("fault", "kind"),
     [
@@ -245,9 +253,10 @@ async def test_a_call_follows_the_table(plan: Plan, kind: type, maybe_applied: b
 )
 async def test_a_call_with_on_unknown_raise_never_looks_up(fault: Fault, kind: type) -> None:
     with FaultServer({7: always(fault)}) as server:
-        async with AsyncDesk(
-            server.url, token="t", retry=RAISE, timeout=timeout_for(always(fault)), verify_first=False
-        ) as desk:
+        async with (
+            AsyncDesk(server.url, token="t", retry=RAISE, timeout=PATIENCE, verify_first=False) as desk,
+            without_patience(server),
+        ):
             result = await convert(desk)
         assert isinstance(result, DeskError)
         assert type(result) is kind
@@ -312,6 +321,7 @@ async def test_concurrent_calls_convert_a_conversation_once() -> None:
     assert len({result.ticket_id for result in results}) == 2
 
 
+@in_time_that_leaps
 @pytest.mark.parametrize("verify_first", [True, False])
 @pytest.mark.parametrize("how", ["it is cancelled", "its deadline passes", "its policy forbids lookups"])
 async def test_a_call_waits_until_the_unknown_outcome_of_an_earlier_call_is_settled(
@@ -322,9 +332,9 @@ async def test_a_call_waits_until_the_unknown_outcome_of_an_earlier_call_is_sett
         async with AsyncDesk(server.url, token="t", retry=PATIENT) as desk:
             first = {
                 "it is cancelled": desk,
-                "its deadline passes": desk.with_options(deadline=1),
+                "its deadline passes": desk.with_options(deadline=PATIENCE),
                 "its policy forbids lookups": desk.with_options(
-                    timeout=SHORT_TIMEOUT, retry=evolve(PATIENT, on_unknown="raise")
+                    timeout=PATIENCE, retry=evolve(PATIENT, on_unknown="raise")
                 ),
             }[how]
             async with anyio.create_task_group() as calls:
@@ -333,17 +343,22 @@ async def test_a_call_waits_until_the_unknown_outcome_of_an_earlier_call_is_sett
                     await anyio.sleep(0.001)
                 if how == "it is cancelled":
                     calls.cancel_scope.cancel()
+                else:
+                    await anyio.wait_all_tasks_blocked()
+                    leap(PATIENCE)
             second = await desk.conversations.convert(7, verify_first=verify_first)
         assert server.tickets[7] == [second.ticket_id]
         assert not second.created
 
 
+@in_time_that_leaps
 async def test_the_longest_settling_time_of_the_calls_for_a_conversation_counts() -> None:
     plan = once(make_fault("hang", CONVERTED), lagging_lookups=2)
     with FaultServer({7: plan}) as server:
         async with AsyncDesk(server.url, token="t", retry=RetryPolicy(settle=(0, 0)), verify_first=False) as desk:
-            without_lookup = desk.with_options(timeout=SHORT_TIMEOUT, retry=evolve(RAISE, settle=(60,)))
-            first = await convert(without_lookup)
+            without_lookup = desk.with_options(timeout=PATIENCE, retry=evolve(RAISE, settle=(60,)))
+            async with without_patience(server):
+                first = await convert(without_lookup)
             # This call looks first, and has no time to wait until the first call is settled.
             second = await convert(desk.with_options(deadline=1, retry=RetryPolicy(settle=(60,))))
             for error in (first, second):
@@ -354,10 +369,12 @@ async def test_the_longest_settling_time_of_the_calls_for_a_conversation_counts(
         assert not last.created
 
 
+@in_time_that_leaps
 async def test_a_call_converts_if_the_unknown_outcome_of_an_earlier_call_shows_no_ticket() -> None:
     with FaultServer({7: once(make_fault("hang"))}) as server:
         async with AsyncDesk(server.url, token="t", retry=QUICK, verify_first=False) as desk:
-            assert type(await convert(desk.with_options(timeout=SHORT_TIMEOUT, retry=RAISE))) is OutcomeUnknownError
+            async with without_patience(server):
+                assert type(await convert(desk.with_options(timeout=PATIENCE, retry=RAISE))) is OutcomeUnknownError
             second = await desk.conversations.convert(7)
             assert second.created
         assert server.tickets[7] == [second.ticket_id]
@@ -407,10 +424,14 @@ async def test_a_deadline_that_passes_before_the_request_is_sent_raises_deadline
     assert (result.maybe_applied, result.attempts) == (False, 0)
 
 
+@in_time_that_leaps
 @pytest.mark.parametrize("fault", [make_fault("hang", CONVERTED), make_fault("hang")], ids=str)
 async def test_a_deadline_that_passes_after_the_request_was_sent_raises_outcome_unknown(fault: Fault) -> None:
     with FaultServer({7: once(fault)}) as server:
-        async with AsyncDesk(server.url, token="t", retry=QUICK, deadline=1, verify_first=False) as desk:
+        async with (
+            AsyncDesk(server.url, token="t", retry=QUICK, deadline=PATIENCE, verify_first=False) as desk,
+            leaping(PATIENCE, when=lambda: server.bodies),
+        ):
             result = await convert(desk)
     assert type(result) is OutcomeUnknownError
     assert (result.maybe_applied, result.attempts) == (True, 1)
@@ -427,6 +448,7 @@ class EarlyResponse(httpx.AsyncBaseTransport, httpx.AsyncByteStream):
         await anyio.sleep_forever()
 
 
+@in_virtual_time
 async def test_the_outcome_is_unknown_if_a_response_began_before_the_request_was_read() -> None:
     async with AsyncDesk(
         "https://desk.example", token="t", deadline=1, transport=EarlyResponse(), verify_first=False
@@ -436,6 +458,7 @@ async def test_the_outcome_is_unknown_if_a_response_began_before_the_request_was
     assert (result.maybe_applied, result.attempts) == (True, 1)
 
 
+@in_virtual_time
 async def test_the_outcome_is_unknown_if_the_tasks_of_a_hook_fail_at_the_deadline() -> None:
     async def fail_when_cancelled() -> None:
         try:
@@ -448,12 +471,17 @@ async def test_the_outcome_is_unknown_if_the_tasks_of_a_hook_fail_at_the_deadlin
             tasks.start_soon(fail_when_cancelled)
             await anyio.sleep_forever()
 
-    with FaultServer() as server:
-        async with AsyncDesk(
-            server.url, token="t", deadline=0.3, event_hooks={"response": [wait]}, verify_first=False
-        ) as desk:
-            result = await convert(desk)
-        assert (type(result), server.converts[7]) == (OutcomeUnknownError, 1)
+    fake = FakeDesk()
+    async with AsyncDesk(
+        "https://desk.example",
+        token="t",
+        transport=fake.transport,
+        deadline=1,
+        event_hooks={"response": [wait]},
+        verify_first=False,
+    ) as desk:
+        result = await convert(desk)
+    assert (type(result), len(fake.tickets)) == (OutcomeUnknownError, 1)
 
 
 async def test_a_retry_pause_that_exceeds_the_deadline_raises_at_once() -> None:
@@ -568,6 +596,7 @@ async def test_the_error_of_a_lookup_names_the_deadline_of_the_whole_call() -> N
     assert "the deadline of 2 s" in str(result)
 
 
+@in_virtual_time
 async def test_the_cause_of_an_unknown_outcome_says_that_the_request_was_accepted() -> None:
     fake = FakeDesk()
     fake.inject("answer cut off")
@@ -700,6 +729,7 @@ async def test_a_deadline_after_a_lost_response_leaves_the_outcome_of_an_idempot
     assert (result.maybe_applied, result.attempts) == (True, 1)
 
 
+@in_virtual_time
 async def test_the_error_of_a_deadline_that_passes_while_an_idempotent_request_is_repeated_is_unknown() -> None:
     class LostThenHanging(Steps):
         async def handle_async_request(self, request: httpx.Request) -> httpx.Response:

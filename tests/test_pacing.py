@@ -151,7 +151,7 @@ async def test_three_clients_of_one_account_share_the_limit(limiter: LimiterName
     assert statuses(fake).count(429) <= len(fake.requests) / 3
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     limiter=st.sampled_from(REPORTING),
     limit=st.integers(1, 12),

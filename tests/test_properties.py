@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any, Literal, TypeVar
 
 import httpx
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
@@ -74,7 +74,7 @@ def is_success(status: int) -> bool:
     return 200 <= status < 300
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=200)
 @given(STATUSES, BODIES, STATUSES, BODIES)
 def test_a_call_returns_a_result_or_raises_our_own_error_whatever_the_response(
     status: int, body: bytes, listing_status: int, listing: bytes
@@ -141,14 +141,14 @@ HEADERS = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(HEADERS, st.integers(0, 2**40))
 def test_retry_after_is_a_finite_pause_or_none_whatever_the_headers(headers: httpx.Headers, now: int) -> None:
     seconds = retry_after(headers, now)
     assert seconds is None or 0 <= seconds < math.inf
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(HEADERS)
 def test_a_reported_limit_is_positive_and_its_reset_is_within_a_day_or_ignored(headers: httpx.Headers) -> None:
     report = RateReport.from_headers(headers, 1_700_000_000)
@@ -158,14 +158,14 @@ def test_a_reported_limit_is_positive_and_its_reset_is_within_a_day_or_ignored(h
         assert report.seconds is None or 0 <= report.seconds < SMALLEST_EPOCH
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(VALUES)
 def test_an_http_date_is_finite_or_none(value: str) -> None:
     date = http_date(value, time.time())
     assert date is None or math.isfinite(date)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.sampled_from([200, 400, 425, 429, 503]), HEADERS)
 def test_a_call_returns_a_result_or_raises_our_own_error_whatever_the_headers(
     status: int, headers: httpx.Headers
@@ -275,4 +275,4 @@ class AnyHistory(RuleBasedStateMachine):
 
 
 TestAnyHistory = AnyHistory.TestCase
-TestAnyHistory.settings = settings(max_examples=60, stateful_step_count=20, deadline=None)
+TestAnyHistory.settings = settings(max_examples=60, stateful_step_count=20)

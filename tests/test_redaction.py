@@ -23,7 +23,8 @@ import anyio
 import httpx
 import pytest
 from httpx_aiohttp import AiohttpTransport
-from raw_server import RawServer, http, hung_up, read_request
+from raw_server import PATIENCE, RawServer, http, hung_up, read_head, read_request
+from virtual_time import in_time_that_leaps, in_virtual_time, leaping
 
 from teamwork_desk import (
     AsyncDesk,
@@ -431,6 +432,7 @@ class Hanging(httpx.AsyncBaseTransport):
         raise AssertionError
 
 
+@in_virtual_time
 async def test_a_deadline_shows_nothing(caplog: pytest.LogCaptureFixture) -> None:
     async with a_desk(FakeDesk(), transport=Hanging(), deadline=0.05) as desk:
         with pytest.raises(OutcomeUnknownError) as raised:
@@ -438,12 +440,25 @@ async def test_a_deadline_shows_nothing(caplog: pytest.LogCaptureFixture) -> Non
     assert leaks(shown_by(raised.value), logged(caplog)) == []
 
 
+@in_time_that_leaps
 async def test_a_deadline_while_the_request_is_sent_shows_nothing(caplog: pytest.LogCaptureFixture) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
-        async with AsyncDesk(url, token=TOKEN, retry=NO_PAUSES, deadline=1, verify_first=False) as desk:
+    reached = threading.Event()
+
+    def serve(connection: socket.socket) -> None:
+        read_head(connection)
+        connection.recv(1)
+        reached.set()
+        deadline_passed.wait(PATIENCE)
+
+    deadline_passed = threading.Event()
+    with RawServer(serve) as silent:
+        async with (
+            AsyncDesk(silent.url, token=TOKEN, retry=NO_PAUSES, deadline=10, verify_first=False) as desk,
+            leaping(10, when=reached.is_set),
+        ):
             with pytest.raises(OutcomeUnknownError) as raised:
                 await desk.conversations.convert(42, message=SECRET * 2**20)
+            deadline_passed.set()
     assert leaks(shown_by(raised.value), logged(caplog)) == []
 
 
@@ -678,6 +693,7 @@ class Failing(Hanging):
             return await super().handle_async_request(request)
 
 
+@in_virtual_time
 async def test_a_deadline_shows_nothing_of_the_failure_that_it_interrupts(caplog: pytest.LogCaptureFixture) -> None:
     async with a_desk(FakeDesk(), transport=Failing(), deadline=0.05) as desk:
         with pytest.raises(OutcomeUnknownError) as raised:

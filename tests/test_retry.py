@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from attrs.exceptions import FrozenInstanceError
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from teamwork_desk import ConfigurationError, RetryPolicy
@@ -28,7 +28,6 @@ def test_the_random_draw_scales_the_pause_from_zero_to_the_longest(draw: float) 
     assert RetryPolicy(backoff_base=8, backoff_cap=100).backoff(2, draw) == draw * 16
 
 
-@settings(deadline=None)
 @given(base=SECONDS, cap=SECONDS, retry=st.integers(1, 10**6), draw=st.floats(0, 1))
 def test_a_pause_is_between_zero_and_the_cap_and_not_shorter_than_the_previous_pause(
     base: float, cap: float, retry: int, draw: float
@@ -135,7 +134,6 @@ def test_a_full_quota_stays_at_its_capacity() -> None:
     assert use_up(quota) == 100
 
 
-@settings(deadline=None)
 @given(st.lists(st.none() | st.integers(0, 200)))
 def test_a_quota_stays_between_zero_and_its_capacity_whatever_is_spent_and_given_back(steps: list[int | None]) -> None:
     quota, points = RetryQuota(), 500

@@ -8,7 +8,19 @@ from pathlib import Path
 
 import pytest
 import trustme
-from raw_server import RawServer, Received, certify, client_tls, http, hung_up, read_request, server_tls, trust
+from raw_server import (
+    PATIENCE,
+    RawServer,
+    Received,
+    certify,
+    client_tls,
+    http,
+    hung_up,
+    read_request,
+    server_tls,
+    trust,
+)
+from virtual_time import in_time_that_leaps, leaping
 
 from teamwork_desk import AsyncDesk, DeadlineExceeded, DeskError, NotSentError, RetryPolicy
 
@@ -127,18 +139,20 @@ async def test_plain_http_to_a_server_that_speaks_tls_raises_a_desk_error(ca: tr
     assert server.received == []
 
 
+@in_time_that_leaps
 async def test_a_handshake_that_never_finishes_ends_at_the_deadline_with_nothing_sent(ca: trustme.CA) -> None:
     hellos: list[bytes] = []
 
     def never_respond(connection: socket.socket) -> None:
         hellos.append(connection.recv(65536))
-        assert hung_up(connection, within=5)
+        assert hung_up(connection, within=PATIENCE)
 
     with RawServer(never_respond) as server:
         url = server.url.replace("http", "https")
-        async with AsyncDesk(
-            url, token="t", retry=POLICY, verify=client_tls(ca), deadline=1, verify_first=False
-        ) as desk:
+        async with (
+            AsyncDesk(url, token="t", retry=POLICY, verify=client_tls(ca), deadline=10, verify_first=False) as desk,
+            leaping(10, when=lambda: hellos),
+        ):
             with pytest.raises(DeadlineExceeded) as caught:
                 await desk.conversations.convert(42)
     assert not caught.value.maybe_applied

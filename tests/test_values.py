@@ -187,7 +187,7 @@ def sent(arguments: Mapping[str, Any], conversation_id: int = 42) -> bytes:
 
 
 @pytest.mark.parametrize("argument", HINTS)
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(data=st.data())
 def test_a_value_of_a_subclass_is_sent_as_the_plain_value(argument: str, data: st.DataObject) -> None:
     value, plain = data.draw(pairs_of(HINTS[argument]))
@@ -197,7 +197,7 @@ def test_a_value_of_a_subclass_is_sent_as_the_plain_value(argument: str, data: s
 
 
 @given(JSON)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_json_is_the_same_with_and_without_orjson(pair: Pair) -> None:
     value, plain = pair
     encoded = [_wire.encode_json({"a": each}) for each in (value, plain)]
