@@ -362,13 +362,16 @@ async def test_the_error_of_a_pause_that_exceeds_the_deadline_names_both_times()
     assert isinstance(error.__cause__, ServerError), "the response that asked for the pause"
 
 
-async def test_the_error_of_a_failed_connection_names_its_cause() -> None:
+async def test_the_error_of_a_failed_connection_names_the_host_and_its_cause() -> None:
     def refuse(request: httpx.Request) -> httpx.Response:
         raise httpx.ConnectError("[Errno 111] Connection refused", request=request)
 
     error = await error_of(FakeDesk(), transport=httpx.MockTransport(refuse))
     assert isinstance(error, NotSentError)
-    assert "ConnectError: [Errno 111] Connection refused" in str(error)
+    assert str(error) == (
+        "GET /desk/api/v2/conversations.json was not sent to acme.teamwork.com: "
+        "ConnectError: [Errno 111] Connection refused"
+    )
     assert isinstance(error.__cause__, httpx.ConnectError)
 
 

@@ -7,14 +7,17 @@ import signal
 import subprocess
 import sys
 
+import anyio
 import httpx
 import pytest
+import typer
 
 from teamwork_desk import AuthenticationError, DeskError, ServerError
 from teamwork_desk.cli._convert_many import _interrupted  # pyright: ignore[reportPrivateUsage]
 from teamwork_desk.cli._failures import explain
 from teamwork_desk.cli._gate import Gate, RefusedError
 from teamwork_desk.cli._interrupts import Interrupts, interrupts
+from teamwork_desk.cli._shell import run
 
 CONVERSION = "https://acme.teamwork.com/desk/api/v2/conversations/42/convert.json"
 
@@ -22,6 +25,26 @@ CONVERSION = "https://acme.teamwork.com/desk/api/v2/conversations/42/convert.jso
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
+
+
+def test_an_interrupt_within_a_task_group_ends_the_command_as_any_other() -> None:
+    async def work() -> None:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(anyio.sleep_forever)
+            raise KeyboardInterrupt
+
+    said: list[str] = []
+    with pytest.raises(typer.Exit) as ended:
+        run(work(), lambda: said.append("interrupted"))
+    assert (ended.value.exit_code, said) == (130, ["interrupted"])
+
+
+def test_an_error_beside_an_interrupt_is_not_hidden() -> None:
+    async def work() -> None:
+        raise BaseExceptionGroup("both", [KeyboardInterrupt(), ZeroDivisionError()])
+
+    with pytest.raises(BaseExceptionGroup, match="both"):
+        run(work())
 
 
 async def test_the_gate_lets_no_conversion_pass_before_a_run_has_begun() -> None:

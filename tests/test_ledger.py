@@ -22,6 +22,7 @@ import pytest
 from fault_server import FaultServer
 
 from teamwork_desk import (
+    AuthenticationError,
     ConvertedConversation,
     DeadlineExceeded,
     DeskError,
@@ -493,6 +494,17 @@ def test_a_second_run_skips_what_is_done_and_retries_what_failed(path: Path) -> 
         3: ("skipped", 1003, None),
     }
     assert [call["conversation_id"] for call in desk.calls] == [2]
+
+
+@pytest.mark.parametrize(("attempts", "looks_first"), [(0, False), (1, True)])
+def test_a_job_whose_request_was_refused_is_looked_up_first(path: Path, attempts: int, looks_first: bool) -> None:
+    """A gateway may refuse a request that Desk has carried out, and the next run has another client."""
+    desk = Desk()
+    desk.fail(1, AuthenticationError("no", status_code=401), attempts=attempts)
+    assert run(path, desk, *lines(1)) == {1: ("failed", None, "AuthenticationError")}
+    desk.calls.clear()
+    assert run(path, desk, *lines(1), verify_first=False) == {1: ("done", 1001, None)}
+    assert [call["verify_first"] for call in desk.calls] == [looks_first]
 
 
 @pytest.mark.parametrize("default", [False, True])

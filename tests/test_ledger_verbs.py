@@ -394,6 +394,23 @@ def test_settle_concludes_nothing_from_a_listing_that_proves_nothing(fake: FakeD
     assert states() == {3: "open", 4: "failed"}
 
 
+@pytest.mark.parametrize("time", ["yesterday", "", "2026-03-02T09:30:00", b"\x00"])
+def test_a_time_in_the_ledger_that_is_not_valid_is_reported(fake: FakeDesk, time: str | bytes) -> None:
+    """Only another program can have written it. A ticket proves the outcome without a time, its absence does not."""
+    convert(1)
+    write_ledger({1: "open", 3: "unknown", 4: "open"}, os.environ["TEAMWORK_DESK_URL"])
+    with closing(sqlite3.connect("run.sqlite")) as ledger, ledger:
+        ledger.execute("UPDATE conversation SET opened_at = ? WHERE id < 4", (time,))
+    status, shown = on_a_terminal("ledger", "run.sqlite")
+    assert (status, "Traceback" in "".join(shown)) == (0, False)
+    result = command("ledger", "settle", "run.sqlite")
+    assert (result.exit_code, states()) == (3, {1: "done", 3: "unknown", 4: "failed"})
+    assert (
+        "conversation 3: still unknown: it has no ticket, but the ledger has no valid time of its request; "
+        "the next run of its job looks it up" in result.stdout.splitlines()
+    )
+
+
 def test_settle_lists_100_conversations_at_once(fake: FakeDesk) -> None:
     write_ledger(dict.fromkeys(range(1, 151), "open"), os.environ["TEAMWORK_DESK_URL"])
     assert command("ledger", "settle", "run.sqlite").exit_code == 0

@@ -80,7 +80,7 @@ class Call(Scope):
             request = request if prepare is None else prepare()
             exchange = await self._watched_attempt(request, body, token)
             ended = anyio.current_time()
-            error = failed = error_of(request, exchange)
+            error = failed = error_of(request, exchange, session.origin)
             if error is None:
                 try:
                     result = request.decode(

@@ -6,6 +6,7 @@ import enum
 import ssl
 import time
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 from attrs import field, frozen
@@ -165,12 +166,14 @@ def is_idempotent(request: Request[Any]) -> bool:
     return is_safe(request) or request.method in ("PUT", "DELETE")
 
 
-def error_of(request: Request[Any], exchange: Exchange) -> DeskError | None:
+def error_of(request: Request[Any], exchange: Exchange, origin: str) -> DeskError | None:
     """Return the error for an exchange; None for a success whose body was received.
 
     Args:
         request: The request.
         exchange: What became of it.
+        origin: The installation, such as `https://acme.teamwork.com`. A user who has a wrong URL, or several clients,
+            must see which host was not reached.
     """
     failure, status = exchange.failure, exchange.status_code
     is_success = exchange.effect is Effect.APPLIED
@@ -180,7 +183,7 @@ def error_of(request: Request[Any], exchange: Exchange) -> DeskError | None:
     problem = f"cannot be read: {failure}" if isinstance(failure, DecodeError) else f"is incomplete: {reason}"
     error: DeskError
     if status is None and not exchange.sent:
-        error = NotSentError(f"{name} was not sent: {reason}")
+        error = NotSentError(f"{name} was not sent to {urlsplit(origin).netloc}: {reason}")
     elif status is None:
         error = TransportError(f"{name} was sent, but no response came: {reason}")
     elif not is_success:

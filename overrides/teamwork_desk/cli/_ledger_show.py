@@ -17,7 +17,7 @@ from rich.text import Text
 from teamwork_desk._checks import printable
 
 from ._console import console_on, is_a_terminal
-from ._records import Record, State
+from ._records import Record, State, seconds_since
 from ._shell import print_json
 from ._show import SHOWN
 
@@ -155,9 +155,10 @@ def ago(since: str, now: datetime | None = None) -> str:
         since: The time in ISO 8601.
         now: The current time. The default is the clock's.
     """
-    seconds = ((now or datetime.now(UTC)) - datetime.fromisoformat(since)).total_seconds()
+    seconds = seconds_since(since, now or datetime.now(UTC))
+    if seconds is None or seconds < 0:  # a clock that was set back makes the time lie in the future
+        return str(since)
     for unit, length in (("days", 86_400), ("h", 3_600), ("min", 60)):
         if seconds >= 2 * length:
             return f"{seconds / length:.0f} {unit} ago"
-    # A clock that was set back makes the time lie in the future.
-    return since if seconds < 0 else f"{seconds:.0f} s ago"
+    return f"{seconds:.0f} s ago"

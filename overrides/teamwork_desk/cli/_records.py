@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Literal, TypeAlias
 
 from attrs import field, frozen
@@ -53,3 +54,16 @@ class Record(Entry):
     def since(self) -> str:
         """When its last request left, if that is still to be looked up; otherwise when its outcome was recorded."""
         return self.opened_at if self.may_be_converted or self.closed_at is None else self.closed_at
+
+
+def seconds_since(time: str, now: datetime) -> float | None:
+    """Return the seconds since a time of a ledger; None if it is not valid, because another program has changed it.
+
+    Args:
+        time: The time in ISO 8601, with its offset from UTC.
+        now: The current time.
+    """
+    try:
+        return (now - datetime.fromisoformat(time)).total_seconds()
+    except (TypeError, ValueError):
+        return None

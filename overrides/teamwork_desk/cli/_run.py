@@ -59,7 +59,7 @@ class Run:
             retried. That run has ended, because this run has opened the ledger, but its last request may still be
             running at the server. The time in the ledger is not used, because somebody may have set the clock.
         verify_first: Whether to look a conversation up first if its job does not say so. A conversation that is open or
-            unknown is always looked up first.
+            unknown is always looked up first, and so is a conversation for which an earlier run has sent a request.
         desk: The client that uploads the attachments of the jobs; None uploads nothing.
         only_failed: Whether only the jobs are tried that are `failed` in the ledger.
         max_failures: After how many failures in a row that may have a shared reason the run stops. The default is no
@@ -237,6 +237,8 @@ class Run:
         job.is_only_looked_up = before is not None and may_be_converted and (before.is_scheduled or job.is_scheduled)
         if may_be_converted:
             await anyio.sleep_until(self._settled_at)
+        if may_be_converted or (before is not None and before.attempts):
+            # Nothing is sent again only because of a response: a gateway may have refused what Desk has carried out.
             arguments["verify_first"] = True
         elif arguments.get("verify_first") is None:
             arguments["verify_first"] = self._verify_first

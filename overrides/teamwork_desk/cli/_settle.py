@@ -15,7 +15,7 @@ from teamwork_desk import AsyncDesk, Conversation, DeskError, NotFoundError
 from teamwork_desk._lookup import look_up
 
 from ._ledger import Ledger
-from ._records import Record, State
+from ._records import Record, State, seconds_since
 from ._shell import ticket_url
 
 
@@ -74,8 +74,8 @@ async def settle(ledger: Ledger, desk: AsyncDesk, seconds: float) -> AsyncGenera
     async with aclosing(look_up(desk.send, list(records))) as looked_up:
         async for conversation_id, found in looked_up:
             record = records[conversation_id]
-            age = (began - datetime.fromisoformat(record.opened_at)).total_seconds()
-            settled = _settled(record, found, desk, may_be_running=age < seconds)
+            age = seconds_since(record.opened_at, began)
+            settled = _settled(record, found, desk, may_be_running=None if age is None else age < seconds)
             if settled.state != settled.was:
                 ledger.end(conversation_id, settled.state, ticket_id=settled.ticket_id)
             if settled.state == "done":
@@ -84,19 +84,33 @@ async def settle(ledger: Ledger, desk: AsyncDesk, seconds: float) -> AsyncGenera
             yield settled
 
 
-def _settled(record: Record, found: Conversation | DeskError, desk: AsyncDesk, *, may_be_running: bool) -> Settled:
-    """Return what a listing proves about a conversation."""
+def _settled(
+    record: Record, found: Conversation | DeskError, desk: AsyncDesk, *, may_be_running: bool | None
+) -> Settled:
+    """Return what a listing proves about a conversation.
+
+    Args:
+        record: The record.
+        found: The conversation, or why it was not found.
+        desk: The client.
+        may_be_running: Whether its last request may still be running; None if the ledger does not say when it left.
+    """
     settled = Settled(conversation_id=record.conversation_id, was=record.state, state=record.state, message="")
     if isinstance(found, Conversation) and found.ticket_id:
         settled = attrs.evolve(settled, ticket_id=found.ticket_id, ticket_url=ticket_url(desk, found.ticket_id))
         return attrs.evolve(settled, state="done", message="it has a ticket")
-    settled = attrs.evolve(settled, may_be_running=may_be_running, is_listed=not isinstance(found, NotFoundError))
+    settled = attrs.evolve(
+        settled, may_be_running=may_be_running or False, is_listed=not isinstance(found, NotFoundError)
+    )
     reason = str(found) if isinstance(found, DeskError) else "it has no ticket"
     if may_be_running:
         # This is also the case if the clock was set back, and the request seems to leave in the future.
         return attrs.evolve(settled, message=f"{reason}, and its request may still be running")
     if isinstance(found, DeskError):
         return attrs.evolve(settled, message=reason)
+    if may_be_running is None:
+        invalid = "the ledger has no valid time of its request; the next run of its job looks it up"
+        return attrs.evolve(settled, message=f"{reason}, but {invalid}")
     if record.is_scheduled:
         return attrs.evolve(
             settled, message=f"{reason}, but its request scheduled an email, and the ticket appears later"

@@ -75,7 +75,10 @@ def exit_on_error(interrupted: Callable[[], None] | None = None) -> Generator[No
     try:
         with sigterm_as_ctrl_c() if interrupted else nullcontext():
             yield
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, BaseExceptionGroup) as error:
+        # A second Ctrl-C that comes within a task group, such as while anyio connects, leaves it in an exception group.
+        if isinstance(error, BaseExceptionGroup) and error.split((KeyboardInterrupt, asyncio.CancelledError))[1]:
+            raise
         if interrupted:
             interrupted()
         status = INTERRUPTED
