@@ -109,6 +109,7 @@ def _keyword_faults(path: Path, kind: str, node: Node) -> Iterator[Fault]:
 def _schema_faults(contract: Node, path: Path, kind: str, node: Node, *, is_read: bool) -> Iterator[str]:
     own = own_types(node)
     yield from (f"unknown type {one!r}" for one in own if one not in TYPES)
+    yield from (f"type has {one!r} twice" for one in sorted({*own}) if own.count(one) > 1)
     if node.get("type") == []:
         yield "type is empty"
     if "object" in own or "properties" in node:
@@ -216,6 +217,8 @@ def _enum_faults(node: Node, own: list[str]) -> Iterator[str]:
         yield "x-extensible-enum has an effect only on a string or an integer"
     elif not values or any(type(value) is not expected for value in values):
         yield f"x-extensible-enum needs a list of values of the type {kinds[0]}"
+    elif expected is int and any(abs(value) >= 2**63 for value in values):
+        yield "x-extensible-enum needs integers of at most 64 bits: type checkers know no others"
 
 
 def _envelope_faults(contract: Node, path: Path, node: Node) -> Iterator[str]:
@@ -228,6 +231,8 @@ def _envelope_faults(contract: Node, path: Path, node: Node) -> Iterator[str]:
         yield fault
     elif envelope in properties(contract, node):
         yield f"x-envelope names {envelope!r}, which is a property of the schema itself"
+    if json_types(contract, node) != ["object"] or is_map(contract, node):
+        yield "x-envelope has an effect only on an object with properties"
     if node.get("additionalProperties", True) not in (True, {}):
         yield "x-envelope beside typed additionalProperties, which could not hold the other keys of the response"
     ref = {"$ref": "#/" + "/".join(path)}
@@ -281,6 +286,7 @@ def _argument_faults(contract: Node, item: Node, operation: Node) -> Iterator[st
     arguments: dict[str, str] = {}
     known = [(str(node.get("in")), str(node.get("name"))) for node in parameters(contract, item, operation)]
     yield from _unwritable({name for _, name in known})
+    yield from _misread({name for _, name in known})
     for (_, name), argument in argument_names(known).items():
         # An underscore at the end makes a name of Python's own usable, so it does not distinguish two names.
         other = arguments.setdefault(argument.rstrip("_"), name)
@@ -300,11 +306,10 @@ def _operation_faults(contract: Node, method: str, item: Node, operation: Node) 
         yield from (f"the security scheme {name!r} is not described" for name in requirement if name not in schemes)
     if len(children(operation, "tags")) > 1:
         yield "a second tag is dropped: an operation is in one folder"
-    own = [
-        (node.get("in"), node.get("name"))
-        for node in (resolve(contract, one) for one in children(operation, "parameters"))
-    ]
-    yield from (f"the parameter {name!r} is there twice" for place, name in {*own} if own.count((place, name)) > 1)
+    for owner in (item, operation):
+        nodes = [resolve(contract, one) for one in children(owner, "parameters")]
+        own = [(node.get("in"), node.get("name")) for node in nodes]
+        yield from (f"the parameter {name!r} is there twice" for place, name in {*own} if own.count((place, name)) > 1)
     yield from _argument_faults(contract, item, operation)
     body = operation.get("requestBody")
     if body is not None:
@@ -379,6 +384,8 @@ def _contract_faults(contract: Node) -> Iterator[Fault]:
     for url in child(contract, "paths"):
         if not _URL_PATH.fullmatch(url) and not url.startswith("x-"):
             yield ("paths", url), "a path starts with / and has neither a query, a fragment nor characters to escape"
+        if {".", ".."} & {*url.replace("%2e", ".").replace("%2E", ".").split("/")}:
+            yield ("paths", url), "a segment . or .. in a path is not supported: it would change the rest of the path"
     bases = {base_path(server) for server in children(contract, "servers")}
     if any(base and not _URL_PATH.fullmatch(base) for base in bases):
         yield ("servers",), "a server's URL with a query, a fragment or characters to escape is not supported"
@@ -393,6 +400,7 @@ def _name_faults(contract: Node) -> Iterator[Fault]:
         class_name = ClassName(name, PREFIX)
         module = PythonIdentifier(class_name, PREFIX)
         here = ("components", "schemas", name)
+        yield from ((here, fault) for fault in _misread([name]))
         if class_name in RESERVED:
             yield here, f"the generated code uses the name {class_name} itself"
         if _is_too_long(module):
@@ -405,6 +413,7 @@ def _name_faults(contract: Node) -> Iterator[Fault]:
     for path, method, _, operation in operations(contract):
         here = ("paths", path, method)
         name = PythonIdentifier(str(operation.get("operationId")), PREFIX)
+        yield from ((here, fault) for fault in _misread([name, *children(operation, "tags")]))
         if name.startswith("decode_") or str(name) in classes:
             yield here, f"the generated code uses the name {name} itself"
         if _is_too_long(name):
@@ -427,7 +436,8 @@ def _is_too_long(module: str) -> bool:
 def _field_faults(contract: Node, node: Node) -> Iterator[str]:
     """Yield the properties of a model that would have the same name in Python, or whose name cannot be written."""
     names = [*properties(contract, node)]
-    yield from _unwritable(child(node, "properties"))
+    yield from _unwritable(names)
+    yield from _misread(names)
     fields: dict[str, str] = {}
     for name, field in field_names(names, schemas(contract)).items():
         other = fields.setdefault(field, name)
@@ -440,3 +450,11 @@ def _unwritable(names: Iterable[str]) -> Iterator[str]:
     for name in names:
         if any(unicodedata.category(one)[0] == "C" or unicodedata.category(one) in ("Zl", "Zp") for one in name):
             yield f"the name {name!r} has a control character, which is not supported"
+
+
+def _misread(names: Iterable[str]) -> Iterator[str]:
+    """Yield the names with characters such as the micro sign: Python reads an identifier with them as another one."""
+    for name in names:
+        identifier = PythonIdentifier(name, PREFIX)
+        if unicodedata.normalize("NFKC", identifier) != identifier:
+            yield f"the name {name!r} has a character that Python replaces in names, which is not supported"

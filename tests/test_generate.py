@@ -651,6 +651,7 @@ REJECTED: dict[str, tuple[tuple[str, ...], Any, str]] = {
         {"type": "object", "required": ["a"], "additionalProperties": True},
         "schemas/Map: required has an effect only",
     ),
+    "type twice": (KIND, {"type": ["null", "null"]}, "kind: type has 'null' twice"),
     "type that is empty": (KIND, {"type": []}, "kind: type is empty"),
     "boolean in quotes": (
         (*GET, "parameters"),
@@ -718,6 +719,17 @@ REJECTED: dict[str, tuple[tuple[str, ...], Any, str]] = {
         ITEM,
         "Thing: the name 'a\\u2028b' has a control character",
     ),
+    "property with a newline in a part of allOf": (
+        (*SCHEMAS, "Heir"),
+        {"allOf": [OTHER, {"type": "object", "properties": {"a\nb": ITEM}}]},
+        "Heir: the name 'a\\nb' has a control character",
+    ),
+    # Python reads these names as other names: the micro sign becomes a Greek letter, and the ordinal sign an o.
+    "property with a micro sign": ((*PROPERTIES, "µs"), ITEM, "Thing: the name 'µs' has a character that Python"),
+    "parameter with an ordinal sign": (PARAMETER, {**QUERY, "name": "nº"}, "get: the name 'nº' has a character"),
+    "schema with an ordinal sign": ((*SCHEMAS, "Nº"), ITEMS, "schemas/Nº: the name 'Nº' has a character that Python"),
+    "operation with an ordinal sign": ((*GET, "operationId"), "getNº", "get: the name 'get_nº' has a character"),
+    "tag with an ordinal sign": ((*GET, "tags"), ["nº"], "get: the name 'nº' has a character that Python replaces"),
     "parameter with a newline": (PARAMETER, {**QUERY, "name": "a\nb"}, "get: the name 'a\\nb' has a control character"),
     "envelope with a newline": (
         (*SCHEMAS, "Enveloped", "x-envelope"),
@@ -761,6 +773,10 @@ REJECTED: dict[str, tuple[tuple[str, ...], Any, str]] = {
     ),
     "function that is called as a decoder": ((*GET, "operationId"), "decodeStr", "uses the name decode_str itself"),
     "path with a query": (("paths", "/a?b=1"), SMALL["paths"]["/things/{id}"], "paths//a?b=1: a path starts with /"),
+    **{
+        f"path with {segment}": (("paths", f"/a/{segment}/b"), SMALL["paths"]["/things"], "b: a segment . or .. in")
+        for segment in (".", "..", "%2e%2E")
+    },
     "path without a slash": (("paths", "a"), SMALL["paths"]["/things/{id}"], "paths/a: a path starts with /"),
     "server with a query": (
         ("servers",),
@@ -797,8 +813,23 @@ REJECTED: dict[str, tuple[tuple[str, ...], Any, str]] = {
         f"kind: x-extensible-enum {NO_EFFECT}",
     ),
     "known values that are no list": (KIND, {"type": "string", "x-extensible-enum": "a"}, "needs a list of values"),
+    "known value of more than 64 bits": (
+        KIND,
+        {"type": "integer", "x-extensible-enum": [2**63]},
+        "kind: x-extensible-enum needs integers of at most 64 bits",
+    ),
     "known values of another type": (KIND, {"type": "string", "x-extensible-enum": [True]}, "needs a list of values"),
     "envelope of no response": ((*SCHEMAS, "Else"), {**ITEMS, "x-envelope": "e"}, f"Else: x-envelope {NO_EFFECT}"),
+    "envelope of an array": (
+        (*SCHEMAS, "Things"),
+        {"type": "array", "items": THING, "x-envelope": "things"},
+        f"Things: x-envelope {NO_EFFECT} an object with properties",
+    ),
+    "envelope of a map": (
+        (*SCHEMAS, "Things"),
+        {"type": "object", "x-envelope": "things"},
+        f"Things: x-envelope {NO_EFFECT} an object with properties",
+    ),
     "envelope that is a property": ((*SCHEMAS, "Thing", "x-envelope"), "id", "Thing: x-envelope names 'id'"),
     "envelope without a name": ((*SCHEMAS, "Thing", "x-envelope"), True, "Thing: x-envelope needs the name"),
     "extension of a path": (("paths", "x-path"), {}, "paths/x-path: unknown extension"),
@@ -829,6 +860,7 @@ REJECTED: dict[str, tuple[tuple[str, ...], Any, str]] = {
     "object in a query": (PARAMETER, {**QUERY, "schema": OTHER}, "get/parameters/1: a parameter that is not a scalar"),
     "null in a query": (PARAMETER, {**QUERY, "schema": {"type": ["string", "null"]}}, "a parameter that may be null"),
     "parameter twice": (PARAMETER, {"name": "id", "in": "path", "required": True, "schema": {}}, "'id' is there twice"),
+    "parameter of a path twice": ((*PATH, "parameters"), [QUERY, QUERY], "get: the parameter 'q' is there twice"),
     # Operations and bodies.
     "operation without a name": (
         ("paths", "/other"),
@@ -987,6 +1019,25 @@ def test_schemas_that_are_nested_too_deeply_are_one_line(tmp_path: Path) -> None
         schema = {"type": "array", "items": schema}
     (tmp_path / "contract.yaml").write_text(json.dumps(contract(KIND, schema)), "utf-8")
     with pytest.raises(SystemExit, match=r"^the schemas of the contract are nested too deeply"):
+        generate.generate(tmp_path / "contract.yaml", tmp_path / "package")
+
+
+def test_a_contract_without_schemas_is_fully_typed(tmp_path: Path) -> None:
+    document = contract(("components", "schemas"), {})
+    document["paths"] = {"/things": {"delete": {**NAMED, **DONE}}}
+    (tmp_path / "contract.yaml").write_text(json.dumps(document), "utf-8")
+    generate.generate(tmp_path / "contract.yaml", tmp_path / "package")
+    command = [sys.executable, "-m", "mypy", "--strict", "--config-file=", "--cache-dir", tmp_path / "cache", "package"]
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stdout + run.stderr
+
+
+def test_known_values_that_the_type_of_a_map_of_models_cannot_quote_are_one_line(tmp_path: Path) -> None:
+    values = {"anyOf": [OTHER, {"type": "string", "x-extensible-enum": ["it's"]}]}
+    document = contract((*SCHEMAS, "Moods"), {"type": "object", "additionalProperties": values})
+    document["components"]["schemas"]["Thing"]["properties"]["moods"] = {"$ref": "#/components/schemas/Moods"}
+    (tmp_path / "contract.yaml").write_text(json.dumps(document), "utf-8")
+    with pytest.raises(SystemExit, match=r"^known values with an apostrophe, .* in a map, at Moods$"):
         generate.generate(tmp_path / "contract.yaml", tmp_path / "package")
 
 

@@ -991,6 +991,7 @@ def fail_with(error: Callable[[httpx.Request], Exception]) -> Callable[[httpx.Re
 
 def quoting_response(status: int) -> Callable[[httpx.Request], httpx.Response]:
     headers = {"Location": f"https://uploads.example.net/{SECRET}", "Set-Cookie": SECRET, "x-amz-id-2": SECRET}
+    headers |= dict.fromkeys(("x-request-id", "x-amz-request-id", "Retry-After"), f"sig-{SECRET}")
     return lambda request: httpx.Response(status, headers=headers, content=request.content)
 
 

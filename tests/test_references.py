@@ -225,6 +225,31 @@ async def test_list_stops_if_the_server_repeats_a_page(where: dict[str, Any] | N
     assert pages == [str(number) for number in range(1, requests + 1)]
 
 
+async def test_list_recognizes_a_page_by_its_ids() -> None:
+    pages: list[str] = []
+
+    def respond(request: httpx.Request) -> httpx.Response:
+        pages.append(request.url.params["page"])
+        tags = [{"id": number, "name": f"{number}, read {len(pages)} times"} for number in range(1, 101)]
+        return httpx.Response(200, json={"tags": tags if len(pages) % 2 else tags[::-1]})
+
+    async with desk_over(httpx.MockTransport(respond)) as desk:
+        listing = desk.tags.list()
+        assert [(await anext(listing)).id for _ in range(100)] == [*range(1, 101)]
+        with pytest.raises(StopAsyncIteration):
+            await anext(listing)
+    assert pages == ["1", "2"]
+
+
+async def test_pages_of_objects_without_ids_are_all_listed() -> None:
+    def respond(request: httpx.Request) -> httpx.Response:
+        page = int(request.url.params["page"])
+        return httpx.Response(200, json={"tags": [{"name": f"page {page}"}], "pagination": {"hasMorePages": page < 3}})
+
+    async with desk_over(httpx.MockTransport(respond)) as desk:
+        assert [each.name async for each in desk.tags.list()] == ["page 1", "page 2", "page 3"]
+
+
 @pytest.mark.parametrize("key", ["ticketSources", "ticketsources"])
 async def test_the_list_of_sources_has_one_of_two_keys(key: str) -> None:
     def respond(request: httpx.Request) -> httpx.Response:

@@ -78,7 +78,6 @@ COMPONENTS = {
     "requestBodies": """
     Note:
       description: The note.
-      required: true
       content:
         application/json:
           schema: { $ref: "#/components/schemas/SetNote" }

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import Any, cast, get_type_hints
+from typing import Any, cast, get_args, get_type_hints
 
 from attrs import evolve, frozen
 from openapi_python_client.strings import PythonIdentifier
@@ -246,7 +246,8 @@ def _argument(schema: Node, value: Any) -> Any:
 
 
 def _body_model(operation: Operation) -> Any:
-    return get_type_hints(operation.function)["body"]
+    hint = get_type_hints(operation.function)["body"]
+    return next(iter(get_args(hint)), hint)  # the hint of a body that is not required is a union with None
 
 
 def body_fields(contract: Node, operation: Operation) -> dict[str, Node]:

@@ -98,14 +98,20 @@ async def pages_of_listing(
     while True:
         page = await fetch(number)
         objects = listed(page)
-        if not objects or objects == before:
+        if not objects or (same := _identity(objects)) == before:
             return
         is_last = not _goes_on(page.pagination, number, len(objects))
         yield objects, is_last
         if is_last:
             return
         number += 1
-        before = objects
+        before = same
+
+
+def _identity(objects: Sequence[object]) -> object:
+    """Return what a page is recognized by: the ids of its objects, because their order and other fields may change."""
+    ids = {getattr(each, "id", None) for each in objects}
+    return objects if None in ids else ids
 
 
 def _goes_on(where: Pagination | None, number: int, shown: int) -> bool:

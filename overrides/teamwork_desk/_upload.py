@@ -191,7 +191,8 @@ async def send_form(call: Scope, target: Target, source: Source, *, filename: st
                     response = await slot.send(request)
                 finally:
                     await discard(slot)
-            return Exchange(sent=True, status_code=response.status_code, headers=response.headers)
+            kept = {name: value for name, value in response.headers.items() if not target.is_quoted_in(value)}
+            return Exchange(sent=True, status_code=response.status_code, headers=httpx.Headers(kept))
         except ConfigurationError:
             raise
         except Exception as failure:  # a transport or an event hook may raise anything

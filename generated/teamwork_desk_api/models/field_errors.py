@@ -1,4 +1,4 @@
 from typing import TypeAlias
 
-FieldErrors: TypeAlias = dict[str, "list[str]"]
+FieldErrors: TypeAlias = dict[str, list[str]]
 """The reasons by field."""

@@ -12,6 +12,7 @@ from .kinds import Kinds
 from .list_ import List
 from .many import Many
 from .moments import Moments
+from .moods import Moods
 from .names import Names
 from .nested import Nested
 from .novel import Novel
@@ -36,6 +37,7 @@ __all__ = (
     "List",
     "Many",
     "Moments",
+    "Moods",
     "Names",
     "Nested",
     "Novel",

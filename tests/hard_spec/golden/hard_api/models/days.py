@@ -1,5 +1,5 @@
 import datetime
 from typing import TypeAlias
 
-Days: TypeAlias = dict[str, "list[datetime.date]"]
+Days: TypeAlias = dict[str, list[datetime.date]]
 """Days"""

@@ -1,4 +1,4 @@
 from typing import TypeAlias
 
-Grid: TypeAlias = dict[str, "list[list[int]]"]
+Grid: TypeAlias = dict[str, list[list[int]]]
 """Grid"""

@@ -31,6 +31,7 @@ class Included:
     moments: Moments | None = None
     either: Either | None = None
     nested: Nested | None = None
+    moods: Moods | None = None
     additional_properties: dict[str, Any] = _field(factory=dict[str, Any], repr=False)
     """Properties that the contract does not describe."""
 
@@ -84,6 +85,9 @@ class Included:
                 lambda value, at, key, hook: decode_map_of_objects(Owner.from_dict, value, at, key, hook),
             )
         )
+        fields["moods"] = (
+            None if (value := pop("moods", None)) is None else decode_map(value, at, "moods", hook, decode_str)
+        )
         fields["additional_properties"] = rest
         return self
 
@@ -107,11 +111,14 @@ class Included:
             encoded["either"] = encode(value)
         if (value := fields["nested"]) is not None:
             encoded["nested"] = encode(value)
+        if (value := fields["moods"]) is not None:
+            encoded["moods"] = encode(value)
         return encoded
 
 
 from .either import Either
 from .moments import Moments
+from .moods import Moods
 from .nested import Nested
 from .owner import Owner
 from .owners_by_id import OwnersById

@@ -1,5 +1,5 @@
 import datetime
 from typing import TypeAlias
 
-Moments: TypeAlias = dict[str, "datetime.datetime"]
+Moments: TypeAlias = dict[str, datetime.datetime]
 """Moments"""

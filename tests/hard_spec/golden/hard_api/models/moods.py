@@ -1,0 +1,4 @@
+from typing import Literal, TypeAlias
+
+Moods: TypeAlias = dict[str, Literal["calm", "it's", 'a "b"'] | str]
+"""Moods"""
