@@ -12,7 +12,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from typing import get_args
+from typing import Any, get_args
 from unittest.mock import patch
 
 import anyio
@@ -25,7 +25,7 @@ from teamwork_desk.testing._limiter import LIMITERS, LimiterName
 
 POLICY = RetryPolicy(backoff_base=0.001, settle=(0.001, 0.002, 0.003))
 READ_TIMEOUT = 1.0
-"""Seconds, for a server that never responds. Every other response may take long on a busy machine."""
+"""Seconds, for a conversion that never gets a response. Every other response may take long on a busy machine."""
 CONVERSATIONS_PER_CLIENT = 500
 LIMIT = 100
 """Requests a second that the server accepts, if it has a limit. A real limit is per minute, which takes too long."""
@@ -208,6 +208,12 @@ def is_safe(conversation_id: int) -> bool:
     return conversation_id % 2 == 0
 
 
+async def lose_patience(request: httpx.Request) -> None:
+    """Wait only a moment for the response to a conversion, and longer for those to the lookups that follow."""
+    if request.method == "POST":
+        request.extensions["timeout"]["read"] = READ_TIMEOUT
+
+
 async def run(
     *,
     seed: int,
@@ -234,12 +240,15 @@ async def run(
     # With a limit, the lookups are gathered. Without one, each is planned for itself.
     with FaultServer(plans, limiter=limit, knows_in=limit is not None) as server, patch(PERIOD, 1.0):
 
-        async def convert_each(desk: AsyncDesk, numbers: Iterator[int]) -> None:
+        def open_desk(**options: Any) -> AsyncDesk:
+            own = transport() if transport else None
+            return AsyncDesk(server.url, token="t", retry=policy, timeout=60, transport=own, **options)
+
+        async def convert_each(desk: AsyncDesk, impatient: AsyncDesk, numbers: Iterator[int]) -> None:
             for number in numbers:
-                may_hang = any(fault.answer == "hang" for fault in plans[number].faults)
-                view = desk.with_options(timeout=httpx.Timeout(60, read=READ_TIMEOUT)) if may_hang else desk
+                hangs = any(fault.answer == "hang" for fault in plans[number].faults)
                 try:
-                    results[number] = await view.conversations.convert(
+                    results[number] = await (impatient if hangs else desk).conversations.convert(
                         number, subject="s", customer="jo@example.com", verify_first=is_safe(number)
                     )
                 except Exception as error:  # the ledger reports exceptions that are not ours
@@ -248,17 +257,12 @@ async def run(
         for first in range(1, conversions + 1, CONVERSATIONS_PER_CLIENT):
             numbers = iter(range(first, min(first + CONVERSATIONS_PER_CLIENT, conversions + 1)))
             async with (
-                AsyncDesk(
-                    server.url,
-                    token="t",
-                    retry=policy,
-                    timeout=60,
-                    transport=transport() if transport else None,
-                ) as desk,
+                open_desk() as desk,
+                open_desk(event_hooks={"request": [lose_patience]}) as impatient,
                 anyio.create_task_group() as workers,
             ):
                 for _ in range(concurrency):
-                    workers.start_soon(convert_each, desk, numbers)
+                    workers.start_soon(convert_each, desk, impatient, numbers)
         server.finish_late_work()
         ledger = Ledger(refused=server.refused)
         for number, plan in plans.items():
