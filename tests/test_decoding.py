@@ -499,10 +499,16 @@ def test_a_value_is_percent_encoded_as_a_single_path_segment(value: Any, segment
     assert types.path_segment(value) == segment
 
 
-@pytest.mark.parametrize("value", ["", ".", ".."])
-def test_a_segment_that_would_change_the_path_is_rejected(value: str) -> None:
+@pytest.mark.parametrize("value", ["", ".", "..", None])
+def test_a_segment_that_would_change_the_path_is_rejected(value: str | None) -> None:
     with pytest.raises(ValueError, match="cannot be a part of a path"):
         types.path_segment(value)
+
+
+@pytest.mark.parametrize("repeated", [(), ("ids",)])
+def test_none_is_not_sent_as_a_text_in_a_list(repeated: tuple[str, ...]) -> None:
+    with pytest.raises(ValueError, match="None cannot be a part of"):
+        types.target("/things", {"ids": [1, None]}, repeated)
 
 
 @pytest.mark.parametrize(

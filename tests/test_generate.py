@@ -1027,8 +1027,7 @@ def test_a_contract_without_schemas_is_fully_typed(tmp_path: Path) -> None:
     document["paths"] = {"/things": {"delete": {**NAMED, **DONE}}}
     (tmp_path / "contract.yaml").write_text(json.dumps(document), "utf-8")
     generate.generate(tmp_path / "contract.yaml", tmp_path / "package")
-    cache = str(tmp_path / "cache")
-    command = [sys.executable, "-m", "mypy", "--strict", "--config-file=", "--cache-dir", cache, "package"]
+    command = [sys.executable, "-m", "mypy", "--strict", "--config-file=", "--cache-dir", "cache", "package"]
     run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stdout + run.stderr
 

@@ -467,7 +467,7 @@ def path_segment(value: Any) -> str:
     """Percent-encode a value as a single segment of a path.
 
     Raises:
-        ValueError: The value is empty, "." or "..", which would change the rest of the path.
+        ValueError: The value is None, or it is empty, "." or "..", which would change the rest of the path.
     """
     text = _text(value)
     if text in ("", ".", ".."):
@@ -484,7 +484,7 @@ def target(path: str, query: Mapping[str, Any], repeated: Iterable[str] = ()) ->
         repeated: The names of the parameters that are there once for each item of their list instead.
 
     Raises:
-        ValueError: An item of a comma-separated list contains a comma.
+        ValueError: An item of a comma-separated list contains a comma, or an item is None.
     """
     pairs: list[tuple[str, str]] = []
     for name, value in query.items():
@@ -502,4 +502,6 @@ def _text(value: Any) -> str:
             raise ValueError("an item of a comma-separated list contains a comma")
         return ",".join(items)
     encoded = encode(value)
+    if encoded is None:
+        raise ValueError("None cannot be a part of a path or of a list in a query")
     return str(encoded).lower() if isinstance(encoded, bool) else str(encoded)
