@@ -64,7 +64,7 @@ class Memory:
         self._locks: WeakValueDictionary[int, anyio.Lock] = WeakValueDictionary()
         self._unknown: dict[int, Unknown] = {}
         # What this client has converted, when, and for how many seconds the listing may not show it.
-        # A dict would search for its first key from the place of the first one that it ever had.
+        # The oldest is removed first. A plain dict passes over all removed keys to find its first one.
         self._converted: OrderedDict[int, tuple[float, float, Conversation]] = OrderedDict()
         # The call that has the lock of each conversation.
         self.running: dict[int, RunningCall] = {}
